@@ -1,0 +1,168 @@
+package writ
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/writ-run/writ/abi"
+)
+
+// Patterns. A path or host pattern is a list of segments, split at "/" or ".".
+// A segment is a literal, a literal with one trailing "*" (that prefix), "*"
+// (exactly one segment) or, as the last of a path or the first of a host, "**"
+// (one or more segments). There is nothing else, so whether one pattern contains
+// another can be decided exactly. A kv prefix is a literal prefix.
+
+// ValidPattern reports whether s is a pattern whose segments are split at sep
+// ("/" for paths, "." for hosts).
+func ValidPattern(s, sep string) bool {
+	if s == "" || strings.ContainsAny(s, "?[]{}\\ \x00") {
+		return false
+	}
+	segments := splitPattern(s, sep)
+	for i, segment := range segments {
+		star := strings.IndexByte(segment, '*')
+		if star < 0 || star == len(segment)-1 || (segment == "**" && i == len(segments)-1) {
+			continue
+		}
+		return false
+	}
+	return true
+}
+
+// splitPattern puts hosts in reverse, so that "**" is the last segment of both.
+func splitPattern(s, sep string) []string {
+	segments := strings.Split(s, sep)
+	if sep == "." {
+		slices.Reverse(segments)
+	}
+	return segments
+}
+
+// PatternCovers reports whether everything that b matches is matched by a. A
+// literal is a pattern that matches itself alone.
+func PatternCovers(a, b, sep string) bool {
+	if !ValidPattern(a, sep) {
+		return false
+	}
+	as, bs := splitPattern(a, sep), splitPattern(b, sep)
+	for i, segment := range as {
+		if segment == "**" {
+			return len(bs) > i
+		}
+		if i >= len(bs) || bs[i] == "**" || !segmentCovers(segment, bs[i]) {
+			return false
+		}
+	}
+	return len(as) == len(bs)
+}
+
+func segmentCovers(a, b string) bool {
+	prefix, isPrefix := strings.CutSuffix(a, "*")
+	if !isPrefix {
+		return a == b
+	}
+	// "*" matches one non-empty segment: an empty one would let "/a//b" pass.
+	return b != "" && strings.HasPrefix(b, prefix)
+}
+
+// CapabilityCovers reports whether a allows all that b allows.
+func CapabilityCovers(a, b *Capability) bool {
+	if a.Tool != b.Tool || (b.Idempotent && !a.Idempotent) {
+		return false
+	}
+	spec, ok := LookupTool(a.Tool)
+	if !ok {
+		return false
+	}
+	for _, scope := range spec.Scope {
+		if !scopeCovers(scope, a, b) {
+			return false
+		}
+	}
+	for _, secret := range b.Secrets {
+		if !slices.Contains(a.Secrets, secret) {
+			return false
+		}
+	}
+	return true
+}
+
+func scopeCovers(scope string, a, b *Capability) bool {
+	switch scope {
+	case ScopeHosts:
+		return allCovered(a.Hosts, b.Hosts, func(x, y string) bool { return PatternCovers(x, y, ".") })
+	case ScopeMethods:
+		return allCovered(a.Methods, b.Methods, func(x, y string) bool { return x == y })
+	case ScopePaths:
+		return allCovered(a.Paths, b.Paths, func(x, y string) bool { return PatternCovers(x, y, "/") })
+	case ScopePrefixes:
+		return allCovered(a.Prefixes, b.Prefixes, func(x, y string) bool { return strings.HasPrefix(y, x) })
+	}
+	return false
+}
+
+// allCovered: b empty allows nothing, which anything covers.
+func allCovered(a, b []string, covers func(x, y string) bool) bool {
+	for _, y := range b {
+		if !slices.ContainsFunc(a, func(x string) bool { return covers(x, y) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// CapabilityAllows reports whether c lets the call pass.
+func CapabilityAllows(c *Capability, call *CallFacts) bool {
+	if c.Tool != call.Tool {
+		return false
+	}
+	want := Capability{Tool: call.Tool}
+	t := call.Target
+	switch call.Tool {
+	case abi.ToolHTTPRequest:
+		want.Hosts, want.Methods, want.Paths = []string{t.Host}, []string{t.Method}, []string{t.Path}
+	case abi.ToolFileRead, abi.ToolFileWrite, abi.ToolFileList:
+		want.Paths = []string{t.Path}
+	case abi.ToolKVGet, abi.ToolKVPut, abi.ToolKVDelete, abi.ToolKVList:
+		want.Prefixes = []string{t.Key}
+	}
+	// A target is literal: a star in it is data and must not act as a pattern.
+	if strings.Contains(t.Host+t.Path, "*") {
+		return false
+	}
+	return CapabilityCovers(c, &want)
+}
+
+// String is the target for messages.
+func (t Target) String() string {
+	switch {
+	case t.Host != "":
+		return t.Method + " " + t.Scheme + "://" + t.Host + t.Path
+	case t.Path != "":
+		return t.Path
+	case t.Key != "":
+		return "key " + t.Key
+	}
+	return "the call"
+}
+
+// RiskOf is the lowest tier that an effect class demands, whatever an author
+// declares: an external write needs a person, money or administration two.
+func RiskOf(e Effect) Risk {
+	switch e {
+	case abi.EffectNone, abi.EffectRead, abi.EffectWriteLocal:
+		return abi.RiskLow
+	case abi.EffectWriteExternal:
+		return abi.RiskMedium
+	}
+	return abi.RiskHigh
+}
+
+// Aliases of the tiers, so that callers of this package need not import abi.
+const (
+	RiskLow     = abi.RiskLow
+	RiskMedium  = abi.RiskMedium
+	RiskHigh    = abi.RiskHigh
+	RiskBlocked = abi.RiskBlocked
+)

@@ -1,0 +1,135 @@
+package writ
+
+import "github.com/writ-run/writ/abi"
+
+// ExecutionStatus is the state of an execution.
+type ExecutionStatus string
+
+// The states of an execution.
+const (
+	ExecReceived         ExecutionStatus = "received"
+	ExecCompiled         ExecutionStatus = "compiled"
+	ExecRejected         ExecutionStatus = "rejected"
+	ExecAwaitingApproval ExecutionStatus = "awaiting_approval"
+	ExecRunning          ExecutionStatus = "running"
+	ExecPaused           ExecutionStatus = "paused"
+	ExecCompleted        ExecutionStatus = "completed"
+	ExecFailed           ExecutionStatus = "failed"
+	ExecCancelled        ExecutionStatus = "cancelled"
+	ExecExpired          ExecutionStatus = "expired"
+	ExecBlocked          ExecutionStatus = "blocked"
+	ExecIndeterminate    ExecutionStatus = "indeterminate"
+)
+
+// Final reports whether nothing more happens by itself.
+func (s ExecutionStatus) Final() bool {
+	switch s {
+	case ExecRejected, ExecCompleted, ExecFailed, ExecCancelled, ExecExpired, ExecBlocked, ExecIndeterminate:
+		return true
+	}
+	return false
+}
+
+// StepStatus is the state of a step.
+type StepStatus string
+
+// The states of a step.
+const (
+	StepPlanned          StepStatus = "planned"
+	StepAwaitingApproval StepStatus = "awaiting_approval"
+	StepRunning          StepStatus = "running"
+	StepCompleted        StepStatus = "completed"
+	StepFailed           StepStatus = "failed"
+	StepRejected         StepStatus = "rejected"
+	StepExpired          StepStatus = "expired"
+	StepCancelled        StepStatus = "cancelled"
+	StepSkipped          StepStatus = "skipped"
+	StepBlocked          StepStatus = "blocked"
+	StepIndeterminate    StepStatus = "indeterminate"
+)
+
+// Final reports whether the step will not change any more.
+func (s StepStatus) Final() bool {
+	switch s {
+	case StepPlanned, StepAwaitingApproval, StepRunning:
+		return false
+	}
+	return true
+}
+
+// Execution is the fold of an execution's records.
+type Execution struct {
+	ID               ExecutionID     `json:"executionId"`
+	Tenant           TenantID        `json:"tenantId"`
+	Workspace        WorkspaceID     `json:"workspaceId"`
+	IntentID         IntentID        `json:"intentId"`
+	PlanID           PlanID          `json:"planId,omitempty"`
+	PlanHash         Digest          `json:"planHash,omitempty"`
+	RunID            RunID           `json:"runId,omitempty"`
+	Mode             Mode            `json:"mode,omitempty"`
+	Status           ExecutionStatus `json:"status"`
+	Risk             Risk            `json:"riskTier,omitempty"`
+	RequiresApproval bool            `json:"requiresApproval,omitempty"`
+	Verified         bool            `json:"verified,omitempty"`
+	Cancelling       bool            `json:"cancelling,omitempty"`
+	Reason           string          `json:"reason,omitempty"`
+	Principal        *Principal      `json:"principal,omitempty"`
+	Grants           []Grant         `json:"grants,omitempty"`
+	Origin           Origin          `json:"origin"`
+	ChannelKey       string          `json:"channelKey,omitempty"`
+	TraceID          string          `json:"traceId"`
+	Draft            *IntentFacts    `json:"draft,omitempty"`
+	Payloads         []PayloadRef    `json:"payloads"` // intent, draft, plan
+	Steps            []StepState     `json:"steps"`
+	Problems         []Problem       `json:"problems,omitempty"`
+	CreatedAt        Time            `json:"createdAt"`
+	UpdatedAt        Time            `json:"updatedAt"`
+	Seq              uint64          `json:"seq"`
+}
+
+// StepState is one step of an execution.
+type StepState struct {
+	PlannedStep
+	Status    StepStatus   `json:"status"`
+	Attempt   int          `json:"attempt,omitempty"`
+	Verdict   *Verdict     `json:"verdict,omitempty"`
+	Approval  *Approval    `json:"approval,omitempty"`
+	Input     *PayloadRef  `json:"input,omitempty"`
+	Output    *PayloadRef  `json:"output,omitempty"`
+	Labels    []Label      `json:"labels,omitempty"`
+	Failure   *abi.Failure `json:"failure,omitempty"`
+	RetryAt   Time         `json:"retryAt,omitempty"`
+	StartedAt Time         `json:"startedAt,omitempty"`
+	EndedAt   Time         `json:"endedAt,omitempty"`
+	Calls     int          `json:"calls,omitempty"`
+	Fuel      uint64       `json:"fuel,omitempty"`
+}
+
+// Step finds a step by id or name.
+func (e *Execution) Step(idOrName string) *StepState {
+	for i := range e.Steps {
+		if string(e.Steps[i].ID) == idOrName || e.Steps[i].Name == idOrName {
+			return &e.Steps[i]
+		}
+	}
+	return nil
+}
+
+// Payload finds the reference to the intent, draft or plan.
+func (e *Execution) Payload(name string) (PayloadRef, bool) {
+	return payloadNamed(e.Payloads, name)
+}
+
+// Payload finds a payload of the record.
+func (r *Record) Payload(name string) (PayloadRef, bool) {
+	return payloadNamed(r.Payloads, name)
+}
+
+func payloadNamed(refs []PayloadRef, name string) (PayloadRef, bool) {
+	for _, ref := range refs {
+		if ref.Name == name {
+			return ref, true
+		}
+	}
+	return PayloadRef{}, false
+}

@@ -1,0 +1,163 @@
+package writ
+
+import "slices"
+
+// Apply folds one record into the execution. It is total: a record of a type
+// that does not concern the state changes UpdatedAt and Seq alone. The same
+// records give the same state, in the engine, in the projections and in replay.
+func (e *Execution) Apply(r *Record) {
+	e.Seq, e.UpdatedAt = r.Seq, r.Time
+	if r.Step != "" {
+		if step := e.Step(string(r.Step)); step != nil {
+			step.apply(e, r)
+		}
+		return
+	}
+	switch r.Type {
+	case RecIntentReceived:
+		e.received(r)
+	case RecInterpreted:
+		e.Draft = r.Body.Intent
+		e.keep(r.Payloads)
+	case RecPlanCompiled:
+		e.compiled(r)
+	case RecPlanRejected:
+		e.Status, e.Problems, e.Reason = ExecRejected, r.Body.Plan.Problems, "the draft does not compile"
+	case RecRunStarted:
+		e.RunID, e.Mode, e.Status = r.Body.Run.ID, r.Body.Run.Mode, ExecRunning
+	case RecCancelRequested:
+		e.Cancelling, e.Reason = true, r.Body.End.Reason
+	case RecExecutionEnded:
+		e.Status, e.Reason = r.Body.End.Status, r.Body.End.Reason
+	}
+}
+
+func (e *Execution) received(r *Record) {
+	f := r.Body.Intent
+	e.ID, e.Tenant, e.Workspace = ExecutionID(r.Stream), r.Tenant, f.Workspace
+	e.IntentID, e.Origin, e.ChannelKey = f.ID, f.Origin, f.ChannelKey
+	e.Principal, e.Grants, e.TraceID = f.Principal, f.Grants, r.Actor.TraceID
+	e.Status, e.CreatedAt = ExecReceived, r.Time
+	e.keep(r.Payloads)
+}
+
+func (e *Execution) compiled(r *Record) {
+	f := r.Body.Plan
+	e.PlanID, e.PlanHash, e.Status, e.Verified = f.ID, f.Hash, ExecCompiled, false
+	e.RequiresApproval, e.Risk = false, ""
+	e.keep(r.Payloads)
+	e.Steps = make([]StepState, len(f.Steps))
+	for i, planned := range f.Steps {
+		e.Steps[i] = StepState{PlannedStep: planned, Status: StepPlanned}
+	}
+	e.summarise()
+}
+
+// keep replaces references of the same name: a second compilation supersedes
+// the first.
+func (e *Execution) keep(refs []PayloadRef) {
+	for _, ref := range refs {
+		i := slices.IndexFunc(e.Payloads, func(have PayloadRef) bool { return have.Name == ref.Name })
+		if i < 0 {
+			e.Payloads = append(e.Payloads, ref)
+		} else {
+			e.Payloads[i] = ref
+		}
+	}
+}
+
+// summarise derives what the list shows from the steps.
+func (e *Execution) summarise() {
+	risk, verified, waiting, running := RiskLow, true, false, false
+	for i := range e.Steps {
+		s := &e.Steps[i]
+		stepRisk := s.Risk
+		if s.Verdict == nil {
+			verified = false
+		} else {
+			stepRisk = s.Verdict.Risk
+			e.RequiresApproval = e.RequiresApproval || s.Verdict.Mode == Assist
+		}
+		risk = risk.Join(stepRisk)
+		waiting = waiting || s.Status == StepAwaitingApproval
+		running = running || s.Status == StepRunning
+	}
+	e.Risk, e.Verified = risk, verified && len(e.Steps) > 0
+	if e.RunID == "" || e.Status.Final() || e.Status == ExecPaused {
+		return
+	}
+	e.Status = ExecRunning
+	if waiting && !running {
+		e.Status = ExecAwaitingApproval
+	}
+}
+
+var endedStatus = map[RecordType]StepStatus{
+	RecStepCompleted: StepCompleted, RecStepFailed: StepFailed, RecStepSkipped: StepSkipped,
+	RecStepBlocked: StepBlocked, RecStepRejected: StepRejected, RecStepExpired: StepExpired,
+	RecStepCancelled: StepCancelled, RecStepIndeterminate: StepIndeterminate,
+}
+
+func (s *StepState) apply(e *Execution, r *Record) {
+	switch r.Type {
+	case RecVerdict:
+		if r.Body.Decided.Stage != StageCall && !r.Body.Decided.Advisory {
+			verdict := r.Body.Decided.Verdict
+			s.Verdict = &verdict
+		}
+	case RecApprovalOpened:
+		s.Approval = &Approval{Digest: r.Body.Approval.Digest, Status: ApprovalPending, Request: *r.Body.Approval.Request}
+		s.Status = StepAwaitingApproval
+		if ref, ok := r.Payload(PayloadInput); ok {
+			s.Input = &ref
+		}
+	case RecApprovalDecided, RecApprovalEscalated, RecApprovalExpired:
+		s.decide(r.Body.Approval, r.Time)
+	case RecStepStarted:
+		s.Status, s.Attempt, s.StartedAt, s.RetryAt = StepRunning, r.Attempt, r.Time, 0
+		s.Failure, s.Calls = nil, 0
+		if ref, ok := r.Payload(PayloadInput); ok {
+			s.Input = &ref
+		}
+	case RecRetryScheduled:
+		s.Status, s.RetryAt, s.Failure = StepPlanned, r.Body.Retry.At, r.Body.Retry.Failure
+	case RecToolCalled, RecToolDenied:
+		s.Calls = r.Body.Call.Sequence
+	default:
+		s.end(r)
+	}
+	e.summarise()
+}
+
+// decide closes or escalates the step's approval. A step whose approval was
+// granted goes back to planned: the next dispatch finds the approval.
+func (s *StepState) decide(f *ApprovalFacts, at Time) {
+	if s.Approval == nil || s.Approval.Digest != f.Digest {
+		return
+	}
+	s.Approval.Status = f.Status
+	if f.Decision != nil {
+		s.Approval.Decisions = append(slices.Clip(s.Approval.Decisions), *f.Decision)
+	}
+	if !s.Approval.Open() {
+		s.Approval.ClosedAt = at
+	}
+	if f.Status == ApprovalApproved {
+		s.Status = StepPlanned
+	}
+}
+
+func (s *StepState) end(r *Record) {
+	status, ok := endedStatus[r.Type]
+	if !ok {
+		return
+	}
+	s.Status, s.EndedAt = status, r.Time
+	if f := r.Body.Ended; f != nil {
+		s.Failure, s.Fuel, s.Labels = f.Failure, f.Fuel, f.Labels
+		s.Calls = max(s.Calls, f.Calls)
+	}
+	if ref, ok := r.Payload(PayloadOutput); ok {
+		s.Output = &ref
+	}
+}

@@ -1,0 +1,178 @@
+package writ
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+
+	"github.com/writ-run/writ/abi"
+)
+
+// Bounds of a plan.
+const (
+	MaxPlanSteps = 256
+	MaxPlanBytes = 1 << 20
+	MaxDraft     = 1 << 20
+)
+
+// Plan is a compiled draft: content-addressed, and without anything of one
+// execution (no execution id, time or run), so that the same intent, draft,
+// skills and policy give the same bytes on any machine.
+type Plan struct {
+	APIVersion string `json:"apiVersion"` // writ/v1
+	Kind       string `json:"kind"`       // CompiledPlan
+	Origin     Origin `json:"origin"`     // of the draft's author
+	Steps      []Step `json:"steps"`      // in topological order, ties by name
+}
+
+// Step is one governed action of a plan.
+type Step struct {
+	ID           StepID          `json:"id"`
+	Name         string          `json:"name"`
+	Skill        SkillRef        `json:"skill"`
+	Action       string          `json:"action"`
+	InputSchema  Digest          `json:"inputSchema"`
+	OutputSchema Digest          `json:"outputSchema"`
+	Template     json.RawMessage `json:"template"` // the input, null where a binding goes
+	Bindings     []Binding       `json:"bindings"`
+	When         *Expression     `json:"when,omitempty"`
+	ForEach      *Expression     `json:"forEach,omitempty"`
+	Needs        []string        `json:"needs"` // names, sorted
+	Capabilities []Capability    `json:"capabilities"`
+	Effect       Effect          `json:"effect"`
+	DeclaredRisk Risk            `json:"declaredRisk,omitempty"`
+	Risk         Risk            `json:"risk"`
+	Taint        []Label         `json:"taint"` // of the whole input
+	Sinks        []SinkFlow      `json:"sinks"`
+	Retry        Retry           `json:"retry"`
+	Timeout      abi.Duration    `json:"timeout,omitempty"`
+	Compensate   string          `json:"compensate,omitempty"`
+	Limits       abi.Limits      `json:"limits"`
+}
+
+// Settled reports whether the step's input holds no expression, so that its
+// verdict and approval can be decided before anything has run.
+func (s *Step) Settled() bool { return len(s.Bindings) == 0 && s.When == nil && s.ForEach == nil }
+
+// Binding puts the value of an expression into a step's input.
+type Binding struct {
+	Path string `json:"path"` // RFC 6901 pointer into Template
+	Expression
+}
+
+// Expression is a type-checked CEL expression.
+type Expression struct {
+	CEL    string   `json:"cel"`
+	Type   string   `json:"type"`   // CEL type
+	Labels []Label  `json:"labels"` // join of the labels of all that it reads
+	Reads  []string `json:"reads"`  // "intent", "inputs", "steps.NAME", sorted
+}
+
+// SinkFlow says which labels reach a sink of the action.
+type SinkFlow struct {
+	Path   string  `json:"path"`
+	Labels []Label `json:"labels"`
+}
+
+// Retry bounds repeated attempts. Attempts 0 means 1: no retry.
+type Retry struct {
+	Attempts int          `json:"attempts,omitempty"`
+	Backoff  abi.Duration `json:"backoff,omitempty"` // before the second attempt; doubles each time
+}
+
+// SkillRef pins a skill to what was resolved.
+type SkillRef struct {
+	Key     SkillKey `json:"key"`
+	Version string   `json:"version"`
+	Digest  Digest   `json:"digest"` // of the OCI manifest: what was signed
+	Module  Digest   `json:"module"` // of the WebAssembly module
+}
+
+// String is publisher/name@version.
+func (r SkillRef) String() string { return string(r.Key) + "@" + r.Version }
+
+// Step finds a step by id or by name.
+func (p *Plan) Step(idOrName string) (*Step, bool) {
+	for i := range p.Steps {
+		if string(p.Steps[i].ID) == idOrName || p.Steps[i].Name == idOrName {
+			return &p.Steps[i], true
+		}
+	}
+	return nil, false
+}
+
+// Problem is one reason why a draft does not compile.
+type Problem struct {
+	Code    string `json:"code"` // closed set, listed in docs/plans.md
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Column  int    `json:"column"`
+	Message string `json:"message"`
+	Fix     string `json:"fix"`
+}
+
+// CompileRequest is everything that compiling depends on.
+type CompileRequest struct {
+	Draft     Interpretation
+	Origin    Origin
+	Intent    json.RawMessage // canonical JSON of the Intent; its shape types `intent`
+	Catalogue Catalogue
+}
+
+// Catalogue is a snapshot of the installed, enabled skills.
+type Catalogue interface {
+	// Resolve finds the highest enabled version within the semver constraint
+	// (empty: any). CodeNotFound says what is there instead.
+	Resolve(key SkillKey, constraint string) (*Release, error)
+}
+
+// Release is one installed version of a skill.
+type Release struct {
+	SkillRef
+	Manifest *abi.Manifest
+}
+
+// Planner compiles drafts and resolves steps. It has no clock and does no I/O.
+type Planner interface {
+	// Compile returns the plan and its hash. CodePlanRejected carries []Problem
+	// in Details.
+	Compile(req CompileRequest) (*CompiledPlan, error)
+	// Resolve evaluates a step's condition and input. CodeInvalid where the
+	// values do not fit the action's schema.
+	Resolve(plan *Plan, step *Step, scope Scope) (*ResolvedStep, error)
+}
+
+// CompiledPlan is a plan with its canonical bytes and their hash.
+type CompiledPlan struct {
+	Plan  *Plan
+	ID    PlanID
+	Hash  Digest
+	Bytes []byte // RFC 8785
+}
+
+// Scope is what expressions may read.
+type Scope struct {
+	Intent  json.RawMessage
+	Release *Release                   // the step's pinned skill: schemas and uses
+	Outputs map[string]json.RawMessage // by step name, completed steps only
+	Labels  map[string][]Label         // run-time labels of those outputs
+}
+
+// ResolvedStep is a step whose input is known.
+type ResolvedStep struct {
+	Skip         bool         // the condition is false
+	Input        []byte       // canonical JSON, checked against the input schema
+	Capabilities []Capability // narrowed to these arguments, never wider than planned
+	Taint        []Label
+	Sinks        []SinkFlow
+	Risk         Risk
+}
+
+func sortedUnion[T cmp.Ordered](sets ...[]T) []T {
+	out := []T{}
+	for _, set := range sets {
+		out = append(out, set...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

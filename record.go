@@ -1,0 +1,245 @@
+package writ
+
+import (
+	"github.com/writ-run/writ/abi"
+)
+
+// RecordType is the closed vocabulary of the journal. Public events are a
+// projection of records (contract.EventsOf).
+type RecordType string
+
+// The record types of an execution's journal.
+const (
+	RecIntentReceived    RecordType = "intent.received"
+	RecInterpreted       RecordType = "intent.interpreted"
+	RecPlanCompiled      RecordType = "plan.compiled"
+	RecPlanRejected      RecordType = "plan.rejected"
+	RecVerdict           RecordType = "verdict.decided"
+	RecApprovalOpened    RecordType = "approval.opened"
+	RecApprovalDecided   RecordType = "approval.decided"
+	RecApprovalEscalated RecordType = "approval.escalated"
+	RecApprovalExpired   RecordType = "approval.expired"
+	RecRunStarted        RecordType = "run.started"
+	RecStepStarted       RecordType = "step.started"
+	RecStepCompleted     RecordType = "step.completed"
+	RecStepFailed        RecordType = "step.failed"
+	RecStepSkipped       RecordType = "step.skipped"
+	RecStepBlocked       RecordType = "step.blocked"
+	RecStepRejected      RecordType = "step.rejected"
+	RecStepExpired       RecordType = "step.expired"
+	RecStepCancelled     RecordType = "step.cancelled"
+	RecStepIndeterminate RecordType = "step.indeterminate"
+	RecRetryScheduled    RecordType = "retry.scheduled"
+	RecToolCalled        RecordType = "tool.called"
+	RecToolReturned      RecordType = "tool.returned"
+	RecToolDenied        RecordType = "tool.denied"
+	RecCallProposed      RecordType = "call.proposed"
+	RecCancelRequested   RecordType = "cancel.requested"
+	RecExecutionEnded    RecordType = "execution.ended"
+	RecSealed            RecordType = "execution.sealed"
+)
+
+// The record types of the system journal.
+const (
+	RecSkillInstalled   RecordType = "skill.installed"
+	RecSkillRejected    RecordType = "skill.rejected"
+	RecSkillStatus      RecordType = "skill.status"
+	RecSkillUninstalled RecordType = "skill.uninstalled"
+	RecTrustChanged     RecordType = "trust.changed"
+	RecPolicyActivated  RecordType = "policy.activated"
+	RecTokenCreated     RecordType = "token.created"
+	RecTokenRevoked     RecordType = "token.revoked"
+	RecPrincipalAdded   RecordType = "principal.added"
+	RecSecretChanged    RecordType = "secret.changed"
+	RecGrantChanged     RecordType = "grant.changed"
+	RecEvidenceExported RecordType = "evidence.exported"
+	RecEvidenceImported RecordType = "evidence.imported"
+)
+
+// Record is one entry of a journal: a link of its hash chain. It is encoded once
+// as deterministic CBOR with the JSON member names; those bytes are what is
+// hashed and stored.
+type Record struct {
+	Tenant   TenantID     `json:"tenant"`
+	Stream   StreamID     `json:"stream"`
+	Seq      uint64       `json:"seq"`  // 1 for the first
+	Prev     Digest       `json:"prev"` // digest of the record before; of the first, the stream's genesis
+	Type     RecordType   `json:"type"`
+	Time     Time         `json:"time"`
+	Actor    Audit        `json:"actor"`
+	Step     StepID       `json:"step,omitempty"`
+	Attempt  int          `json:"attempt,omitempty"`
+	Body     Body         `json:"body"`
+	Payloads []PayloadRef `json:"payloads,omitempty"`
+}
+
+// PayloadRef stands in a record for bytes that are kept beside it. Digest is
+// salted: it does not confirm a guess once the payload and its salt are gone.
+type PayloadRef struct {
+	Name   string `json:"name"` // input, output, plan, arguments, ...
+	Digest Digest `json:"digest"`
+	Size   int64  `json:"size"`
+}
+
+// Names of payloads.
+const (
+	PayloadIntent    = "intent"    // canonical JSON of the Intent
+	PayloadDraft     = "draft"     // raw text of the draft
+	PayloadPlan      = "plan"      // canonical JSON of the Plan
+	PayloadQuestion  = "question"  // canonical JSON of the Question
+	PayloadRequest   = "request"   // canonical JSON of the ApprovalRequest
+	PayloadInput     = "input"     // canonical JSON
+	PayloadSeed      = "seed"      // 32 bytes
+	PayloadOutput    = "output"    // canonical JSON
+	PayloadArguments = "arguments" // canonical JSON
+	PayloadResult    = "result"    // canonical JSON
+)
+
+// Body holds the facts of a record. Which members are set depends on the type;
+// the comments name the types.
+type Body struct {
+	Intent   *IntentFacts   `json:"intent,omitempty"`   // intent.received, intent.interpreted
+	Plan     *CompiledFacts `json:"plan,omitempty"`     // plan.compiled, plan.rejected
+	Decided  *DecidedFacts  `json:"decided,omitempty"`  // verdict.decided
+	Approval *ApprovalFacts `json:"approval,omitempty"` // approval.*
+	Run      *RunFacts      `json:"run,omitempty"`      // run.started
+	Started  *StartedFacts  `json:"started,omitempty"`  // step.started
+	Ended    *EndedFacts    `json:"ended,omitempty"`    // step.completed ... step.indeterminate
+	Retry    *RetryFacts    `json:"retry,omitempty"`    // retry.scheduled
+	Call     *CalledFacts   `json:"call,omitempty"`     // tool.*, call.proposed
+	End      *EndFacts      `json:"end,omitempty"`      // execution.ended, cancel.requested
+	Seal     *SealFacts     `json:"seal,omitempty"`     // execution.sealed
+	System   *SystemFacts   `json:"system,omitempty"`   // the system journal
+}
+
+// IntentFacts are of the intent without its words, which are in the payload.
+type IntentFacts struct {
+	ID             IntentID    `json:"id"`
+	Workspace      WorkspaceID `json:"workspace"`
+	ChannelKey     string      `json:"channelKey,omitempty"`
+	Origin         Origin      `json:"origin"`
+	IdempotencyKey string      `json:"idempotencyKey,omitempty"`
+	Source         string      `json:"source,omitempty"` // intent.interpreted: draft, template, model
+	Format         string      `json:"format,omitempty"`
+	Name           string      `json:"name,omitempty"`
+	Principal      *Principal  `json:"principal,omitempty"`
+	Grants         []Grant     `json:"grants,omitempty"`
+}
+
+// CompiledFacts are of a compilation.
+type CompiledFacts struct {
+	ID       PlanID        `json:"id,omitempty"`
+	Hash     Digest        `json:"hash,omitempty"`
+	Steps    []PlannedStep `json:"steps,omitempty"`
+	Problems []Problem     `json:"problems,omitempty"`
+}
+
+// PlannedStep is what a list of steps shows before anything has run.
+type PlannedStep struct {
+	ID     StepID   `json:"id"`
+	Name   string   `json:"name"`
+	Skill  SkillRef `json:"skill"`
+	Action string   `json:"action"`
+	Needs  []string `json:"needs,omitempty"`
+	Effect Effect   `json:"effect"`
+	Risk   Risk     `json:"risk"`
+}
+
+// Stages at which a verdict is decided.
+const (
+	StageVerify   = "verify"   // before anything runs; provisional where inputs are not known
+	StageDispatch = "dispatch" // with the exact input, right before the step runs
+	StageCall     = "call"     // one tool call
+)
+
+// DecidedFacts are a verdict with where it was decided.
+type DecidedFacts struct {
+	Stage    string  `json:"stage"`
+	Verdict  Verdict `json:"verdict"`
+	Question Digest  `json:"question"` // canon.DomainQuestion over the stored question
+	Advisory bool    `json:"advisory,omitempty"`
+	Sequence int     `json:"sequence,omitempty"` // of the call, from 1
+}
+
+// ApprovalFacts open, decide or close an approval.
+type ApprovalFacts struct {
+	Digest   Digest           `json:"digest"`
+	Status   ApprovalStatus   `json:"status"`            // after this record
+	Request  *ApprovalRequest `json:"request,omitempty"` // approval.opened, without Input and Call.Arguments: the payload holds them
+	Decision *Decision        `json:"decision,omitempty"`
+}
+
+// RunFacts start a run.
+type RunFacts struct {
+	ID   RunID `json:"id"`
+	Mode Mode  `json:"mode"` // autonomous, or tightened to assist; blocked is a dry run
+}
+
+// StartedFacts pin what a step runs with.
+type StartedFacts struct {
+	Key      string     `json:"key"` // idempotency key of the step
+	Module   Digest     `json:"module"`
+	ABI      string     `json:"abi"`
+	Engine   string     `json:"engine"` // "wazero/v1.12.0 amd64", and the rewriter's version
+	Clock    Time       `json:"clock"`  // what the guest's clock says at its start
+	Limits   abi.Limits `json:"limits"`
+	Taint    []Label    `json:"taint,omitempty"`
+	Approval Digest     `json:"approval,omitempty"`
+	Policy   Digest     `json:"policy"`
+}
+
+// EndedFacts are how a step ended.
+type EndedFacts struct {
+	Failure *abi.Failure `json:"failure,omitempty"`
+	Reasons []Reason     `json:"reasons,omitempty"` // step.blocked
+	Reason  string       `json:"reason,omitempty"`  // step.skipped, step.cancelled
+	Fuel    uint64       `json:"fuel,omitempty"`
+	Calls   int          `json:"calls,omitempty"`
+	Labels  []Label      `json:"labels,omitempty"` // of the output
+}
+
+// RetryFacts say when the next attempt begins.
+type RetryFacts struct {
+	At      Time         `json:"at"`
+	Failure *abi.Failure `json:"failure,omitempty"`
+}
+
+// CalledFacts are one tool call of a guest. Sequence counts from 1 in its
+// attempt, denied calls included.
+type CalledFacts struct {
+	Sequence   int          `json:"sequence"`
+	Tool       string       `json:"tool"`
+	Effect     Effect       `json:"effect"`
+	Idempotent bool         `json:"idempotent,omitempty"`
+	Digest     Digest       `json:"digest"` // of tool and arguments
+	Occurrence int          `json:"occurrence"`
+	Key        string       `json:"key,omitempty"` // idempotency key, tool.called
+	Outcome    Outcome      `json:"outcome,omitempty"`
+	Failure    *abi.Failure `json:"failure,omitempty"`
+	Reasons    []Reason     `json:"reasons,omitempty"` // tool.denied
+	Labels     []Label      `json:"labels,omitempty"`  // of the result
+	Epoch      uint64       `json:"epoch,omitempty"`   // of policy and revocations under which it was checked
+	Summary    string       `json:"summary,omitempty"` // the target, for people
+}
+
+// EndFacts are how an execution ended, or why it is to be cancelled.
+type EndFacts struct {
+	Status ExecutionStatus `json:"status,omitempty"`
+	Reason string          `json:"reason,omitempty"`
+}
+
+// SealFacts close a journal.
+type SealFacts struct {
+	Records uint64 `json:"records"` // before this one
+}
+
+// SystemFacts are one change of what belongs to no execution.
+type SystemFacts struct {
+	Subject string            `json:"subject"` // what changed: a skill, a key id, a token's id
+	Version string            `json:"version,omitempty"`
+	Digest  Digest            `json:"digest,omitempty"`
+	Status  string            `json:"status,omitempty"`
+	Reason  string            `json:"reason,omitempty"`
+	Issues  []SkillIssue      `json:"issues,omitempty"`
+	Details map[string]string `json:"details,omitempty"`
+}

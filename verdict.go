@@ -1,0 +1,184 @@
+package writ
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/writ-run/writ/abi"
+)
+
+// Mode is how far a step may go by itself. The zero value blocks.
+type Mode string
+
+// The modes, strictest first.
+const (
+	Blocked    Mode = "blocked"
+	Assist     Mode = "assist"
+	Autonomous Mode = "autonomous"
+)
+
+// Rank orders modes from 0, the strictest; whatever is unknown blocks.
+func (m Mode) Rank() int {
+	switch m {
+	case Autonomous:
+		return 2
+	case Assist:
+		return 1
+	}
+	return 0
+}
+
+// Tighten is the stricter of the two; the result is always one of the modes.
+func (m Mode) Tighten(other Mode) Mode {
+	if other.Rank() < m.Rank() {
+		m = other
+	}
+	if m.Rank() == 0 {
+		return Blocked
+	}
+	return m
+}
+
+// Verdict is policy's answer about one step or one call. A denial is a Verdict
+// with reasons, never an error. The zero Verdict blocks.
+type Verdict struct {
+	Mode          Mode        `json:"mode"`
+	Risk          Risk        `json:"risk"`
+	Reasons       []Reason    `json:"reasons"`
+	Approvals     Requirement `json:"approvals"`
+	Budget        *Budget     `json:"budget,omitempty"`
+	Clamps        []Clamp     `json:"clamps,omitempty"`
+	PolicyDigest  Digest      `json:"policyDigest"`
+	PolicyVersion string      `json:"policyVersion"`
+}
+
+// Reason is one rule's word, with the narrowest change that would alter it.
+type Reason struct {
+	Rule    string `json:"rule"`
+	Message string `json:"message"`
+	Fix     string `json:"fix,omitempty"`
+}
+
+// Requirement is what an assist verdict asks of people.
+type Requirement struct {
+	Count         int          `json:"count"`
+	Roles         []string     `json:"roles,omitempty"` // an approver has one of these; empty: any
+	ExpiresIn     abi.Duration `json:"expiresIn,omitempty"`
+	EscalateAfter abi.Duration `json:"escalateAfter,omitempty"`
+	EscalateTo    []string     `json:"escalateTo,omitempty"`
+}
+
+// Budget is what a step may spend. Zero members are not limited.
+type Budget struct {
+	Calls int `json:"calls,omitempty"`
+}
+
+// Clamp records that code above the policy tightened its answer.
+type Clamp struct {
+	Rule string `json:"rule"`
+	From Mode   `json:"from"`
+	To   Mode   `json:"to"`
+}
+
+// Point is a decision point of the policy.
+type Point string
+
+// The decision points.
+const (
+	PointStep Point = "step"
+	PointCall Point = "call"
+)
+
+// Question is the complete input of one decision. It is stored, so a decision
+// re-evaluates to the same bytes. Every member is always present.
+type Question struct {
+	Point     Point        `json:"point"`
+	Principal *Principal   `json:"principal"`
+	Grants    []Grant      `json:"grants"` // candidates for this principal, tenant and tools only
+	Origin    Origin       `json:"origin"`
+	Plan      PlanFacts    `json:"plan"`
+	Step      StepFacts    `json:"step"`
+	Call      *CallFacts   `json:"call"` // null at PointStep
+	Taint     TaintFacts   `json:"taint"`
+	History   HistoryFacts `json:"history"`
+	Host      HostFacts    `json:"host"`
+	Time      Time         `json:"time"`
+}
+
+// PlanFacts describe the plan.
+type PlanFacts struct {
+	Hash  Digest `json:"hash"`
+	Steps int    `json:"steps"`
+}
+
+// StepFacts describe the step. Input is null while it is not known.
+type StepFacts struct {
+	ID           StepID          `json:"id"`
+	Name         string          `json:"name"`
+	Skill        SkillKey        `json:"skill"`
+	Publisher    string          `json:"publisher"`
+	Version      string          `json:"version"`
+	Digest       Digest          `json:"digest"`
+	Action       string          `json:"action"`
+	Effect       Effect          `json:"effect"`
+	Risk         Risk            `json:"risk"`
+	Capabilities []Capability    `json:"capabilities"`
+	Tools        []string        `json:"tools"`
+	Input        json.RawMessage `json:"input"`
+	Resolved     bool            `json:"resolved"`
+	Attempt      int             `json:"attempt"`
+}
+
+// CallFacts describe one tool call.
+type CallFacts struct {
+	Sequence   int             `json:"sequence"`
+	Tool       string          `json:"tool"`
+	Effect     Effect          `json:"effect"`
+	Idempotent bool            `json:"idempotent"`
+	Arguments  json.RawMessage `json:"arguments"`
+	Digest     Digest          `json:"digest"`
+	Target     Target          `json:"target"`
+}
+
+// TaintFacts are the labels of the input and of what reaches sinks.
+type TaintFacts struct {
+	Labels    []Label    `json:"labels"`
+	Untrusted bool       `json:"untrusted"`
+	Sinks     []SinkFlow `json:"sinks"`
+}
+
+// HistoryFacts count what the principal did before. Values are as of this
+// decision and are stored with it.
+type HistoryFacts struct {
+	StepsLastHour int `json:"stepsLastHour"`
+	CallsInStep   int `json:"callsInStep"`
+	Approvals     int `json:"approvals"` // valid approvals collected for this step
+}
+
+// HostFacts describe the machine that would run the step.
+type HostFacts struct {
+	Version string            `json:"version"`
+	Labels  map[string]string `json:"labels"`
+}
+
+// Judge decides. It is a function of the question and the policy bundle.
+type Judge interface {
+	// Judge answers q. A fault of the evaluator is an error of CodeInternal and
+	// every caller treats it as blocked.
+	Judge(ctx context.Context, q *Question) (*Verdict, error)
+	// Policy names the bundle that decides.
+	Policy() PolicyRef
+}
+
+// PolicyRef names a policy bundle by content.
+type PolicyRef struct {
+	Digest  Digest `json:"digest"`
+	Version string `json:"version"`
+}
+
+// Judges finds the active judge and, for replay, the one of an older bundle.
+type Judges interface {
+	Active() Judge
+	// ByDigest is CodeNotFound where no bundle of this digest is kept.
+	ByDigest(ctx context.Context, digest Digest) (Judge, error)
+}
