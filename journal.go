@@ -41,6 +41,7 @@ type Receipt struct {
 	Position Position // of the last record
 	Seq      uint64   // of the last record
 	Digest   Digest   // of the last record
+	Records  []Record // the batch's records as they stand in the chain, with payload references
 }
 
 // Stored is a record as it was stored.
