@@ -9,11 +9,17 @@ import (
 // Its members are sealed: the only way to a live Permit is MintPermit, which the
 // engine alone may call (a test of the layers holds that). The zero Permit
 // refuses everything.
+//
+// The permit of an assist step covers what has no effect outside the step. A
+// call that has one is covered only where a human approved its exact digest, so
+// the guest can run up to that call, which is then proposed.
 type Permit struct{ seal *seal }
 
 type seal struct {
-	scope  PermitScope
-	closed atomic.Bool
+	scope    PermitScope
+	assist   bool
+	approved []Digest // of calls
+	closed   atomic.Bool
 }
 
 // PermitScope is what a permit covers.
@@ -23,19 +29,20 @@ type PermitScope struct {
 	Step         StepID
 	Skill        SkillRef
 	Capabilities []Capability
+	Taint        []Label // of the step's input
 	Attempt      int
 }
 
 // PermitEvidence is why a permit may exist.
 type PermitEvidence struct {
-	Verdict  *Verdict
-	Approval *Approval // where the verdict asks for one
-	Input    []byte    // the canonical input that will be run
+	Verdict   *Verdict
+	Approvals []*Approval // granted ones of this step
+	Input     []byte      // the canonical input that will be run
 }
 
 // MintPermit turns a verdict into a live permit. CodeBlocked where the verdict
-// blocks, CodeApprovalNeeded where it asks for approvals that are not there or
-// that were given for another step, skill or input.
+// blocks or would let a high-risk step run by itself, CodeApprovalNeeded where
+// an approval was given for another step, skill or input.
 func MintPermit(scope PermitScope, evidence PermitEvidence) (Permit, error) {
 	op := "permit for step " + string(scope.Step)
 	v := evidence.Verdict
@@ -45,27 +52,27 @@ func MintPermit(scope PermitScope, evidence PermitEvidence) (Permit, error) {
 	if v.Mode == Autonomous && v.Risk.Rank() >= RiskHigh.Rank() {
 		return Permit{}, Errorf(CodeBlocked, op, "a high-risk step is never autonomous")
 	}
-	if v.Mode == Assist {
-		if err := checkApproval(op, &scope, &evidence); err != nil {
-			return Permit{}, err
+	s := &seal{scope: scope, assist: v.Mode != Autonomous}
+	s.scope.Capabilities, s.scope.Taint = slices.Clone(scope.Capabilities), slices.Clone(scope.Taint)
+	if !s.assist {
+		return Permit{seal: s}, nil
+	}
+	for _, a := range evidence.Approvals {
+		if !a.Satisfies(v) || !approvedFor(a, &scope, evidence.Input) {
+			return Permit{}, Errorf(CodeApprovalNeeded, op, "an approval was given for something else")
+		}
+		if a.Request.Call != nil {
+			s.approved = append(s.approved, a.Request.Call.Digest)
 		}
 	}
-	scope.Capabilities = slices.Clone(scope.Capabilities)
-	return Permit{seal: &seal{scope: scope}}, nil
+	return Permit{seal: s}, nil
 }
 
-func checkApproval(op string, scope *PermitScope, evidence *PermitEvidence) error {
-	a := evidence.Approval
-	if !a.Satisfies(evidence.Verdict) {
-		return Errorf(CodeApprovalNeeded, op, "the approvals that the verdict asks for are not there")
-	}
+func approvedFor(a *Approval, scope *PermitScope, input []byte) bool {
 	r := &a.Request
-	same := r.Tenant == scope.Tenant && r.Execution == scope.Execution && r.Step == scope.Step &&
-		r.Skill == scope.Skill && string(r.Input) == string(evidence.Input)
-	if digest, err := r.Digest(); err != nil || digest != a.Digest || !same {
-		return Errorf(CodeApprovalNeeded, op, "the approval was given for something else")
-	}
-	return nil
+	digest, err := r.Digest()
+	return err == nil && digest == a.Digest && r.Tenant == scope.Tenant && r.Execution == scope.Execution &&
+		r.Step == scope.Step && r.Skill == scope.Skill && string(r.Input) == string(input)
 }
 
 // Live reports whether the permit allows anything at all.
@@ -84,7 +91,7 @@ func (p Permit) Scope() PermitScope {
 		return PermitScope{}
 	}
 	scope := p.seal.scope
-	scope.Capabilities = slices.Clone(scope.Capabilities)
+	scope.Capabilities, scope.Taint = slices.Clone(scope.Capabilities), slices.Clone(scope.Taint)
 	return scope
 }
 
@@ -93,15 +100,27 @@ func (p Permit) Grants(tool string) bool {
 	return p.Live() && slices.ContainsFunc(p.seal.scope.Capabilities, func(c Capability) bool { return c.Tool == tool })
 }
 
-// Covers returns the capability that covers the call, or CodeForbidden.
+// Covers returns the capability that covers the call. CodeForbidden where there
+// is none, CodeApprovalNeeded where a human must approve this digest first.
 func (p Permit) Covers(call *CallFacts) (*Capability, error) {
+	op := "tool " + call.Tool
 	if !p.Live() {
-		return nil, Errorf(CodeForbidden, "tool "+call.Tool, "there is no live permit")
+		return nil, Errorf(CodeForbidden, op, "there is no live permit")
 	}
-	for i := range p.seal.scope.Capabilities {
-		if c := &p.seal.scope.Capabilities[i]; CapabilityAllows(c, call) {
-			return c, nil
-		}
+	i := slices.IndexFunc(p.seal.scope.Capabilities, func(c Capability) bool { return CapabilityAllows(&c, call) })
+	if i < 0 {
+		return nil, Errorf(CodeForbidden, op, "%s is outside what this step was granted", call.Target)
 	}
-	return nil, Errorf(CodeForbidden, "tool "+call.Tool, "%s is outside what this step was granted", call.Target)
+	if p.seal.assist && p.reachesOut(call) && !slices.Contains(p.seal.approved, call.Digest) {
+		return nil, Errorf(CodeApprovalNeeded, op, "%s needs a human's approval", call.Target)
+	}
+	return &p.seal.scope.Capabilities[i], nil
+}
+
+// reachesOut reports whether the call changes something, or carries untrusted
+// data out of the host: reads included, since a URL is a message too.
+func (p Permit) reachesOut(call *CallFacts) bool {
+	spec, known := LookupTool(call.Tool)
+	untrusted := slices.ContainsFunc(p.seal.scope.Taint, func(l Label) bool { return !l.Trusted() })
+	return !known || call.Effect.Writes() || (spec.Leaves && untrusted)
 }
