@@ -1,0 +1,55 @@
+package contract
+
+import (
+	"slices"
+
+	"github.com/writ-run/writ"
+)
+
+// Roles that the levels of Auth ask for.
+const (
+	RoleOperator = "operator"
+	RoleAdmin    = "admin"
+	RoleSystem   = "system" // the host's own background work; no token carries it
+)
+
+// Permits checks a caller against the contract. CodeForbidden names what is
+// missing.
+func (c *Contract) Permits(p *writ.Principal) error {
+	if p == nil {
+		return writ.Errorf(writ.CodeUnauthenticated, c.Key, "no caller is authenticated")
+	}
+	// The user behind a socket may be an agent: reading only.
+	if c.Kind != Query && p.Strength != writ.StrengthToken {
+		return writ.Errorf(writ.CodeForbidden, c.Key, "a caller known by its process alone may only read").
+			WithFix("send a bearer token: `writ login`, or WRIT_TOKEN")
+	}
+	if p.Strength == "" {
+		return writ.Errorf(writ.CodeForbidden, c.Key, "the caller has not proved who it is").
+			WithFix("send a bearer token: `writ login`, or WRIT_TOKEN")
+	}
+	if !slices.Contains(p.Capabilities, c.Capability) {
+		return writ.Errorf(writ.CodeForbidden, c.Key, "%s has not the capability %s", p.ID, c.Capability).
+			WithFix("use a token with it: `writ token create --capability %s`", c.Capability)
+	}
+	if !c.Auth.met(p.Roles) {
+		return writ.Errorf(writ.CodeForbidden, c.Key, "%s has not the role %s", p.ID, c.Auth).
+			WithFix("ask somebody with the role %s", c.Auth)
+	}
+	return nil
+}
+
+// met: an unknown level is met by nobody.
+func (a Auth) met(roles []string) bool {
+	switch a {
+	case User:
+		return true
+	case Operator:
+		return slices.Contains(roles, RoleOperator) || slices.Contains(roles, RoleAdmin)
+	case Admin:
+		return slices.Contains(roles, RoleAdmin)
+	case System:
+		return slices.Contains(roles, RoleSystem)
+	}
+	return false
+}

@@ -1,0 +1,55 @@
+package contract
+
+import "strings"
+
+// clip bounds what of a caller's text an error repeats.
+func clip(s string) string {
+	const most = 80
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "..."
+	}
+	return s
+}
+
+// nearest is the candidate with the least edit distance, or "" where all are
+// far: more than a third of it would have to change.
+func nearest(word string, candidates []string) string {
+	if len(word) > 200 { // the distance is quadratic, and no key is that long
+		return ""
+	}
+	best, least := "", 0
+	for _, c := range candidates {
+		// A missing prefix is the usual slip: intent.submit.
+		if strings.EqualFold(c, "controlPlane."+word) {
+			return c
+		}
+		if d := distance(strings.ToLower(word), strings.ToLower(c)); best == "" || d < least {
+			best, least = c, d
+		}
+	}
+	if least > len(best)/3 {
+		return ""
+	}
+	return best
+}
+
+// distance is Levenshtein's.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,249 @@
+package contract
+
+import (
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/abi"
+)
+
+// SecretSetInput is the input of SecretSet.
+type SecretSetInput struct {
+	Name  string `json:"name"`
+	Value string `json:"value" jsonschema:"Never stored in a trace, a log or an error."`
+}
+
+// SecretSetOutput is the output of SecretSet.
+type SecretSetOutput struct {
+	Result
+}
+
+// SecretRemoveInput is the input of SecretRemove.
+type SecretRemoveInput struct {
+	Name   string `json:"name"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// SecretRemoveOutput is the output of SecretRemove.
+type SecretRemoveOutput struct {
+	Result
+}
+
+// SecretListInput is the input of SecretList.
+type SecretListInput struct{}
+
+// SecretListOutput is the output of SecretList: names, never values.
+type SecretListOutput struct {
+	Result
+	Items []SecretName `json:"items"`
+}
+
+// SecretName is one stored secret without its value.
+type SecretName struct {
+	Name      string    `json:"name"`
+	UpdatedAt writ.Time `json:"updatedAt,omitempty"`
+}
+
+// TokenCreateInput is the input of TokenCreate.
+type TokenCreateInput struct {
+	PrincipalID          writ.PrincipalID   `json:"principalId"`
+	Kind                 writ.PrincipalKind `json:"kind,omitempty" jsonschema:"Needed for a principal that does not exist yet."`
+	Name                 string             `json:"name,omitempty"`
+	WorkspaceID          writ.WorkspaceID   `json:"workspaceId,omitempty"`
+	Roles                []string           `json:"roles,omitempty"`
+	Capabilities         []string           `json:"capabilities,omitempty" jsonschema:"Keys such as control-plane.core; absent: none."`
+	OnBehalfOf           []writ.PrincipalID `json:"onBehalfOf,omitempty"`
+	ExpiresIn            abi.Duration       `json:"expiresIn,omitempty" jsonschema:"Such as 720h; absent: the host's default."`
+	ApproverPublicKeyPEM string             `json:"approverPublicKeyPem,omitempty" jsonschema:"Registers the key with which this human signs approvals."`
+}
+
+// TokenCreateOutput is the output of TokenCreate.
+type TokenCreateOutput struct {
+	Result
+	TokenID     string           `json:"tokenId"`
+	Token       string           `json:"token" jsonschema:"Shown once; only its hash is stored."`
+	PrincipalID writ.PrincipalID `json:"principalId"`
+	ExpiresAt   writ.Time        `json:"expiresAt,omitempty"`
+}
+
+// TokenRevokeInput is the input of TokenRevoke.
+type TokenRevokeInput struct {
+	TokenID string `json:"tokenId"`
+	Reason  string `json:"reason,omitempty"`
+}
+
+// TokenRevokeOutput is the output of TokenRevoke.
+type TokenRevokeOutput struct {
+	Result
+}
+
+// TokenListInput is the input of TokenList.
+type TokenListInput struct {
+	PrincipalID    writ.PrincipalID `json:"principalId,omitempty"`
+	IncludeRevoked bool             `json:"includeRevoked,omitempty"`
+}
+
+// TokenListOutput is the output of TokenList.
+type TokenListOutput struct {
+	Result
+	Items []Token `json:"items"`
+}
+
+// Token is a bearer token without its secret.
+type Token struct {
+	TokenID      string             `json:"tokenId"`
+	PrincipalID  writ.PrincipalID   `json:"principalId"`
+	Kind         writ.PrincipalKind `json:"kind"`
+	Name         string             `json:"name,omitempty"`
+	WorkspaceID  writ.WorkspaceID   `json:"workspaceId,omitempty"`
+	Roles        []string           `json:"roles,omitempty"`
+	Capabilities []string           `json:"capabilities,omitempty"`
+	CreatedAt    writ.Time          `json:"createdAt"`
+	ExpiresAt    writ.Time          `json:"expiresAt,omitempty"`
+	RevokedAt    writ.Time          `json:"revokedAt,omitempty"`
+}
+
+// GrantCreateInput is the input of GrantCreate.
+type GrantCreateInput struct {
+	PrincipalID writ.PrincipalID `json:"principalId"`
+	Capability  writ.Capability  `json:"capability" jsonschema:"A tool and its scope; tool * with no scope covers every tool."`
+	Skills      []writ.SkillKey  `json:"skills,omitempty" jsonschema:"Absent: any skill."`
+	MaxRisk     writ.Risk        `json:"maxRisk,omitempty" jsonschema:"Absent: low."`
+	ExpiresIn   abi.Duration     `json:"expiresIn,omitempty" jsonschema:"Such as 24h; absent: does not expire."`
+	MaxUses     int              `json:"maxUses,omitempty"`
+	Parent      string           `json:"parent,omitempty" jsonschema:"Delegates this grant; never wider than it."`
+	Reason      string           `json:"reason,omitempty"`
+}
+
+// GrantCreateOutput is the output of GrantCreate.
+type GrantCreateOutput struct {
+	Result
+	GrantID string `json:"grantId"`
+}
+
+// GrantRevokeInput is the input of GrantRevoke.
+type GrantRevokeInput struct {
+	GrantID string `json:"grantId"`
+	Reason  string `json:"reason,omitempty"`
+}
+
+// GrantRevokeOutput is the output of GrantRevoke.
+type GrantRevokeOutput struct {
+	Result
+}
+
+// GrantListInput is the input of GrantList.
+type GrantListInput struct {
+	PrincipalID writ.PrincipalID `json:"principalId,omitempty"`
+}
+
+// GrantListOutput is the output of GrantList.
+type GrantListOutput struct {
+	Result
+	Items []Grant `json:"items"`
+}
+
+// Grant lets a principal's steps use a tool within a scope.
+type Grant struct {
+	GrantID     string           `json:"grantId"`
+	Parent      string           `json:"parent,omitempty"`
+	PrincipalID writ.PrincipalID `json:"principalId"`
+	Capability  writ.Capability  `json:"capability"`
+	Skills      []writ.SkillKey  `json:"skills,omitempty"`
+	MaxRisk     writ.Risk        `json:"maxRisk,omitempty"`
+	ExpiresAt   writ.Time        `json:"expiresAt,omitempty"`
+	MaxUses     int              `json:"maxUses,omitempty"`
+	Uses        int              `json:"uses,omitempty"`
+}
+
+// GrantFrom converts a grant.
+func GrantFrom(g *writ.Grant) Grant {
+	return Grant{
+		GrantID: g.ID, Parent: g.Parent, PrincipalID: g.Principal, Capability: g.Capability,
+		Skills: g.Skills, MaxRisk: g.MaxRisk, ExpiresAt: g.Expires, MaxUses: g.MaxUses, Uses: g.Uses,
+	}
+}
+
+// PolicyTestInput is the input of PolicyTest. Without Source and Bundle the
+// active bundle is tested.
+type PolicyTestInput struct {
+	Source string `json:"source,omitempty" jsonschema:"Path on the server."`
+	Bundle []byte `json:"bundle,omitempty" jsonschema:"OPA bundle (tar.gz), base64."`
+}
+
+// PolicyTestOutput is the output of PolicyTest.
+type PolicyTestOutput struct {
+	Result
+	Digest   writ.Digest      `json:"digest"`
+	Version  string           `json:"version,omitempty"`
+	Passed   int              `json:"passed"`
+	Failed   int              `json:"failed"`
+	Coverage float64          `json:"coverage,omitempty" jsonschema:"Per cent of the lines."`
+	Results  []PolicyTestCase `json:"results"`
+}
+
+// PolicyTestCase is one test of a bundle.
+type PolicyTestCase struct {
+	Name    string `json:"name"`
+	Passed  bool   `json:"passed"`
+	Message string `json:"message,omitempty"`
+}
+
+// PolicyActivateInput is the input of PolicyActivate. Exactly one of Source,
+// Bundle and Digest is set.
+type PolicyActivateInput struct {
+	Source string      `json:"source,omitempty" jsonschema:"Path on the server."`
+	Bundle []byte      `json:"bundle,omitempty" jsonschema:"OPA bundle (tar.gz), base64."`
+	Digest writ.Digest `json:"digest,omitempty" jsonschema:"A bundle that this host has kept."`
+	Reason string      `json:"reason,omitempty"`
+}
+
+// PolicyActivateOutput is the output of PolicyActivate.
+type PolicyActivateOutput struct {
+	Result
+	Digest   writ.Digest `json:"digest"`
+	Version  string      `json:"version,omitempty"`
+	Previous writ.Digest `json:"previous,omitempty"`
+}
+
+// PolicyListInput is the input of PolicyList.
+type PolicyListInput struct{}
+
+// PolicyListOutput is the output of PolicyList.
+type PolicyListOutput struct {
+	Result
+	Items []PolicyBundle `json:"items"`
+}
+
+// PolicyBundle is one bundle that the host keeps.
+type PolicyBundle struct {
+	Digest      writ.Digest `json:"digest"`
+	Version     string      `json:"version,omitempty"`
+	Active      bool        `json:"active"`
+	ActivatedAt writ.Time   `json:"activatedAt,omitempty"`
+}
+
+// SystemStatusInput is the input of SystemStatus.
+type SystemStatusInput struct{}
+
+// SystemStatusOutput is the output of SystemStatus. Status is ok or degraded.
+type SystemStatusOutput struct {
+	Result
+	Version          string         `json:"version" jsonschema:"Of the host."`
+	ABIVersion       string         `json:"abiVersion"`
+	ContractsVersion string         `json:"contractsVersion"`
+	Engine           string         `json:"engine,omitempty" jsonschema:"Of the sandbox, with its version."`
+	PolicyDigest     writ.Digest    `json:"policyDigest,omitempty"`
+	PolicyVersion    string         `json:"policyVersion,omitempty"`
+	Skills           int            `json:"skills"`
+	Executions       map[string]int `json:"executions,omitempty" jsonschema:"Number by status."`
+	PendingApprovals int            `json:"pendingApprovals"`
+	StartedAt        writ.Time      `json:"startedAt,omitempty"`
+	Checks           []SystemCheck  `json:"checks"`
+}
+
+// SystemCheck is one part of the host.
+type SystemCheck struct {
+	Name    string `json:"name"`
+	OK      bool   `json:"ok"`
+	Message string `json:"message,omitempty"`
+	Fix     string `json:"fix,omitempty"`
+}
