@@ -1,0 +1,194 @@
+package sdk
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/writ-run/writ/abi"
+)
+
+// Names for the arguments and results of the tools, so that a skill need not
+// import the wire's package.
+type (
+	HTTPRequest  = abi.HTTPRequest
+	HTTPResponse = abi.HTTPResponse
+	FileEntry    = abi.FileEntry
+)
+
+// Levels of Context.Log.
+const (
+	LevelTrace = "trace"
+	LevelDebug = "debug"
+	LevelInfo  = "info"
+	LevelWarn  = "warn"
+	LevelError = "error"
+)
+
+// Context is an action's way to its tools. Every error of a method is a
+// *Failure with one of the codes of package abi: abi.FailDenied where the step
+// was not granted the call, abi.FailUnavailable where nothing happened. The
+// methods may be used from several goroutines; calls are made one at a time.
+type Context struct {
+	host Host
+	mu   sync.Mutex // a call and the reading of its result belong together
+}
+
+// Host answers tool calls where there is no real host: natively, in tests.
+type Host interface {
+	// Call takes the JSON arguments of a tool and answers its JSON result, or
+	// a Failure.
+	Call(tool string, args []byte) ([]byte, *Failure)
+}
+
+// NewContext is a Context whose tool calls host answers. With a nil host every
+// call fails with abi.FailUnsupported, except inside a real host, which then
+// answers. Tests use package sdktest, which brings a Host.
+func NewContext(host Host) *Context { return &Context{host: host} }
+
+// Log writes to the execution's log. Fields are pairs of a name and a value. A
+// log line that is refused (not granted, or too many) is dropped: logging never
+// decides an action.
+func (c *Context) Log(level, message string, fields ...string) {
+	args := abi.LogArgs{Level: level, Message: message}
+	for i := 0; i+1 < len(fields); i += 2 {
+		if args.Fields == nil {
+			args.Fields = map[string]string{}
+		}
+		args.Fields[fields[i]] = fields[i+1]
+	}
+	_ = ask(c, tool{abi.ToolLog, importLog}, args, nil)
+}
+
+// HTTP makes a request. A response of any status is a result and no error.
+func (c *Context) HTTP(request HTTPRequest) (*HTTPResponse, error) {
+	var response HTTPResponse
+	if err := ask(c, tool{abi.ToolHTTPRequest, importHTTPRequest}, request, &response); err != nil {
+		return nil, err
+	}
+	return &response, nil
+}
+
+// Body is the body of a response as it came, whether text or not.
+func Body(response *HTTPResponse) ([]byte, error) {
+	return content(response.Body, response.BodyBase64)
+}
+
+// KV is the skill's own store of text values, kept between executions.
+func (c *Context) KV() KV { return KV{c} }
+
+// KV is the key-value store of a skill; Context.KV gives it.
+type KV struct{ c *Context }
+
+// Get returns the value of a key, and whether it has one.
+func (kv KV) Get(key string) (value string, found bool, err error) {
+	var result abi.KVValue
+	err = ask(kv.c, tool{abi.ToolKVGet, importKVGet}, abi.KVKey{Key: key}, &result)
+	return result.Value, result.Found, err
+}
+
+// Put sets the value of a key.
+func (kv KV) Put(key, value string) error {
+	return ask(kv.c, tool{abi.ToolKVPut, importKVPut}, abi.KVPut{Key: key, Value: value}, nil)
+}
+
+// Delete removes a key, and says whether it had a value.
+func (kv KV) Delete(key string) (deleted bool, err error) {
+	var result abi.KVDeleted
+	err = ask(kv.c, tool{abi.ToolKVDelete, importKVDelete}, abi.KVKey{Key: key}, &result)
+	return result.Deleted, err
+}
+
+// List returns the keys with the prefix that follow after ("" for the first),
+// sorted, at most 100; more says that others follow.
+func (kv KV) List(prefix, after string) (keys []string, more bool, err error) {
+	var result abi.KVKeys
+	err = ask(kv.c, tool{abi.ToolKVList, importKVList}, abi.KVList{Prefix: prefix, After: after}, &result)
+	return result.Keys, result.More, err
+}
+
+// Files are the files that the operator opened to the skill.
+func (c *Context) Files() Files { return Files{c} }
+
+// Files are files under the operator's root; Context.Files gives it. Paths are
+// slash-separated and relative.
+type Files struct{ c *Context }
+
+// Read returns a file's content. abi.FailNotFound where there is none.
+func (f Files) Read(path string) ([]byte, error) {
+	var result abi.FileContent
+	if err := ask(f.c, tool{abi.ToolFileRead, importFileRead}, abi.FilePath{Path: path}, &result); err != nil {
+		return nil, err
+	}
+	return content(result.Text, result.Base64)
+}
+
+// Write replaces a file's content as a whole, or makes the file.
+func (f Files) Write(path string, data []byte) error {
+	args := abi.FileContent{Path: path}
+	if utf8.Valid(data) {
+		args.Text = string(data)
+	} else {
+		args.Base64 = base64.StdEncoding.EncodeToString(data)
+	}
+	return ask(f.c, tool{abi.ToolFileWrite, importFileWrite}, args, nil)
+}
+
+// List returns the entries of a directory, sorted by name.
+func (f Files) List(path string) ([]FileEntry, error) {
+	var result abi.FileEntries
+	err := ask(f.c, tool{abi.ToolFileList, importFileList}, abi.FilePath{Path: path}, &result)
+	return result.Entries, err
+}
+
+func content(text, encoded string) ([]byte, error) {
+	if encoded == "" {
+		return []byte(text), nil
+	}
+	data, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		return nil, &Failure{Code: abi.FailInvalid, Message: "the host answered base64 that cannot be read"}
+	}
+	return data, nil
+}
+
+// tool pairs a tool's name, for a Host, with its import, for a real host. Each
+// method names its own import and there is no table of them, because the linker
+// keeps every import that something kept refers to.
+type tool struct {
+	name string
+	call hostCall
+}
+
+// hostCall is the type of a function of abi.ModuleTool.
+type hostCall func(args unsafe.Pointer, size uint32) uint64
+
+func ask(c *Context, t tool, args, result any) error {
+	raw, err := json.Marshal(args)
+	if err != nil {
+		return &Failure{Code: abi.FailInvalid, Message: fmt.Sprintf("%s: arguments: %v", t.name, err)}
+	}
+	c.mu.Lock()
+	answer, failure := dispatch(c.host, t, raw)
+	c.mu.Unlock()
+	if failure != nil {
+		return failure
+	}
+	if result == nil {
+		return nil
+	}
+	if err := json.Unmarshal(answer, result); err != nil {
+		return &Failure{Code: abi.FailInvalid, Message: fmt.Sprintf("%s: the host's answer: %v", t.name, err)}
+	}
+	return nil
+}
+
+func dispatch(host Host, t tool, args []byte) ([]byte, *Failure) {
+	if host != nil {
+		return host.Call(t.name, args)
+	}
+	return callImport(t, args)
+}
