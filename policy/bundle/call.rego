@@ -1,0 +1,108 @@
+# The call decision, asked for each tool call of a running step. The step's own
+# verdict stands above it: a call only has to stay within what was judged there.
+package writ
+
+import data.writ.lib
+
+default call := {
+	"mode": "blocked",
+	"risk": "blocked",
+	"reasons": [{"rule": "default", "message": "no rule of the policy allows this call"}],
+}
+
+call := {
+	"mode": "blocked",
+	"risk": input.step.risk,
+	"reasons": call_denials,
+} if {
+	count(call_denials) > 0
+} else := {
+	"mode": "assist",
+	"risk": input.step.risk,
+	"reasons": [{
+		"rule": "untrusted-call",
+		"message": sprintf("untrusted data leaves the host through %s and nobody has seen it", [input.call.tool]),
+		"fix": "have an approver approve the step",
+	}],
+	"approvals": lib.ask(1),
+} if {
+	permitted
+	unseen
+} else := {
+	"mode": "autonomous",
+	"risk": input.step.risk,
+	"reasons": [{"rule": "within-step", "message": "within what the step was granted"}],
+} if {
+	permitted
+	not unseen
+}
+
+permitted if {
+	lib.people[input.step.risk] >= 0
+	in_scope
+	in_effect
+	in_budget
+}
+
+in_scope if capability.allows(lib.list(input.step.capabilities), input.call)
+
+in_effect if lib.severity[input.call.effect] <= lib.severity[input.step.effect]
+
+in_budget if {
+	input.call.sequence <= lib.calls
+	input.history.callsInStep < lib.calls
+}
+
+# Untrusted data in a write, or beside a secret in any call, needs a person's eyes.
+unseen if {
+	not approved
+	not clean
+	not mild_call
+}
+
+unseen if {
+	not approved
+	not clean
+	some flow in input.taint.sinks
+	"secret" in flow.labels
+}
+
+approved if input.history.approvals >= 1
+
+mild_call if input.call.effect in {"none", "read", "write-local"}
+
+call_denials contains {
+	"rule": "call-scope",
+	"message": sprintf("%s is outside what the step was granted", [input.call.tool]),
+	"fix": "narrow the call, or widen `uses` in the skill's manifest and compile the plan again",
+} if {
+	not in_scope
+}
+
+call_denials contains {
+	"rule": "call-effect",
+	"message": sprintf("%s would have the effect %s and the step was judged for %s", [
+		input.call.tool,
+		input.call.effect,
+		input.step.effect,
+	]),
+	"fix": "declare the effect on the action in the skill's manifest",
+} if {
+	not in_effect
+}
+
+call_denials contains {
+	"rule": "call-budget",
+	"message": sprintf("a step may make %d calls", [lib.calls]),
+	"fix": "split the step",
+} if {
+	not in_budget
+}
+
+call_denials contains {
+	"rule": "risk-blocked",
+	"message": "the step's risk tier is blocked",
+	"fix": "change the plan so that the step does less",
+} if {
+	input.step.risk == "blocked"
+}

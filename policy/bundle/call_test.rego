@@ -1,0 +1,104 @@
+package writ.call_test
+
+import data.writ
+
+put := {"tool": "kv.put", "prefixes": ["notes/"]}
+
+post := {"tool": "http.request", "hosts": ["api.example.com"], "methods": ["POST"], "paths": ["/**"]}
+
+question := {
+	"point": "call",
+	"principal": {"id": "ada", "kind": "human", "tenant": "default", "workspace": "default"},
+	"grants": [],
+	"origin": "human",
+	"step": {"name": "save", "skill": "acme/notes", "effect": "write-external", "risk": "medium", "capabilities": [put, post], "tools": ["http.request", "kv.put"]},
+	"call": {
+		"sequence": 1,
+		"tool": "kv.put",
+		"effect": "write-local",
+		"idempotent": true,
+		"arguments": {"key": "notes/1", "value": "x"},
+		"target": {"key": "notes/1"},
+	},
+	"taint": {"labels": ["principal"], "untrusted": false, "sinks": []},
+	"history": {"stepsLastHour": 0, "callsInStep": 0, "approvals": 0},
+	"time": "2026-01-01T00:00:00.000000000Z",
+}
+
+send := {
+	"sequence": 1,
+	"tool": "http.request",
+	"effect": "write-external",
+	"idempotent": false,
+	"arguments": {},
+	"target": {"scheme": "https", "host": "api.example.com", "method": "POST", "path": "/v1"},
+}
+
+ask_many(patches) := answer if {
+	answer := writ.call with input as json.patch(question, patches)
+}
+
+ask(path, value) := ask_many([{"op": "add", "path": path, "value": value}])
+
+said(answer) := [answer.mode, {reason.rule | some reason in answer.reasons}]
+
+test_within_the_step if {
+	answer := writ.call with input as question
+	said(answer) == ["autonomous", {"within-step"}]
+	answer.risk == "medium"
+}
+
+test_no_call_is_blocked if {
+	answer := writ.call with input as {}
+	answer.mode == "blocked"
+}
+
+test_another_key if said(ask("/call/target/key", "secrets/1")) == ["blocked", {"call-scope"}]
+
+test_another_tool if said(ask("/call/tool", "kv.delete")) == ["blocked", {"call-scope"}]
+
+test_no_capability if said(ask("/step/capabilities", null)) == ["blocked", {"call-scope"}]
+
+test_worse_effect if said(ask("/step/effect", "read")) == ["blocked", {"call-effect"}]
+
+test_unknown_effect if said(ask("/call/effect", "explode")) == ["blocked", {"call-effect"}]
+
+test_budget if {
+	said(ask("/call/sequence", 1000)) == ["autonomous", {"within-step"}]
+	said(ask("/call/sequence", 1001)) == ["blocked", {"call-budget"}]
+	said(ask("/history/callsInStep", 1000)) == ["blocked", {"call-budget"}]
+}
+
+test_blocked_step if said(ask("/step/risk", "blocked")) == ["blocked", {"risk-blocked"}]
+
+sinks(labels) := {"op": "add", "path": "/taint/sinks", "value": [{"path": "body", "labels": labels}]}
+
+test_untrusted_data_in_a_write if {
+	patches := [{"op": "add", "path": "/call", "value": send}, sinks(["http"])]
+	answer := ask_many(patches)
+	said(answer) == ["assist", {"untrusted-call"}]
+	answer.approvals.count == 1
+}
+
+test_untrusted_data_that_a_person_saw if {
+	patches := [
+		{"op": "add", "path": "/call", "value": send},
+		sinks(["http"]),
+		{"op": "add", "path": "/history/approvals", "value": 1},
+	]
+	said(ask_many(patches)) == ["autonomous", {"within-step"}]
+}
+
+test_untrusted_data_that_stays if said(ask_many([sinks(["http"])])) == ["autonomous", {"within-step"}]
+
+test_secret_beside_untrusted_data if {
+	said(ask_many([sinks(["http", "secret"])])) == ["assist", {"untrusted-call"}]
+}
+
+test_several_denials_are_all_said if {
+	patches := [
+		{"op": "add", "path": "/call/tool", "value": "file.write"},
+		{"op": "add", "path": "/call/sequence", "value": 5000},
+	]
+	said(ask_many(patches)) == ["blocked", {"call-scope", "call-budget"}]
+}

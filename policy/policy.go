@@ -1,0 +1,139 @@
+// Package policy judges steps and tool calls with OPA. A bundle of Rego rules
+// answers at two decision points, data.writ.step and data.writ.call; code above
+// it clamps what it says, so no bundle can make a high-risk step autonomous. What
+// a bundle does not answer, answers in another shape or answers too late is
+// blocked.
+//
+// A decision is a function of the question and the bundle: whatever depends on
+// the clock, chance, the network or the machine is not among the functions that a
+// bundle may call, and time is input.time.
+package policy
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/topdown"
+
+	"github.com/writ-run/writ"
+)
+
+// DefaultDeadline ends a decision. A decision takes tens of microseconds, so only
+// a runaway rule meets it, also on a machine that is busy.
+const DefaultDeadline = 500 * time.Millisecond
+
+// decisionPoints are the rules that a bundle must define.
+var decisionPoints = []writ.Point{writ.PointStep, writ.PointCall}
+
+// Policy is one compiled bundle. It implements writ.Judge and is safe for
+// concurrent use.
+type Policy struct {
+	ref      writ.PolicyRef
+	queries  map[writ.Point]rego.PreparedEvalQuery
+	deadline time.Duration
+}
+
+var _ writ.Judge = (*Policy)(nil)
+
+// Compile prepares a bundle for decisions; deadline 0 is DefaultDeadline.
+// CodeInvalid where the rules do not compile, use a function that is not allowed
+// or lack a decision point.
+func Compile(ctx context.Context, b *Bundle, deadline time.Duration) (*Policy, error) {
+	if deadline <= 0 {
+		deadline = DefaultDeadline
+	}
+	program, err := b.compile(decisions)
+	if err != nil {
+		return nil, err
+	}
+	p := &Policy{ref: b.Ref(), queries: map[writ.Point]rego.PreparedEvalQuery{}, deadline: deadline}
+	for _, point := range decisionPoints {
+		query, err := program.prepare(ctx, ast.MustParseRef("data.writ."+string(point)))
+		if err != nil {
+			return nil, err
+		}
+		p.queries[point] = query
+	}
+	return p, nil
+}
+
+// Policy implements writ.Judge.
+func (p *Policy) Policy() writ.PolicyRef { return p.ref }
+
+// Judge implements writ.Judge. A fault of the bundle (undefined, a runtime error,
+// an unknown shape, the deadline) is a blocked verdict that names the fault.
+// CodeCancelled where ctx ended before the answer.
+func (p *Policy) Judge(ctx context.Context, q *writ.Question) (*writ.Verdict, error) {
+	return p.judge(ctx, q)
+}
+
+// judge takes evaluator options, with which tests switch the rule index off.
+func (p *Policy) judge(ctx context.Context, q *writ.Question, options ...rego.EvalOption) (*writ.Verdict, error) {
+	verdict, err := p.answer(ctx, q, options)
+	if err != nil {
+		return nil, err
+	}
+	clamp(q, verdict)
+	verdict.PolicyDigest, verdict.PolicyVersion = p.ref.Digest, p.ref.Version
+	return verdict, nil
+}
+
+func (p *Policy) answer(ctx context.Context, q *writ.Question, options []rego.EvalOption) (*writ.Verdict, error) {
+	if q == nil {
+		return fault("question", "there is no question"), nil
+	}
+	query, ok := p.queries[q.Point]
+	if !ok {
+		return fault("question", fmt.Sprintf("%q is not a decision point", q.Point)), nil
+	}
+	input, err := questionValue(q)
+	if err != nil {
+		return fault("question", "the question's input or arguments are not JSON"), nil
+	}
+	value, err := p.evaluate(ctx, query, append(options, rego.EvalParsedInput(input)))
+	switch {
+	case err == nil && value == nil:
+		return fault("undefined", "the policy gives no answer"), nil
+	case err == nil:
+		return decodeVerdict(value), nil
+	case ctx.Err() != nil:
+		return nil, &writ.Error{Code: writ.CodeCancelled, Op: "policy " + p.ref.Version, Message: "the caller went away before the decision", Err: ctx.Err()}
+	case topdown.IsCancel(err):
+		return fault("deadline", fmt.Sprintf("the policy did not answer within %s", p.deadline)), nil
+	}
+	return fault("evaluation", "a rule of the policy failed: "+err.Error()), nil
+}
+
+// evaluate returns nil where the rule is undefined. One timer stands for the
+// goroutine that the evaluator would start for each decision.
+func (p *Policy) evaluate(ctx context.Context, query rego.PreparedEvalQuery, options []rego.EvalOption) (ast.Value, error) {
+	stop := topdown.NewCancel()
+	timer := time.AfterFunc(p.deadline, stop.Cancel)
+	defer timer.Stop()
+	if ctx.Done() != nil {
+		defer context.AfterFunc(ctx, stop.Cancel)()
+	}
+	results, err := query.Eval(ctx, append(options, rego.EvalExternalCancel(stop))...)
+	if err != nil || len(results) == 0 || len(results[0].Expressions) == 0 {
+		return nil, err
+	}
+	value, ok := results[0].Expressions[0].Value.(ast.Value)
+	if !ok {
+		return nil, nil
+	}
+	return value, nil
+}
+
+// fault is the blocked verdict of a policy that did not answer as it must.
+func fault(rule, message string) *writ.Verdict {
+	return &writ.Verdict{
+		Mode: writ.Blocked, Risk: writ.RiskBlocked,
+		Reasons: []writ.Reason{{
+			Rule: "writ." + rule, Message: clean(message, maxText),
+			Fix: "run `writ policy test`, then activate a bundle that answers",
+		}},
+	}
+}
