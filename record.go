@@ -132,6 +132,18 @@ type CompiledFacts struct {
 	Hash     Digest        `json:"hash,omitempty"`
 	Steps    []PlannedStep `json:"steps,omitempty"`
 	Problems []Problem     `json:"problems,omitempty"`
+	// Resolutions are what the catalogue answered, so that a replay compiles
+	// against the same skills whatever is installed by then.
+	Resolutions []Resolution `json:"resolutions,omitempty"`
+}
+
+// Resolution is one answer of the catalogue: a pinned skill or a refusal.
+type Resolution struct {
+	Key        SkillKey  `json:"key"`
+	Constraint string    `json:"constraint"`
+	Ref        *SkillRef `json:"ref,omitempty"`
+	Refusal    string    `json:"refusal,omitempty"`
+	Fix        string    `json:"fix,omitempty"`
 }
 
 // PlannedStep is what a list of steps shows before anything has run.
@@ -156,7 +168,6 @@ const (
 type DecidedFacts struct {
 	Stage    string  `json:"stage"`
 	Verdict  Verdict `json:"verdict"`
-	Question Digest  `json:"question"` // canon.DomainQuestion over the stored question
 	Advisory bool    `json:"advisory,omitempty"`
 	Sequence int     `json:"sequence,omitempty"` // of the call, from 1
 }
@@ -172,7 +183,10 @@ type ApprovalFacts struct {
 // RunFacts start a run.
 type RunFacts struct {
 	ID   RunID `json:"id"`
-	Mode Mode  `json:"mode"` // autonomous, or tightened to assist; blocked is a dry run
+	Mode Mode  `json:"mode"` // autonomous, or tightened to assist
+	// Pins are the digests of the intent, draft and plan payloads that the run
+	// began with: changing one of them alone shows, whatever is sealed again.
+	Pins []PayloadRef `json:"pins"`
 }
 
 // StartedFacts pin what a step runs with.
@@ -184,8 +198,8 @@ type StartedFacts struct {
 	Clock    Time       `json:"clock"`  // what the guest's clock says at its start
 	Limits   abi.Limits `json:"limits"`
 	Taint    []Label    `json:"taint,omitempty"`
-	Approval Digest     `json:"approval,omitempty"`
 	Policy   Digest     `json:"policy"`
+	Question Digest     `json:"question"` // of the payload of the verdict that let it start
 }
 
 // EndedFacts are how a step ended.
@@ -196,6 +210,9 @@ type EndedFacts struct {
 	Fuel    uint64       `json:"fuel,omitempty"`
 	Calls   int          `json:"calls,omitempty"`
 	Labels  []Label      `json:"labels,omitempty"` // of the output
+	// Trail is canon.DomainTrail over the digests of the payloads of the
+	// attempt's tool records and their verdicts, in order.
+	Trail Digest `json:"trail,omitempty"`
 }
 
 // RetryFacts say when the next attempt begins.
@@ -220,6 +237,7 @@ type CalledFacts struct {
 	Labels     []Label      `json:"labels,omitempty"`  // of the result
 	Epoch      uint64       `json:"epoch,omitempty"`   // of policy and revocations under which it was checked
 	Summary    string       `json:"summary,omitempty"` // the target, for people
+	Earlier    int          `json:"earlier,omitempty"` // tool.returned: the attempt that made the call; this one did not repeat it
 }
 
 // EndFacts are how an execution ended, or why it is to be cancelled.

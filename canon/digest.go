@@ -36,7 +36,7 @@ const (
 	DomainArguments      Domain = "writ/arguments/v1"
 	DomainInput          Domain = "writ/input/v1"
 	DomainVerdict        Domain = "writ/verdict/v1"
-	DomainQuestion       Domain = "writ/question/v1"
+	DomainTrail          Domain = "writ/trail/v1"
 	DomainSchema         Domain = "writ/schema/v1"
 	DomainPolicy         Domain = "writ/policy/v1"
 	DomainSeed           Domain = "writ/seed/v1"

@@ -1,0 +1,216 @@
+// Package engine executes compiled plans: event-sourced, governed, durable. Its
+// state is the fold of an execution's journal; what it does is in the journal
+// before it happens.
+//
+// Lock order: Engine.mu, then execution.mu. Neither is held while a guest or a
+// tool runs.
+package engine
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/writ-run/writ"
+)
+
+// Grants finds the few grants that may matter to a decision.
+type Grants interface {
+	// Candidates are the principal's grants for any of the tools, expired ones
+	// left out.
+	Candidates(ctx context.Context, p *writ.Principal, tools []string) ([]writ.Grant, error)
+}
+
+// Options are what an Engine is made of. Every interface is required.
+type Options struct {
+	Journal   writ.Journal
+	Traces    writ.Traces
+	Planner   writ.Planner
+	Judges    writ.Judges
+	Skills    writ.Skills
+	Sandbox   writ.Sandbox
+	Toolbox   writ.Toolbox
+	Approvals writ.ApprovalVerifier
+	Grants    Grants
+	Clock     writ.Clock
+	Entropy   io.Reader // of step seeds and of ids without an idempotency key
+
+	Tenants  []writ.TenantID   // whose executions are resumed; empty: the default tenant
+	Labels   map[string]string // of this host, for policy
+	EngineID string            // of the sandbox, pinned in the journal
+	Parallel int               // steps that run at once; 0: 64
+	Logger   hclog.Logger      // nil: none
+}
+
+// defaultParallel keeps goroutines bounded; guests themselves are capped by the
+// sandbox, and most steps wait for a tool.
+const defaultParallel = 64
+
+// Engine runs executions. Its methods are the handlers of the contracts.
+type Engine struct {
+	Options
+	schemas schemas
+	slots   chan struct{}
+	ctx     context.Context
+	cancel  context.CancelFunc
+	work    sync.WaitGroup
+
+	mu     sync.Mutex
+	live   map[writ.ExecutionID]*execution
+	closed bool
+}
+
+// New checks the options. Recover resumes what an earlier process left.
+func New(opts Options) (*Engine, error) {
+	for name, part := range map[string]any{
+		"Journal": opts.Journal, "Traces": opts.Traces, "Planner": opts.Planner, "Judges": opts.Judges,
+		"Skills": opts.Skills, "Sandbox": opts.Sandbox, "Toolbox": opts.Toolbox, "Approvals": opts.Approvals,
+		"Grants": opts.Grants, "Clock": opts.Clock, "Entropy": opts.Entropy,
+	} {
+		if part == nil {
+			return nil, writ.Errorf(writ.CodeInternal, "engine", "option %s is missing", name)
+		}
+	}
+	if opts.Parallel <= 0 {
+		opts.Parallel = defaultParallel
+	}
+	if len(opts.Tenants) == 0 {
+		opts.Tenants = []writ.TenantID{writ.DefaultTenant}
+	}
+	if opts.Logger == nil {
+		opts.Logger = hclog.NewNullLogger()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Engine{
+		Options: opts, slots: make(chan struct{}, opts.Parallel), ctx: ctx, cancel: cancel,
+		live: map[writ.ExecutionID]*execution{},
+	}, nil
+}
+
+// Recover resumes every execution that was under way. It returns when they are
+// loaded, not when they end.
+func (e *Engine) Recover(ctx context.Context) error {
+	for _, tenant := range e.Tenants {
+		for _, status := range []writ.ExecutionStatus{writ.ExecRunning, writ.ExecAwaitingApproval} {
+			if err := e.recoverStatus(ctx, tenant, status); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (e *Engine) recoverStatus(ctx context.Context, tenant writ.TenantID, status writ.ExecutionStatus) error {
+	query := writ.ExecutionQuery{Tenant: tenant, Status: status, Limit: 500}
+	var ids []writ.ExecutionID
+	for {
+		page, err := e.Traces.Executions(ctx, query)
+		if err != nil {
+			return err
+		}
+		for _, item := range page.Items {
+			ids = append(ids, item.ID)
+		}
+		if query.Cursor = page.Next; query.Cursor == "" {
+			break
+		}
+	}
+	for _, id := range ids {
+		x, err := e.open(ctx, tenant, id)
+		if err != nil {
+			return err
+		}
+		x.mu.Lock()
+		x.advance()
+		x.mu.Unlock()
+	}
+	return nil
+}
+
+// Close stops running guests at their next tool call or deadline and waits for
+// them. What was under way is resumed by the next process.
+func (e *Engine) Close(ctx context.Context) error {
+	e.mu.Lock()
+	e.closed = true
+	for _, x := range e.live {
+		x.disarm()
+	}
+	e.mu.Unlock()
+	e.cancel()
+	done := make(chan struct{})
+	go func() { e.work.Wait(); close(done) }()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return writ.Errorf(writ.CodeTimeout, "engine", "steps were still running when the time for shutting down was up")
+	}
+}
+
+// open finds the live execution or folds it from the journal.
+func (e *Engine) open(ctx context.Context, tenant writ.TenantID, id writ.ExecutionID) (*execution, error) {
+	e.mu.Lock()
+	x, ok := e.live[id]
+	e.mu.Unlock()
+	if ok && x.tenant == tenant {
+		return x, nil
+	}
+	loaded, err := e.load(ctx, tenant, id)
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil, errClosing
+	}
+	if x, ok := e.live[id]; ok && x.tenant == tenant {
+		return x, nil
+	}
+	e.live[id] = loaded
+	return loaded, nil
+}
+
+var errClosing = &writ.Error{
+	Code: writ.CodeUnavailable, Op: "engine", Message: "the host is shutting down",
+	Fix: "send the request again when it has started",
+}
+
+// spawn runs a step's goroutine unless the engine is closing.
+func (e *Engine) spawn(fn func(ctx context.Context)) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return false
+	}
+	e.work.Go(func() {
+		select {
+		case e.slots <- struct{}{}:
+			defer func() { <-e.slots }()
+			fn(e.ctx)
+		case <-e.ctx.Done():
+		}
+	})
+	return true
+}
+
+// forget lets go of an execution that has ended.
+func (e *Engine) forget(x *execution) {
+	e.mu.Lock()
+	if e.live[x.id] == x {
+		delete(e.live, x.id)
+	}
+	e.mu.Unlock()
+}
+
+// draw reads random bytes from the injected source.
+func (e *Engine) draw(n int) ([]byte, error) {
+	b := make([]byte, n)
+	if _, err := io.ReadFull(e.Entropy, b); err != nil {
+		return nil, errors.Join(writ.Errorf(writ.CodeInternal, "engine", "the source of randomness failed"), err)
+	}
+	return b, nil
+}

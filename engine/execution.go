@@ -1,0 +1,194 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/canon"
+)
+
+// execution is one execution while this process looks after it.
+type execution struct {
+	engine *Engine
+	id     writ.ExecutionID
+	tenant writ.TenantID
+	ctx    context.Context // ends when the execution is cancelled or the engine closes
+	stop   context.CancelFunc
+	done   chan struct{} // closed once the execution has ended and is durable
+
+	mu        sync.Mutex
+	state     writ.Execution
+	position  writ.Position
+	intent    []byte
+	draft     []byte
+	plan      *writ.CompiledPlan
+	outputs   map[string]json.RawMessage
+	labels    map[string][]writ.Label
+	attempts  map[writ.StepID]*attempt
+	approvals map[writ.StepID][]*writ.Approval // with the full request; the last may be open
+	running   map[writ.StepID]bool
+	timer     *time.Timer
+	changed   chan struct{} // closed and made anew when a step's dispatch ends
+	broken    error         // the journal refused a record: nothing more may happen here
+}
+
+// attempt is one attempt of a step with the tool calls that the journal holds.
+type attempt struct {
+	number int
+	input  []byte
+	seed   [32]byte
+	clock  writ.Time
+	calls  []*call // of this attempt, in sequence
+	before []*call // writes that earlier attempts completed
+	labels []writ.Label
+	trail  [][]byte // digests of the payloads of its tool records
+}
+
+// call is one tool call as the journal holds it.
+type call struct {
+	facts    writ.CalledFacts
+	args     []byte
+	ended    bool // returned or denied
+	denied   bool
+	result   []byte
+	at       writ.Time // of the answer
+	consumed bool      // a later attempt has made the same call
+}
+
+func (e *Engine) newExecution(tenant writ.TenantID, id writ.ExecutionID) *execution {
+	ctx, stop := context.WithCancel(e.ctx)
+	return &execution{
+		engine: e, id: id, tenant: tenant, ctx: ctx, stop: stop, done: make(chan struct{}),
+		outputs: map[string]json.RawMessage{}, labels: map[string][]writ.Label{},
+		attempts: map[writ.StepID]*attempt{}, approvals: map[writ.StepID][]*writ.Approval{},
+		running: map[writ.StepID]bool{}, changed: make(chan struct{}),
+	}
+}
+
+// audit is who acts when the engine goes on by itself: the one who asked.
+func (x *execution) audit() writ.Audit {
+	if x.state.Principal == nil {
+		return writ.Audit{TenantID: x.tenant, WorkflowID: string(x.id)}
+	}
+	return x.auditOf(x.state.Principal)
+}
+
+func (x *execution) auditOf(p *writ.Principal) writ.Audit {
+	a := writ.AuditOf(p, x.state.TraceID)
+	a.WorkflowID, a.WorkspaceID = string(x.id), x.state.Workspace
+	return a
+}
+
+// append writes records of the execution and folds them. The caller holds mu.
+func (x *execution) append(records ...writ.NewRecord) error {
+	_, err := x.write(nil, records...)
+	return err
+}
+
+// write appends records together with changes of the tenant's store and returns
+// the records as they stand in the chain. The caller holds mu.
+func (x *execution) write(changes []writ.Change, records ...writ.NewRecord) ([]writ.Record, error) {
+	if x.broken != nil {
+		return nil, x.broken
+	}
+	now := x.engine.Clock.Now()
+	for i := range records {
+		if records[i].Time == 0 {
+			records[i].Time = now
+		}
+		if records[i].Actor.ActorID == "" {
+			records[i].Actor = x.audit()
+		}
+	}
+	receipt, err := x.engine.Journal.Append(x.engine.ctx, &writ.Batch{
+		Tenant: x.tenant, Stream: writ.StreamID(x.id), Expect: x.state.Seq, Records: records, Changes: changes,
+	})
+	if err != nil {
+		x.broken = err
+		if !writ.IsCode(err, writ.CodeConflict) {
+			x.engine.Logger.Error("the journal refused a record: the execution stops here", "execution", x.id, "code", writ.CodeOf(err))
+		}
+		return nil, err
+	}
+	x.position = receipt.Position
+	for i := range receipt.Records {
+		x.state.Apply(&receipt.Records[i])
+		x.follow(&receipt.Records[i])
+	}
+	return receipt.Records, nil
+}
+
+// follow keeps the trail of an attempt: what its tool records hold.
+func (x *execution) follow(r *writ.Record) {
+	a := x.attempts[r.Step]
+	if a == nil || !onTrail(r) {
+		return
+	}
+	for _, ref := range r.Payloads {
+		a.trail = append(a.trail, []byte(ref.Digest))
+	}
+}
+
+func onTrail(r *writ.Record) bool {
+	switch r.Type {
+	case writ.RecToolCalled, writ.RecToolReturned, writ.RecToolDenied, writ.RecCallProposed:
+		return true
+	case writ.RecVerdict:
+		return r.Body.Decided.Stage == writ.StageCall
+	}
+	return false
+}
+
+// trailDigest pins everything that the attempt's calls said.
+func (a *attempt) trailDigest() writ.Digest { return canon.Sum(canon.DomainTrail, a.trail...) }
+
+// barrier waits until everything appended so far is on disk. The caller does
+// not hold mu.
+func (x *execution) barrier(ctx context.Context) error {
+	x.mu.Lock()
+	position := x.position
+	x.mu.Unlock()
+	return x.engine.Journal.Barrier(ctx, position)
+}
+
+// snapshot is a copy of the state that later records do not change.
+func (x *execution) snapshot() *writ.Execution {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	state := x.state
+	state.Steps = append([]writ.StepState{}, x.state.Steps...)
+	return &state
+}
+
+// approval is the open or last approval of a step, nil where there is none. The
+// caller holds mu.
+func (x *execution) approval(id writ.StepID) *writ.Approval {
+	list := x.approvals[id]
+	if len(list) == 0 {
+		return nil
+	}
+	return list[len(list)-1]
+}
+
+// granted are the approvals that were given for a step. The caller holds mu.
+func (x *execution) granted(id writ.StepID) []*writ.Approval {
+	var out []*writ.Approval
+	for _, a := range x.approvals[id] {
+		if a.Status == writ.ApprovalApproved {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+func (x *execution) scope(release *writ.Release) writ.Scope {
+	outputs := make(map[string]json.RawMessage, len(x.outputs))
+	labels := make(map[string][]writ.Label, len(x.labels))
+	for name, output := range x.outputs {
+		outputs[name], labels[name] = output, x.labels[name]
+	}
+	return writ.Scope{Intent: x.intent, Release: release, Outputs: outputs, Labels: labels}
+}

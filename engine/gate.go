@@ -1,0 +1,296 @@
+package engine
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/canon"
+)
+
+// maxResends bounds how often an idempotent write whose outcome is unknown is
+// sent again under its key before people are asked.
+const maxResends = 2
+
+// gate is the way of a guest's tool calls to the world: answered from the
+// journal where the journal knows the call, otherwise authorised, journaled,
+// performed and journaled. A guest calls one tool at a time.
+type gate struct {
+	x        *execution
+	d        *dispatch
+	permit   writ.Permit
+	sequence int
+	seen     map[writ.Digest]int // occurrences in this run
+	proposed bool                // the run ended at a call that people must approve
+}
+
+func newGate(x *execution, d *dispatch, permit writ.Permit) *gate {
+	return &gate{x: x, d: d, permit: permit, seen: map[writ.Digest]int{}}
+}
+
+// errProposed ends a run whose next call waits for a human.
+var errProposed = &writ.Error{Code: writ.CodeApprovalNeeded, Op: "tool", Message: "the call waits for approval"}
+
+// Call implements writ.ToolGate.
+func (g *gate) Call(ctx context.Context, tool string, args []byte) (*writ.ToolReply, error) {
+	g.sequence++
+	facts, factsErr := writ.CallFactsOf(tool, args)
+	if factsErr != nil {
+		facts = &writ.CallFacts{Tool: tool, Arguments: args, Digest: canon.Sum(canon.DomainArguments, []byte(tool), args)}
+	}
+	facts.Sequence = g.sequence
+	g.seen[facts.Digest]++
+	occurrence := g.seen[facts.Digest]
+	if len(g.d.attempt.calls) >= g.sequence {
+		return g.recorded(ctx, facts, g.d.attempt.calls[g.sequence-1])
+	}
+	if factsErr != nil {
+		return g.deny(facts, occurrence, failureOf(factsErr), nil)
+	}
+	if err := g.x.ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if reply, err := g.fromEarlierAttempt(facts, occurrence); reply != nil || err != nil {
+		return reply, err
+	}
+	return g.live(ctx, facts, occurrence)
+}
+
+// unfinished reports whether the guest ended before calls that are recorded.
+func (g *gate) unfinished() bool { return g.sequence < len(g.d.attempt.calls) }
+
+// recorded answers a call of this attempt that the journal holds.
+func (g *gate) recorded(ctx context.Context, facts *writ.CallFacts, c *call) (*writ.ToolReply, error) {
+	if c.facts.Tool != facts.Tool || c.facts.Digest != facts.Digest {
+		return nil, writ.Errorf(writ.CodeDiverged, "step "+g.d.step.Name, "call %d is not the one that the journal holds", facts.Sequence)
+	}
+	if c.ended {
+		return c.reply(), nil
+	}
+	if c.facts.Effect.Writes() && !c.facts.Idempotent {
+		return nil, g.indeterminate(&c.facts)
+	}
+	return g.perform(ctx, facts, &c.facts)
+}
+
+func (c *call) reply() *writ.ToolReply {
+	return &writ.ToolReply{Body: c.result, Failure: c.facts.Failure, Now: c.at}
+}
+
+// fromEarlierAttempt answers a write that an earlier attempt has completed. A
+// write that differs from those is not sent: what happened cannot be unsaid.
+func (g *gate) fromEarlierAttempt(facts *writ.CallFacts, occurrence int) (*writ.ToolReply, error) {
+	if !facts.Effect.Writes() {
+		return nil, nil
+	}
+	pending := false
+	for _, c := range g.d.attempt.before {
+		if c.consumed {
+			continue
+		}
+		if c.facts.Tool == facts.Tool && c.facts.Digest == facts.Digest && c.facts.Occurrence == occurrence {
+			c.consumed = true
+			return g.repeat(c)
+		}
+		pending = true
+	}
+	if pending {
+		return nil, writ.Errorf(writ.CodeIndeterminate, "step "+g.d.step.Name,
+			"an earlier attempt completed another write than the one that this attempt wants").WithFix("look at the trace and decide by hand what is to be done")
+	}
+	return nil, nil
+}
+
+// repeat records that this attempt was given the answer of an earlier one.
+func (g *gate) repeat(earlier *call) (*writ.ToolReply, error) {
+	facts := earlier.facts
+	facts.Sequence, facts.Earlier = g.sequence, max(g.d.attempt.number-1, 1)
+	record := g.record(writ.RecToolReturned, &facts,
+		writ.Payload{Name: writ.PayloadArguments, Data: earlier.args}, writ.Payload{Name: writ.PayloadResult, Data: earlier.result})
+	record.Time = g.x.engine.Clock.Now()
+	if err := g.append(nil, record); err != nil {
+		return nil, err
+	}
+	c := &call{facts: facts, args: earlier.args, ended: true, result: earlier.result, at: record.Time}
+	g.d.attempt.calls = append(g.d.attempt.calls, c)
+	g.d.attempt.labels = writ.JoinLabels(g.d.attempt.labels, facts.Labels)
+	return c.reply(), nil
+}
+
+// live authorises a call, and performs it where it may happen now.
+func (g *gate) live(ctx context.Context, facts *writ.CallFacts, occurrence int) (*writ.ToolReply, error) {
+	question, err := g.x.callQuestion(ctx, g.d, facts)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := g.x.engine.Judges.Active().Judge(ctx, question)
+	if err != nil {
+		return nil, err
+	}
+	decision, err := verdictRecord(writ.StageCall, g.d.step.ID, question, answer)
+	if err != nil {
+		return nil, err
+	}
+	decision.Attempt = g.d.attempt.number
+	if answer.Mode == writ.Blocked {
+		return g.deny(facts, occurrence, deniedBy(answer.Reasons), &decision)
+	}
+	if g.overBudget(answer) {
+		return g.deny(facts, occurrence, &abi.Failure{Code: abi.FailLimit, Message: "the step's number of calls is used up"}, &decision)
+	}
+	_, err = g.permit.Covers(facts)
+	switch {
+	case writ.IsCode(err, writ.CodeApprovalNeeded), err == nil && answer.Mode == writ.Assist && !g.approved(facts):
+		g.proposed = true
+		g.x.propose(g.d, facts)
+		return nil, errProposed
+	case err != nil:
+		return g.deny(facts, occurrence, deniedOutside(err), &decision)
+	}
+	called := g.called(facts, occurrence)
+	if err := g.begin(ctx, called, facts, &decision); err != nil {
+		return nil, err
+	}
+	return g.perform(ctx, facts, called)
+}
+
+func (g *gate) overBudget(v *writ.Verdict) bool {
+	return v.Budget != nil && v.Budget.Calls > 0 && g.sequence > v.Budget.Calls
+}
+
+// approved reports whether people have approved exactly this call.
+func (g *gate) approved(facts *writ.CallFacts) bool {
+	g.x.mu.Lock()
+	defer g.x.mu.Unlock()
+	for _, a := range g.x.granted(g.d.step.ID) {
+		if a.Request.Call != nil && a.Request.Call.Digest == facts.Digest {
+			return true
+		}
+	}
+	return false
+}
+
+func deniedBy(reasons []writ.Reason) *abi.Failure {
+	f := &abi.Failure{Code: abi.FailDenied, Message: "policy does not allow the call"}
+	if len(reasons) > 0 {
+		f.Message, f.Fix = reasons[0].Message, reasons[0].Fix
+	}
+	return f
+}
+
+func deniedOutside(err error) *abi.Failure {
+	return &abi.Failure{Code: abi.FailDenied, Message: err.Error()}
+}
+
+func (g *gate) called(facts *writ.CallFacts, occurrence int) *writ.CalledFacts {
+	key := stepKey(g.x.id, g.d.step.ID)
+	return &writ.CalledFacts{
+		Sequence: facts.Sequence, Tool: facts.Tool, Effect: facts.Effect, Idempotent: facts.Idempotent,
+		Digest: facts.Digest, Occurrence: occurrence, Summary: facts.Target.String(),
+		Key: canon.ID("key", canon.DomainCallKey, []byte(key), []byte(facts.Tool), []byte(facts.Digest), []byte(strconv.Itoa(occurrence))),
+	}
+}
+
+// begin records that the call is about to be made, and waits for the disk where
+// it may change something.
+func (g *gate) begin(ctx context.Context, called *writ.CalledFacts, facts *writ.CallFacts, decision *writ.NewRecord) error {
+	capability, err := g.permit.Covers(facts)
+	if err != nil {
+		return err
+	}
+	called.Idempotent = called.Idempotent || capability.Idempotent
+	err = g.append(nil, *decision, g.record(writ.RecToolCalled, called, writ.Payload{Name: writ.PayloadArguments, Data: facts.Arguments}))
+	if err != nil {
+		return err
+	}
+	g.d.attempt.calls = append(g.d.attempt.calls, &call{facts: *called, args: facts.Arguments})
+	if called.Effect.Writes() {
+		return g.x.barrier(ctx)
+	}
+	return nil
+}
+
+func (g *gate) record(kind writ.RecordType, facts *writ.CalledFacts, payloads ...writ.Payload) writ.NewRecord {
+	copied := *facts
+	return writ.NewRecord{
+		Type: kind, Step: g.d.step.ID, Attempt: g.d.attempt.number,
+		Body: writ.Body{Call: &copied}, Payloads: payloads,
+	}
+}
+
+func (g *gate) append(changes []writ.Change, records ...writ.NewRecord) error {
+	g.x.mu.Lock()
+	defer g.x.mu.Unlock()
+	_, err := g.x.write(changes, records...)
+	return err
+}
+
+// perform makes the call and records what came of it. A cancellation does not
+// interrupt a write in flight: its outcome is waited for.
+func (g *gate) perform(ctx context.Context, facts *writ.CallFacts, called *writ.CalledFacts) (*writ.ToolReply, error) {
+	deadline, _ := ctx.Deadline()
+	toolCall := &writ.ToolCall{
+		CallFacts: *facts, Tenant: g.x.tenant, Skill: g.d.step.Skill.Key, Execution: g.x.id,
+		Step: g.d.step.ID, Key: called.Key, Deadline: deadline,
+	}
+	toolCtx := ctx
+	if called.Effect.Writes() {
+		toolCtx = context.WithoutCancel(ctx)
+	}
+	result, err := g.x.engine.Toolbox.Perform(toolCtx, g.permit, toolCall)
+	for resent := 0; err == nil && result.Outcome == writ.OutcomeUnknown && called.Idempotent && resent < maxResends; resent++ {
+		result, err = g.x.engine.Toolbox.Perform(toolCtx, g.permit, toolCall)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return g.returned(called, result)
+}
+
+func (g *gate) returned(called *writ.CalledFacts, result *writ.ToolResult) (*writ.ToolReply, error) {
+	called.Outcome, called.Failure, called.Labels = result.Outcome, result.Failure, result.Labels
+	record := g.record(writ.RecToolReturned, called, writ.Payload{Name: writ.PayloadResult, Data: result.Body})
+	record.Time = g.x.engine.Clock.Now()
+	if err := g.append(result.Changes, record); err != nil {
+		return nil, err
+	}
+	if result.Outcome == writ.OutcomeUnknown && called.Effect.Writes() {
+		return nil, g.indeterminate(called)
+	}
+	g.d.attempt.labels = writ.JoinLabels(g.d.attempt.labels, result.Labels)
+	for _, c := range g.d.attempt.calls {
+		if c.facts.Sequence == called.Sequence {
+			c.facts, c.ended, c.result, c.at = *called, true, result.Body, record.Time
+		}
+	}
+	return &writ.ToolReply{Body: result.Body, Failure: result.Failure, Now: record.Time}, nil
+}
+
+func (g *gate) indeterminate(called *writ.CalledFacts) error {
+	return writ.Errorf(writ.CodeIndeterminate, "step "+g.d.step.Name,
+		"%s began and its outcome is not known", called.Summary).WithFix("find out whether it happened, then decide by hand; it is not sent again")
+}
+
+// deny answers a call that may not be made, and records that it was wanted.
+func (g *gate) deny(facts *writ.CallFacts, occurrence int, failure *abi.Failure, decision *writ.NewRecord) (*writ.ToolReply, error) {
+	called := g.called(facts, occurrence)
+	called.Key, called.Failure = "", failure
+	record := g.record(writ.RecToolDenied, called, writ.Payload{Name: writ.PayloadArguments, Data: facts.Arguments})
+	record.Time = g.x.engine.Clock.Now()
+	records := []writ.NewRecord{record}
+	if decision != nil {
+		called.Reasons = decision.Body.Decided.Verdict.Reasons
+		records = []writ.NewRecord{*decision, g.record(writ.RecToolDenied, called, record.Payloads...)}
+		records[1].Time = record.Time
+	}
+	if err := g.append(nil, records...); err != nil {
+		return nil, err
+	}
+	c := &call{facts: *called, args: facts.Arguments, ended: true, denied: true, at: record.Time}
+	g.d.attempt.calls = append(g.d.attempt.calls, c)
+	return c.reply(), nil
+}

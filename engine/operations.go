@@ -1,0 +1,389 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/canon"
+	"github.com/writ-run/writ/contract"
+)
+
+// caller authenticates and finds the execution in the caller's tenant.
+func (e *Engine) caller(ctx context.Context, id writ.ExecutionID) (*writ.Principal, *execution, error) {
+	p, err := writ.PrincipalFrom(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	x, err := e.open(ctx, p.Tenant, id)
+	return p, x, err
+}
+
+// PlanCompile is the handler of contract.PlanCompile. CodePlanRejected carries
+// the problems; a corrected draft may then be compiled for the same intent.
+func (e *Engine) PlanCompile(ctx context.Context, in *contract.PlanCompileInput) (*contract.PlanCompileOutput, error) {
+	p, x, err := e.caller(ctx, in.ExecutionID)
+	if err != nil {
+		return nil, err
+	}
+	catalogue, err := e.Skills.Catalogue(ctx, p.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	compiled, rejected, err := x.compile(p, in, catalogue)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.barrier(ctx); err != nil {
+		return nil, err
+	}
+	if rejected != nil {
+		return nil, rejected
+	}
+	at := x.snapshot().UpdatedAt
+	return &contract.PlanCompileOutput{
+		Result: contract.Result{Status: string(writ.ExecCompiled), ChangedAt: at},
+		PlanID: compiled.ID, CompiledAt: at, StepCount: len(compiled.Plan.Steps), DeterministicHash: compiled.Hash,
+	}, nil
+}
+
+func (x *execution) compile(p *writ.Principal, in *contract.PlanCompileInput, catalogue writ.Catalogue) (*writ.CompiledPlan, error, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	op := "execution " + string(x.id)
+	switch {
+	case in.IntentID != "" && in.IntentID != x.state.IntentID:
+		return nil, nil, writ.Errorf(writ.CodeInvalid, op, "its intent is %s", x.state.IntentID).WithFix("send that intentId, or leave it out")
+	case x.state.RunID != "" || (x.state.Status.Final() && x.state.PlanHash != ""):
+		return nil, nil, writ.Errorf(writ.CodeConflict, op, "it has been started; its plan is fixed").WithFix("submit a new intent")
+	}
+	if in.Draft != "" {
+		facts := &writ.IntentFacts{ID: x.state.IntentID, Workspace: x.state.Workspace, ChannelKey: x.state.ChannelKey, Origin: x.state.Origin}
+		record := interpreted(facts, in.Draft, in.DraftFormat, in.DraftName)
+		record.Actor = x.auditOf(p)
+		if err := x.append(record); err != nil {
+			return nil, nil, err
+		}
+		x.draft = []byte(in.Draft)
+	}
+	if len(x.draft) == 0 {
+		return nil, nil, writ.Errorf(writ.CodeInvalid, op, "there is no draft to compile").WithFix("send `draft`, or submit the intent with one")
+	}
+	noting := &notedCatalogue{Catalogue: catalogue}
+	compiled, rejection := x.engine.Planner.Compile(x.compileRequest(noting))
+	if rejection != nil {
+		var e *writ.Error
+		if !errors.As(rejection, &e) || e.Code != writ.CodePlanRejected {
+			return nil, nil, rejection
+		}
+		problems, _ := e.Details.([]writ.Problem)
+		err := x.append(writ.NewRecord{Type: writ.RecPlanRejected, Actor: x.auditOf(p), Body: writ.Body{
+			Plan: &writ.CompiledFacts{Problems: problems, Resolutions: noting.resolutions},
+		}})
+		return nil, rejection, err
+	}
+	facts := &writ.CompiledFacts{ID: compiled.ID, Hash: compiled.Hash, Steps: plannedSteps(compiled.Plan), Resolutions: noting.resolutions}
+	err := x.append(writ.NewRecord{
+		Type: writ.RecPlanCompiled, Actor: x.auditOf(p), Body: writ.Body{Plan: facts},
+		Payloads: []writ.Payload{{Name: writ.PayloadPlan, Data: compiled.Bytes}},
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	x.plan = compiled
+	return compiled, nil, nil
+}
+
+func (x *execution) compileRequest(catalogue writ.Catalogue) writ.CompileRequest {
+	return writ.CompileRequest{
+		Draft:  writ.Interpretation{Source: x.state.Draft.Source, Format: x.state.Draft.Format, Name: x.state.Draft.Name, Raw: x.draft},
+		Origin: x.state.Origin, Intent: x.intent, Catalogue: catalogue,
+	}
+}
+
+func plannedSteps(plan *writ.Plan) []writ.PlannedStep {
+	out := make([]writ.PlannedStep, 0, len(plan.Steps))
+	for i := range plan.Steps {
+		s := &plan.Steps[i]
+		out = append(out, writ.PlannedStep{ID: s.ID, Name: s.Name, Skill: s.Skill, Action: s.Action, Needs: s.Needs, Effect: s.Effect, Risk: s.Risk})
+	}
+	return out
+}
+
+// PlanVerify is the handler of contract.PlanVerify: one decision per step. It is
+// provisional where a step's input is not known yet.
+func (e *Engine) PlanVerify(ctx context.Context, in *contract.PlanVerifyInput) (*contract.PlanVerifyOutput, error) {
+	_, x, err := e.caller(ctx, in.ExecutionID)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.checkPlan(in.PlanID); err != nil {
+		return nil, err
+	}
+	judge := e.Judges.Active()
+	advisory := in.PolicyVersion != "" && in.PolicyVersion != judge.Policy().Version && in.PolicyVersion != string(judge.Policy().Digest)
+	if advisory {
+		if judge, err = e.Judges.ByDigest(ctx, writ.Digest(in.PolicyVersion)); err != nil {
+			return nil, err
+		}
+	}
+	out, err := x.verify(ctx, judge, advisory)
+	if err != nil {
+		return nil, err
+	}
+	return out, x.barrier(ctx)
+}
+
+func (x *execution) checkPlan(id writ.PlanID) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	op := "execution " + string(x.id)
+	if x.plan == nil {
+		return writ.Errorf(writ.CodeConflict, op, "it has no plan: it is %s", x.state.Status).WithFix("run `writ plan compile %s`", x.id)
+	}
+	if id != "" && id != x.plan.ID {
+		return writ.Errorf(writ.CodeInvalid, op, "its plan is %s", x.plan.ID).WithFix("send that planId, or leave it out")
+	}
+	return nil
+}
+
+func (x *execution) verify(ctx context.Context, judge writ.Judge, advisory bool) (*contract.PlanVerifyOutput, error) {
+	out := &contract.PlanVerifyOutput{Verdict: writ.Autonomous, Advisory: advisory}
+	var records []writ.NewRecord
+	for i := range x.plan.Plan.Steps {
+		step := &x.plan.Plan.Steps[i]
+		question, err := x.provisionalQuestion(ctx, step)
+		if err != nil {
+			return nil, err
+		}
+		answer, err := judge.Judge(ctx, question)
+		if err != nil {
+			return nil, err
+		}
+		verdict := effective(answer, nil, writ.Autonomous)
+		record, err := verdictRecord(writ.StageVerify, step.ID, question, verdict)
+		if err != nil {
+			return nil, err
+		}
+		record.Body.Decided.Advisory = advisory
+		records = append(records, record)
+		out.Verdict = out.Verdict.Tighten(verdict.Mode)
+		out.RequiresApproval = out.RequiresApproval || verdict.Mode == writ.Assist
+		if verdict.Mode == writ.Blocked {
+			out.BlockedReasons = append(out.BlockedReasons, contract.ReasonsFrom(step.ID, verdict.Reasons)...)
+		}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.state.RunID != "" && !advisory {
+		return nil, writ.Errorf(writ.CodeConflict, "execution "+string(x.id), "it has been started; its steps are judged again as they run")
+	}
+	if err := x.append(records...); err != nil {
+		return nil, err
+	}
+	out.Status, out.ChangedAt, out.VerifiedAt = string(x.state.Status), x.state.UpdatedAt, x.state.UpdatedAt
+	return out, nil
+}
+
+// provisionalQuestion judges a settled step with its exact input and any other
+// with what is planned.
+func (x *execution) provisionalQuestion(ctx context.Context, step *writ.Step) (*writ.Question, error) {
+	if !step.Settled() {
+		return x.stepQuestion(ctx, step, nil, 1)
+	}
+	skill, err := x.engine.Skills.Load(ctx, writ.LoadRequest{Tenant: x.tenant, Ref: step.Skill})
+	if err != nil {
+		return nil, err
+	}
+	x.mu.Lock()
+	scope := x.scope(&skill.Release)
+	x.mu.Unlock()
+	resolved, err := x.engine.Planner.Resolve(x.plan.Plan, step, scope)
+	if err != nil {
+		return nil, err
+	}
+	return x.stepQuestion(ctx, step, resolved, 1)
+}
+
+// ExecutionStart is the handler of contract.ExecutionStart. It verifies first
+// where that has not been done. CodeBlocked carries the reasons and ends the
+// execution. Starting again answers with the same run.
+func (e *Engine) ExecutionStart(ctx context.Context, in *contract.ExecutionStartInput) (*contract.ExecutionStartOutput, error) {
+	p, x, err := e.caller(ctx, in.ExecutionID)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.checkPlan(in.PlanID); err != nil {
+		return nil, err
+	}
+	mode, err := modeOf(in.Mode)
+	if err != nil {
+		return nil, err
+	}
+	state := x.snapshot()
+	if state.RunID == "" && (!state.Verified || in.Mode == contract.RunDry) {
+		verified, err := x.verify(ctx, e.Judges.Active(), in.Mode == contract.RunDry)
+		if err != nil {
+			return nil, err
+		}
+		if in.Mode == contract.RunDry {
+			return &contract.ExecutionStartOutput{Result: contract.Result{Status: string(verified.Verdict), ChangedAt: verified.ChangedAt}}, x.barrier(ctx)
+		}
+	}
+	blocked := x.startRun(p, mode)
+	if err := x.barrier(ctx); err != nil {
+		return nil, err
+	}
+	if blocked != nil {
+		return nil, blocked
+	}
+	if in.Wait {
+		if err := x.wait(ctx); err != nil {
+			return nil, err
+		}
+	}
+	state = x.snapshot()
+	return &contract.ExecutionStartOutput{Result: contract.Result{Status: string(state.Status), ChangedAt: state.UpdatedAt}, RunID: state.RunID}, nil
+}
+
+func modeOf(mode contract.RunMode) (writ.Mode, error) {
+	switch mode {
+	case "", contract.RunAutonomous, contract.RunDry:
+		return writ.Autonomous, nil
+	case contract.RunAssist:
+		return writ.Assist, nil
+	}
+	return writ.Blocked, &writ.Error{Code: writ.CodeInvalid, Op: "start", Place: "mode", Message: "unknown mode " + string(mode), Fix: "one of autonomous, assist, dry-run"}
+}
+
+// startRun records the run and lets the first steps go, or ends an execution of
+// which a step is known to be blocked.
+func (x *execution) startRun(p *writ.Principal, mode writ.Mode) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	op := "execution " + string(x.id)
+	if x.state.RunID != "" {
+		return nil
+	}
+	if x.state.Status.Final() {
+		return writ.Errorf(writ.CodeConflict, op, "it is %s: %s", x.state.Status, x.state.Reason).WithFix("submit a new intent")
+	}
+	run := writ.RunID(canon.ID("run", canon.DomainRun, []byte(x.id), []byte(x.plan.Hash)))
+	record := writ.NewRecord{Type: writ.RecRunStarted, Actor: x.auditOf(p), Body: writ.Body{Run: &writ.RunFacts{ID: run, Mode: mode, Pins: x.state.Payloads}}}
+	if err := x.append(record); err != nil {
+		return err
+	}
+	var reasons []contract.Reason
+	for i := range x.plan.Plan.Steps {
+		step := &x.plan.Plan.Steps[i]
+		verdict := x.state.Step(string(step.ID)).Verdict
+		if verdict.Mode != writ.Blocked {
+			continue
+		}
+		if err := x.append(stepEnded(writ.RecStepBlocked, step, 0, &writ.EndedFacts{Reasons: verdict.Reasons})); err != nil {
+			return err
+		}
+		reasons = append(reasons, contract.ReasonsFrom(step.ID, verdict.Reasons)...)
+	}
+	x.advance()
+	if len(reasons) == 0 {
+		return nil
+	}
+	e := &writ.Error{Code: writ.CodeBlocked, Op: op, Message: "policy blocks a step", Details: reasons}
+	e.Message, e.Fix = reasons[0].Message, reasons[0].Fix
+	return e
+}
+
+// wait returns when the execution has ended or nothing moves until a person or
+// a deadline does something.
+func (x *execution) wait(ctx context.Context) error {
+	for {
+		x.mu.Lock()
+		idle := len(x.running) == 0
+		broken, changed := x.broken, x.changed
+		x.mu.Unlock()
+		if broken != nil {
+			return broken
+		}
+		if idle && !x.snapshot().Status.Final() {
+			return x.barrier(ctx)
+		}
+		select {
+		case <-x.done:
+			return nil
+		case <-changed:
+		case <-x.engine.ctx.Done():
+			return errClosing
+		case <-ctx.Done():
+			return writ.Errorf(writ.CodeTimeout, "execution "+string(x.id), "it goes on; the time to wait is up").WithFix("see `writ exec watch %s`", x.id)
+		}
+	}
+}
+
+// ExecutionCancel is the handler of contract.ExecutionCancel. A write in flight
+// is waited for; steps that have not begun never will.
+func (e *Engine) ExecutionCancel(ctx context.Context, in *contract.ExecutionCancelInput) (*contract.ExecutionCancelOutput, error) {
+	p, x, err := e.caller(ctx, in.ExecutionID)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := p.Claim("cancelledBy", in.CancelledBy); err != nil {
+		return nil, err
+	}
+	if err := x.cancel(p, in.Reason); err != nil {
+		return nil, err
+	}
+	if err := x.barrier(ctx); err != nil {
+		return nil, err
+	}
+	state := x.snapshot()
+	return &contract.ExecutionCancelOutput{Result: contract.Result{Status: string(state.Status), ChangedAt: state.UpdatedAt}}, nil
+}
+
+func (x *execution) cancel(p *writ.Principal, reason string) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.state.Status.Final() {
+		return writ.Errorf(writ.CodeConflict, "execution "+string(x.id), "it is already %s", x.state.Status)
+	}
+	if x.state.Cancelling {
+		return nil
+	}
+	if reason == "" {
+		reason = "cancelled by " + string(p.ID)
+	}
+	err := x.append(writ.NewRecord{Type: writ.RecCancelRequested, Actor: x.auditOf(p), Body: writ.Body{End: &writ.EndFacts{Reason: reason}}})
+	if err != nil {
+		return err
+	}
+	x.stop()
+	if x.state.RunID == "" {
+		return x.append(
+			writ.NewRecord{Type: writ.RecExecutionEnded, Actor: x.auditOf(p), Body: writ.Body{End: &writ.EndFacts{Status: writ.ExecCancelled, Reason: reason}}},
+			writ.NewRecord{Type: writ.RecSealed, Body: writ.Body{Seal: &writ.SealFacts{Records: x.state.Seq + 1}}},
+		)
+	}
+	x.advance()
+	return nil
+}
+
+// ExecutionExpire is the handler of contract.ExecutionExpire, which the host
+// alone may call: it applies deadlines now instead of at the next timer.
+func (e *Engine) ExecutionExpire(ctx context.Context, in *contract.ExecutionExpireInput) (*contract.ExecutionExpireOutput, error) {
+	_, x, err := e.caller(ctx, in.ExecutionID)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.checkPlan(""); err != nil {
+		return nil, err
+	}
+	x.mu.Lock()
+	x.expireApprovals()
+	x.advance()
+	x.mu.Unlock()
+	if err := x.barrier(ctx); err != nil {
+		return nil, err
+	}
+	state := x.snapshot()
+	return &contract.ExecutionExpireOutput{Result: contract.Result{Status: string(state.Status), ChangedAt: state.UpdatedAt}}, nil
+}

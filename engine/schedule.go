@@ -1,0 +1,221 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/writ-run/writ"
+)
+
+// advance starts every step that can start, ends the execution when nothing is
+// left, and sets the timer for what time alone will change. The caller holds mu.
+func (x *execution) advance() {
+	if x.state.RunID == "" || x.state.Status.Final() || x.broken != nil {
+		return
+	}
+	for x.settle() {
+	}
+	for i := range x.plan.Plan.Steps {
+		step := &x.plan.Plan.Steps[i]
+		if x.ready(step) {
+			x.start(step)
+		}
+	}
+	if len(x.running) == 0 && x.allFinal() {
+		x.end()
+		return
+	}
+	x.arm()
+}
+
+// settle records what can be said of steps that will never run. It reports
+// whether it changed anything.
+func (x *execution) settle() bool {
+	changed := false
+	failed := x.firstFailure()
+	for i := range x.plan.Plan.Steps {
+		step := &x.plan.Plan.Steps[i]
+		state := x.state.Step(string(step.ID))
+		if state.Status.Final() || x.running[step.ID] {
+			continue
+		}
+		var record writ.NewRecord
+		switch missing := x.missingNeed(step); {
+		case x.state.Cancelling:
+			record = stepEnded(writ.RecStepCancelled, step, state.Attempt, &writ.EndedFacts{Reason: x.state.Reason})
+		case failed != "":
+			record = stepEnded(writ.RecStepSkipped, step, state.Attempt, &writ.EndedFacts{Reason: "step " + failed + " did not complete"})
+		case missing != "":
+			record = stepEnded(writ.RecStepSkipped, step, state.Attempt, &writ.EndedFacts{Reason: "needs " + missing + ", which did not run"})
+		default:
+			continue
+		}
+		if x.append(record) != nil {
+			return false
+		}
+		changed = true
+	}
+	return changed
+}
+
+func stepEnded(kind writ.RecordType, step *writ.Step, attempt int, facts *writ.EndedFacts) writ.NewRecord {
+	return writ.NewRecord{Type: kind, Step: step.ID, Attempt: attempt, Body: writ.Body{Ended: facts}}
+}
+
+// firstFailure names a step after which nothing new may start.
+func (x *execution) firstFailure() string {
+	for i := range x.state.Steps {
+		switch x.state.Steps[i].Status {
+		case writ.StepFailed, writ.StepBlocked, writ.StepRejected, writ.StepExpired, writ.StepIndeterminate:
+			return x.state.Steps[i].Name
+		}
+	}
+	return ""
+}
+
+// missingNeed names a step that this one needs and that ended without running.
+func (x *execution) missingNeed(step *writ.Step) string {
+	for _, name := range step.Needs {
+		if s := x.state.Step(name); s.Status.Final() && s.Status != writ.StepCompleted {
+			return name
+		}
+	}
+	return ""
+}
+
+func (x *execution) ready(step *writ.Step) bool {
+	state := x.state.Step(string(step.ID))
+	resuming := state.Status == writ.StepRunning // left by an earlier process
+	if (state.Status != writ.StepPlanned && !resuming) || x.running[step.ID] {
+		return false
+	}
+	if state.RetryAt > x.engine.Clock.Now() {
+		return false
+	}
+	for _, name := range step.Needs {
+		if x.state.Step(name).Status != writ.StepCompleted {
+			return false
+		}
+	}
+	return true
+}
+
+func (x *execution) start(step *writ.Step) {
+	x.running[step.ID] = true
+	spawned := x.engine.spawn(func(context.Context) {
+		x.runStep(step)
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		delete(x.running, step.ID)
+		x.advance()
+		close(x.changed)
+		x.changed = make(chan struct{})
+	})
+	if !spawned {
+		delete(x.running, step.ID)
+	}
+}
+
+func (x *execution) allFinal() bool {
+	for i := range x.state.Steps {
+		if !x.state.Steps[i].Status.Final() {
+			return false
+		}
+	}
+	return true
+}
+
+// outcomes in the order of their weight: the first that a step has decides.
+var outcomes = []struct {
+	step      writ.StepStatus
+	execution writ.ExecutionStatus
+}{
+	{writ.StepIndeterminate, writ.ExecIndeterminate},
+	{writ.StepFailed, writ.ExecFailed},
+	{writ.StepBlocked, writ.ExecBlocked},
+	{writ.StepRejected, writ.ExecRejected},
+	{writ.StepExpired, writ.ExecExpired},
+	{writ.StepCancelled, writ.ExecCancelled},
+}
+
+// verdictOnAll is the status that the steps' states amount to.
+func verdictOnAll(steps []writ.StepState) (writ.ExecutionStatus, string) {
+	for _, outcome := range outcomes {
+		for i := range steps {
+			if steps[i].Status == outcome.step {
+				return outcome.execution, "step " + steps[i].Name + " " + string(steps[i].Status)
+			}
+		}
+	}
+	return writ.ExecCompleted, ""
+}
+
+// end closes the journal of the execution. The caller holds mu.
+func (x *execution) end() {
+	status, reason := verdictOnAll(x.state.Steps)
+	if x.state.Cancelling && status == writ.ExecCompleted {
+		reason = "completed before the cancellation took effect"
+	}
+	err := x.append(
+		writ.NewRecord{Type: writ.RecExecutionEnded, Body: writ.Body{End: &writ.EndFacts{Status: status, Reason: reason}}},
+		writ.NewRecord{Type: writ.RecSealed, Body: writ.Body{Seal: &writ.SealFacts{Records: x.state.Seq + 1}}},
+	)
+	if err != nil {
+		return
+	}
+	x.disarm()
+	x.stop()
+	position := x.position
+	x.engine.work.Go(func() {
+		// A new context: an execution that ended while the engine closes is still made durable.
+		if err := x.engine.Journal.Barrier(context.WithoutCancel(x.engine.ctx), position); err != nil {
+			x.engine.Logger.Error("an outcome could not be made durable", "execution", x.id, "code", writ.CodeOf(err))
+			return
+		}
+		close(x.done)
+		x.engine.forget(x)
+	})
+}
+
+// arm sets the timer for the nearest moment that changes something by itself:
+// a retry, an escalation or a deadline. The caller holds mu.
+func (x *execution) arm() {
+	next := writ.Time(0)
+	at := func(t writ.Time) {
+		if t != 0 && (next == 0 || t < next) {
+			next = t
+		}
+	}
+	for i := range x.state.Steps {
+		s := &x.state.Steps[i]
+		if s.Status == writ.StepPlanned && !x.running[s.ID] {
+			at(s.RetryAt)
+		}
+		if a := x.approval(s.ID); a != nil && a.Open() {
+			at(a.Request.DecideBy)
+			at(escalationTime(a))
+		}
+	}
+	x.disarm()
+	if next == 0 {
+		return
+	}
+	wait := time.Duration(next - x.engine.Clock.Now())
+	x.timer = time.AfterFunc(max(wait, 0), x.onTimer)
+}
+
+func (x *execution) disarm() {
+	if x.timer != nil {
+		x.timer.Stop()
+	}
+}
+
+func (x *execution) onTimer() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.engine.ctx.Err() != nil || x.state.Status.Final() {
+		return
+	}
+	x.expireApprovals()
+	x.advance()
+}

@@ -1,0 +1,348 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"time"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/canon"
+)
+
+// dispatch is one step on its way into the sandbox.
+type dispatch struct {
+	step     *writ.Step
+	skill    *writ.Skill
+	resolved *writ.ResolvedStep
+	verdict  *writ.Verdict
+	question writ.Digest // of the payload of the verdict
+	attempt  *attempt
+	action   *abi.Action
+}
+
+// runStep takes a step as far as it can go now: to its end, to an approval or
+// to a retry. It never returns an error: what happened is in the journal.
+func (x *execution) runStep(step *writ.Step) {
+	d, record := x.prepare(step)
+	if record == nil && d != nil {
+		record = x.runGuest(d)
+	}
+	if record == nil {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.finish(step, d, *record)
+}
+
+// finish appends a step's last record of this dispatch. The caller holds mu.
+func (x *execution) finish(step *writ.Step, d *dispatch, record writ.NewRecord) {
+	if d != nil && d.attempt != nil && record.Body.Ended != nil {
+		record.Body.Ended.Trail = d.attempt.trailDigest()
+	}
+	if x.append(record) != nil {
+		return
+	}
+	if record.Type == writ.RecStepCompleted {
+		state := x.state.Step(string(step.ID))
+		x.outputs[step.Name], x.labels[step.Name] = record.Payloads[0].Data, state.Labels
+	}
+	if record.Type == writ.RecRetryScheduled && d != nil && d.attempt != nil {
+		x.attempts[step.ID] = d.attempt
+	} else {
+		delete(x.attempts, step.ID)
+	}
+}
+
+// prepare resolves and judges the step. It returns a dispatch to run, a record
+// that ends the step, or neither where it now waits for people.
+func (x *execution) prepare(step *writ.Step) (*dispatch, *writ.NewRecord) {
+	x.mu.Lock()
+	state := x.state.Step(string(step.ID))
+	d := &dispatch{step: step}
+	number := max(state.Attempt, 1)
+	x.mu.Unlock()
+
+	fail := func(err error) (*dispatch, *writ.NewRecord) {
+		if x.ctx.Err() != nil || errors.Is(err, context.Canceled) {
+			return nil, x.interrupted(step, number)
+		}
+		record := stepEnded(writ.RecStepFailed, step, number, &writ.EndedFacts{Failure: failureOf(err)})
+		return nil, &record
+	}
+	var err error
+	if d.skill, err = x.engine.Skills.Load(x.ctx, writ.LoadRequest{Tenant: x.tenant, Ref: step.Skill}); err != nil {
+		return fail(err)
+	}
+	if d.action = actionOf(d.skill.Manifest, step.Action); d.action == nil {
+		return fail(writ.Errorf(writ.CodeTampered, "skill "+step.Skill.String(), "the pinned version has no action %s", step.Action))
+	}
+	x.mu.Lock()
+	scope := x.scope(&d.skill.Release)
+	x.mu.Unlock()
+	if d.resolved, err = x.engine.Planner.Resolve(x.plan.Plan, step, scope); err != nil {
+		return fail(err)
+	}
+	if d.resolved.Skip {
+		record := stepEnded(writ.RecStepSkipped, step, 0, &writ.EndedFacts{Reason: "its condition is false"})
+		return nil, &record
+	}
+	verdict, err := x.judge(x.ctx, d, number)
+	if err != nil {
+		return fail(err)
+	}
+	if verdict.Mode == writ.Blocked {
+		record := stepEnded(writ.RecStepBlocked, step, number, &writ.EndedFacts{Reasons: verdict.Reasons})
+		return nil, &record
+	}
+	d.verdict = verdict
+	return d, nil
+}
+
+// judge asks the policy with the exact input and records the answer.
+func (x *execution) judge(ctx context.Context, d *dispatch, attempt int) (*writ.Verdict, error) {
+	question, err := x.stepQuestion(ctx, d.step, d.resolved, attempt)
+	if err != nil {
+		return nil, err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	prior := x.state.Step(string(d.step.ID)).Verdict
+	judge := x.engine.Judges.Active()
+	answer, err := judge.Judge(ctx, question)
+	if err != nil {
+		return nil, err
+	}
+	verdict := effective(answer, prior, x.state.Mode)
+	record, err := verdictRecord(writ.StageDispatch, d.step.ID, question, verdict)
+	if err != nil {
+		return nil, err
+	}
+	record.Attempt = attempt
+	stored, err := x.write(nil, record)
+	if err != nil {
+		return nil, err
+	}
+	d.question = stored[0].Payloads[0].Digest
+	return verdict, nil
+}
+
+// begin takes up the attempt that the journal holds, or starts a new one.
+func (x *execution) begin(d *dispatch) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	state := x.state.Step(string(d.step.ID))
+	known := x.attempts[d.step.ID]
+	resuming := known != nil && known.number == state.Attempt && (state.Status == writ.StepRunning || state.Approval != nil && state.RetryAt == 0)
+	if resuming {
+		if string(known.input) != string(d.resolved.Input) {
+			return writ.Errorf(writ.CodeDiverged, "step "+d.step.Name, "the input is not the one that the attempt began with")
+		}
+		for _, c := range known.before {
+			c.consumed = false
+		}
+		d.attempt = known
+		return nil
+	}
+	seed, err := x.engine.draw(sha256.Size)
+	if err != nil {
+		return err
+	}
+	d.attempt = &attempt{number: state.Attempt + 1, input: d.resolved.Input, clock: x.engine.Clock.Now()}
+	copy(d.attempt.seed[:], seed)
+	if known != nil {
+		d.attempt.before = known.completedWrites()
+	}
+	x.attempts[d.step.ID] = d.attempt
+	return x.append(writ.NewRecord{
+		Type: writ.RecStepStarted, Step: d.step.ID, Attempt: d.attempt.number, Time: d.attempt.clock,
+		Body: writ.Body{Started: &writ.StartedFacts{
+			Key: stepKey(x.id, d.step.ID), Module: d.step.Skill.Module, ABI: d.skill.Manifest.ABI,
+			Engine: x.engine.EngineID, Clock: d.attempt.clock, Limits: d.step.Limits,
+			Taint: d.resolved.Taint, Policy: d.verdict.PolicyDigest, Question: d.question,
+		}},
+		Payloads: []writ.Payload{{Name: writ.PayloadInput, Data: d.resolved.Input}, {Name: writ.PayloadSeed, Data: seed}},
+	})
+}
+
+// runGuest runs the step's action. It returns the record that ends this
+// dispatch, or nil where the step now waits for people or for another process.
+func (x *execution) runGuest(d *dispatch) *writ.NewRecord {
+	x.mu.Lock()
+	approvals := x.granted(d.step.ID)
+	x.mu.Unlock()
+	if late := x.tooLate(d, approvals); late != nil {
+		return late
+	}
+	if err := x.begin(d); err != nil {
+		return x.failed(d, failureOf(err))
+	}
+	permit, err := writ.MintPermit(writ.PermitScope{
+		Tenant: x.tenant, Execution: x.id, Step: d.step.ID, Skill: d.step.Skill,
+		Capabilities: d.resolved.Capabilities, Taint: d.resolved.Taint, Attempt: d.attempt.number,
+	}, writ.PermitEvidence{Verdict: d.verdict, Approvals: approvals, Input: d.resolved.Input})
+	if err != nil {
+		return x.failed(d, failureOf(err))
+	}
+	defer permit.Close()
+	ctx, cancel := x.deadline(d.step)
+	defer cancel()
+	gate := newGate(x, d, permit)
+	result, err := x.engine.Sandbox.Run(ctx, guestRun(d, permit, gate))
+	if gate.proposed {
+		return nil
+	}
+	if err != nil {
+		return x.interruptedBy(d, err)
+	}
+	return x.outcome(d, gate, result)
+}
+
+func guestRun(d *dispatch, permit writ.Permit, gate writ.ToolGate) *writ.GuestRun {
+	return &writ.GuestRun{
+		Permit: permit, Module: d.skill.Module, Digest: d.skill.SkillRef.Module, ABI: d.skill.Manifest.ABI,
+		Action: d.step.Action, Input: d.resolved.Input, Seed: d.attempt.seed, Start: d.attempt.clock,
+		Limits: d.step.Limits, Manifest: d.skill.Manifest, Gate: gate,
+	}
+}
+
+// deadline bounds a step by its own timeout; the sandbox applies the limits of
+// the skill itself.
+func (x *execution) deadline(step *writ.Step) (context.Context, context.CancelFunc) {
+	if step.Timeout <= 0 {
+		return context.WithCancel(x.ctx)
+	}
+	return context.WithTimeout(x.ctx, step.Timeout.Std())
+}
+
+// outcome turns what the guest came to into a record.
+func (x *execution) outcome(d *dispatch, gate *gate, result *writ.GuestResult) *writ.NewRecord {
+	if result.Failure != nil {
+		if result.Failure.Code == writ.GuestTimeout && x.ctx.Err() != nil {
+			return x.interrupted(d.step, d.attempt.number)
+		}
+		return x.failed(d, result.Failure)
+	}
+	if err := x.engine.schemas.check(d.action, result.Output); err != nil {
+		return x.failed(d, &abi.Failure{Code: writ.GuestOutputBad, Message: err.Error()})
+	}
+	if gate.unfinished() {
+		return x.failed(d, &abi.Failure{Code: string(writ.CodeDiverged), Message: "the guest ended before a call that the journal holds"})
+	}
+	if d.verdict.Mode == writ.Assist && !x.approvedBefore(d) {
+		return x.propose(d, nil)
+	}
+	labels := writ.JoinLabels(d.resolved.Taint, d.attempt.labels)
+	return &writ.NewRecord{
+		Type: writ.RecStepCompleted, Step: d.step.ID, Attempt: d.attempt.number,
+		Body:     writ.Body{Ended: &writ.EndedFacts{Fuel: result.Fuel, Calls: result.Calls, Labels: labels}},
+		Payloads: []writ.Payload{{Name: writ.PayloadOutput, Data: result.Output}},
+	}
+}
+
+// approvedBefore reports whether a human has approved anything of this step.
+func (x *execution) approvedBefore(d *dispatch) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.granted(d.step.ID)) > 0
+}
+
+// failed schedules another attempt where the step has one left.
+func (x *execution) failed(d *dispatch, failure *abi.Failure) *writ.NewRecord {
+	number := 1
+	if d.attempt != nil {
+		number = d.attempt.number
+	}
+	if failure.Code == string(writ.CodeIndeterminate) {
+		record := stepEnded(writ.RecStepIndeterminate, d.step, number, &writ.EndedFacts{Failure: failure})
+		return &record
+	}
+	if number < d.step.Retry.Attempts && retryable(failure.Code) {
+		at := x.engine.Clock.Now().Add(backoff(d.step.Retry, number))
+		return &writ.NewRecord{
+			Type: writ.RecRetryScheduled, Step: d.step.ID, Attempt: number,
+			Body: writ.Body{Retry: &writ.RetryFacts{At: at, Failure: failure}},
+		}
+	}
+	record := stepEnded(writ.RecStepFailed, d.step, number, &writ.EndedFacts{Failure: failure, Calls: len(d.calls())})
+	return &record
+}
+
+func (d *dispatch) calls() []*call {
+	if d.attempt == nil {
+		return nil
+	}
+	return d.attempt.calls
+}
+
+// retryable leaves out what another attempt cannot change.
+func retryable(code string) bool {
+	switch code {
+	case abi.FailDenied, abi.FailInvalid, string(writ.CodeTampered), string(writ.CodeDiverged),
+		string(writ.CodeSkillRefused), string(writ.CodeBlocked), writ.GuestModuleBad, writ.GuestNoEntrypoint:
+		return false
+	}
+	return true
+}
+
+// maxBackoff keeps a doubled backoff from overflowing or sleeping for days.
+const maxBackoff = time.Hour
+
+func backoff(r writ.Retry, attempt int) time.Duration {
+	wait := r.Backoff.Std()
+	for i := 1; i < attempt && wait < maxBackoff; i++ {
+		wait *= 2
+	}
+	return min(wait, maxBackoff)
+}
+
+// interruptedBy sorts what ended a run from outside the guest.
+func (x *execution) interruptedBy(d *dispatch, err error) *writ.NewRecord {
+	if x.engine.ctx.Err() != nil && !writ.IsCode(err, writ.CodeIndeterminate) {
+		return nil // another process resumes it
+	}
+	if x.ctx.Err() != nil && !writ.IsCode(err, writ.CodeIndeterminate) {
+		return x.interrupted(d.step, d.attempt.number)
+	}
+	return x.failed(d, failureOf(err))
+}
+
+// interrupted is the end of a step whose execution was cancelled; while the
+// engine closes there is none, since the next process goes on with the step.
+func (x *execution) interrupted(step *writ.Step, number int) *writ.NewRecord {
+	if x.engine.ctx.Err() != nil {
+		return nil
+	}
+	record := stepEnded(writ.RecStepCancelled, step, number, &writ.EndedFacts{Reason: "the execution was cancelled"})
+	return &record
+}
+
+// failureOf is what is journaled of an error: a stable code and a message
+// without the host's inner details.
+func failureOf(err error) *abi.Failure {
+	var failure *abi.Failure
+	if errors.As(err, &failure) {
+		return failure
+	}
+	var e *writ.Error
+	if errors.As(err, &e) && e.Code != writ.CodeInternal {
+		return &abi.Failure{Code: string(e.Code), Message: e.Error(), Fix: e.Fix}
+	}
+	return &abi.Failure{Code: string(writ.CodeInternal), Message: "the host failed; its log says why"}
+}
+
+func actionOf(m *abi.Manifest, name string) *abi.Action {
+	for i := range m.Actions {
+		if m.Actions[i].Name == name {
+			return &m.Actions[i]
+		}
+	}
+	return nil
+}
+
+// stepKey is the idempotency key of a step: the same for every attempt.
+func stepKey(execution writ.ExecutionID, step writ.StepID) string {
+	return canon.ID("key", canon.DomainStepKey, []byte(execution), []byte(step))
+}

@@ -1,0 +1,195 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"regexp"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/canon"
+	"github.com/writ-run/writ/contract"
+)
+
+// Bounds of an intent. A chat message or an issue is a few KiB; a webhook body
+// is at most 25 MiB at GitHub, but what a plan reads of it is far less.
+const (
+	maxText     = 64 << 10
+	maxMetadata = 1 << 20
+)
+
+// IntentSubmit is the handler of contract.IntentSubmit. The answer is given
+// once the intent is on disk. The same idempotency key with the same content
+// answers with the same execution; with other content it is CodeConflict.
+func (e *Engine) IntentSubmit(ctx context.Context, in *contract.IntentSubmitInput) (*contract.IntentSubmitOutput, error) {
+	p, err := writ.PrincipalFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	intent, err := e.intentOf(p, in)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := canon.MarshalJSON(intent)
+	if err != nil {
+		return nil, &writ.Error{Code: writ.CodeInvalid, Op: "intent", Place: "metadata", Message: err.Error(), Err: err, Fix: "write large integers as strings and keep keys unique"}
+	}
+	x := e.newExecution(p.Tenant, intent.Execution)
+	x.state.Principal, x.state.TraceID, x.state.Workspace = p, intent.TraceID, intent.Workspace
+	facts := &writ.IntentFacts{
+		ID: intent.ID, Workspace: intent.Workspace, ChannelKey: intent.ChannelKey, Origin: intent.Origin,
+		IdempotencyKey: in.IdempotencyKey, Principal: p,
+	}
+	records := []writ.NewRecord{{
+		Type: writ.RecIntentReceived, Time: intent.ReceivedAt, Actor: x.auditOf(p), Body: writ.Body{Intent: facts},
+		Payloads: []writ.Payload{{Name: writ.PayloadIntent, Data: raw}},
+	}}
+	if in.Draft != "" {
+		records = append(records, interpreted(facts, in.Draft, in.DraftFormat, in.DraftName))
+	}
+	x.mu.Lock()
+	err = x.append(records...)
+	x.mu.Unlock()
+	if writ.IsCode(err, writ.CodeConflict) {
+		return e.submittedBefore(ctx, p, intent, in)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := x.barrier(ctx); err != nil {
+		return nil, err
+	}
+	x.stop()
+	return submitted(intent, intent.ReceivedAt), nil
+}
+
+func submitted(intent *writ.Intent, at writ.Time) *contract.IntentSubmitOutput {
+	return &contract.IntentSubmitOutput{
+		Result:      contract.Result{Status: string(writ.ExecReceived), ChangedAt: at},
+		ExecutionID: intent.Execution, IntentID: intent.ID,
+	}
+}
+
+func interpreted(facts *writ.IntentFacts, draft, format, name string) writ.NewRecord {
+	f := *facts
+	f.Principal, f.IdempotencyKey = nil, ""
+	f.Source, f.Format, f.Name = "draft", format, name
+	if f.Format == "" {
+		f.Format = "yaml"
+	}
+	if f.Name == "" {
+		f.Name = "draft." + f.Format
+	}
+	return writ.NewRecord{
+		Type: writ.RecInterpreted, Body: writ.Body{Intent: &f},
+		Payloads: []writ.Payload{{Name: writ.PayloadDraft, Data: []byte(draft)}},
+	}
+}
+
+var traceIDForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+func (e *Engine) intentOf(p *writ.Principal, in *contract.IntentSubmitInput) (*writ.Intent, error) {
+	actor, err := p.Claim("actorId", in.ActorID)
+	if err != nil {
+		return nil, err
+	}
+	invalid := func(place, message, fix string) error {
+		return &writ.Error{Code: writ.CodeInvalid, Op: "intent", Place: place, Message: message, Fix: fix}
+	}
+	switch {
+	case len(in.Text) > maxText:
+		return nil, &writ.Error{Code: writ.CodeTooLarge, Op: "intent", Place: "text", Message: "is longer than 64 KiB", Fix: "put long content into metadata"}
+	case len(in.Metadata) > maxMetadata:
+		return nil, &writ.Error{Code: writ.CodeTooLarge, Op: "intent", Place: "metadata", Message: "is larger than 1 MiB", Fix: "leave out what no plan reads"}
+	case len(in.Draft) > writ.MaxDraft:
+		return nil, &writ.Error{Code: writ.CodeTooLarge, Op: "intent", Place: "draft", Message: "is larger than 1 MiB", Fix: "split the work into several intents"}
+	case in.TraceID != "" && !traceIDForm.MatchString(in.TraceID):
+		return nil, invalid("traceId", "is not a W3C trace id", "send 32 lower-case hexadecimal digits, or leave it out")
+	case in.WorkspaceID != "" && in.WorkspaceID != p.Workspace:
+		return nil, &writ.Error{Code: writ.CodeForbidden, Op: "intent", Place: "workspaceId", Message: "the caller's workspace is " + string(p.Workspace), Fix: "send that, or a credential of the other workspace"}
+	}
+	origin, err := originOf(p, in)
+	if err != nil {
+		return nil, err
+	}
+	metadata := []byte("{}")
+	if len(in.Metadata) > 0 {
+		if metadata, err = canon.JSON(json.RawMessage(in.Metadata)); err != nil {
+			return nil, invalid("metadata", err.Error(), "send canonical-safe JSON: unique keys, integers within 2^53-1")
+		}
+	}
+	intent := &writ.Intent{
+		Tenant: p.Tenant, Workspace: p.Workspace, Text: in.Text, Actor: actor, ChannelKey: in.ChannelKey,
+		Origin: origin, Metadata: metadata, TraceID: in.TraceID, ReceivedAt: e.Clock.Now(),
+	}
+	return intent, e.identify(p, in, intent)
+}
+
+// identify derives the ids: from the caller and its idempotency key where there
+// is one, so that a repeated request finds the execution it made before.
+func (e *Engine) identify(p *writ.Principal, in *contract.IntentSubmitInput, intent *writ.Intent) error {
+	unique := []byte(in.IdempotencyKey)
+	if len(unique) == 0 {
+		random, err := e.draw(16)
+		if err != nil {
+			return err
+		}
+		unique = append([]byte{0}, random...) // no key starts with NUL: the schema refuses it
+	}
+	intent.ID = writ.IntentID(canon.ID("int", canon.DomainIntent, []byte(p.Tenant), []byte(p.Workspace), []byte(p.ID), unique))
+	intent.Execution = writ.ExecutionID(canon.ID("exe", canon.DomainExecution, []byte(p.Tenant), []byte(intent.ID)))
+	if intent.TraceID == "" {
+		sum := canon.Hash(canon.DomainExecution, []byte("trace"), []byte(intent.Execution))
+		intent.TraceID = hex.EncodeToString(sum[:16])
+	}
+	return nil
+}
+
+// originOf lets a caller say only that the words are less trusted than its own.
+func originOf(p *writ.Principal, in *contract.IntentSubmitInput) (writ.Origin, error) {
+	own := map[writ.PrincipalKind]writ.Origin{
+		writ.Human: writ.OriginHuman, writ.Service: writ.OriginAutomation, writ.Agent: writ.OriginModel,
+	}[p.Kind]
+	if in.ChannelKey != "" {
+		own = writ.OriginChannel
+	}
+	if own == "" {
+		own = writ.OriginChannel
+	}
+	if in.Origin == "" || in.Origin == own {
+		return own, nil
+	}
+	if in.Origin.Label().Trusted() {
+		return "", &writ.Error{
+			Code: writ.CodeForbidden, Op: "intent", Place: "origin",
+			Message: "a " + string(p.Kind) + " cannot vouch that the words are of origin " + string(in.Origin),
+			Fix:     "leave origin out, or say model or channel",
+		}
+	}
+	return in.Origin, nil
+}
+
+// submittedBefore answers a repeated submission from what is stored.
+func (e *Engine) submittedBefore(ctx context.Context, p *writ.Principal, intent *writ.Intent, in *contract.IntentSubmitInput) (*contract.IntentSubmitOutput, error) {
+	x, err := e.load(ctx, p.Tenant, intent.Execution)
+	if err != nil {
+		return nil, err
+	}
+	var stored writ.Intent
+	if err := json.Unmarshal(x.intent, &stored); err != nil {
+		return nil, writ.Errorf(writ.CodeTampered, "intent "+string(intent.ID), "the stored intent does not decode: %w", err)
+	}
+	intent.ReceivedAt, intent.TraceID = stored.ReceivedAt, stored.TraceID
+	raw, err := canon.MarshalJSON(intent)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(raw, x.intent) || (in.Draft != "" && x.state.PlanID == "" && in.Draft != string(x.draft)) {
+		return nil, &writ.Error{
+			Code: writ.CodeConflict, Op: "intent " + string(intent.ID), Place: "idempotencyKey",
+			Message: "the key was used for another intent", Fix: "use a new key for new content",
+		}
+	}
+	return submitted(&stored, stored.ReceivedAt), nil
+}
