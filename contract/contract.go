@@ -82,8 +82,22 @@ type Example struct {
 // Operation is a contract with the Go types of its input and output.
 type Operation[In, Out any] struct{ *Contract }
 
+// define completes a contract with what most of them share.
 func define[In, Out any](c Contract) *Operation[In, Out] {
 	c.in, c.out = reflect.TypeFor[In](), reflect.TypeFor[Out]()
+	if c.Version == "" {
+		c.Version = "1.0.0"
+	}
+	if c.Stability == "" {
+		c.Stability = Stable
+	}
+	if c.Owners == nil {
+		c.Owners = []string{"control-plane"}
+	}
+	if c.Tags == nil {
+		c.Tags = []string{c.Noun(), string(c.Kind)}
+	}
+	c.Errors = append(c.Errors, common()...)
 	return &Operation[In, Out]{Contract: &c}
 }
 

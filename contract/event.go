@@ -1,0 +1,204 @@
+package contract
+
+import (
+	"encoding/json"
+	"reflect"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/writ-run/writ"
+)
+
+// EventContract is what is promised of an event.
+type EventContract struct {
+	Key         string
+	Version     string
+	Title       string
+	Description string
+	Capability  string
+	PII         []string // members of data that hold personal data
+	Records     []writ.RecordType
+
+	data reflect.Type
+}
+
+// DataSchema is the JSON Schema (2020-12) of the event's data. It must not be
+// changed.
+func (e *EventContract) DataSchema() *jsonschema.Schema { return schemaOf(e.data).schema }
+
+// SchemaURI is the dataschema attribute of the event.
+func (e *EventContract) SchemaURI() string { return "urn:writ:event:" + e.Key + ":" + e.Version }
+
+// CheckData holds raw against the event's data schema. CodeInvalid.
+func (e *EventContract) CheckData(raw json.RawMessage) error {
+	return check(&Contract{Key: e.Key}, raw, schemaOf(e.data))
+}
+
+// IntentEvent is the data of controlPlane.intent.received.
+type IntentEvent struct {
+	ExecutionID writ.ExecutionID `json:"executionId"`
+	IntentID    writ.IntentID    `json:"intentId"`
+	WorkspaceID writ.WorkspaceID `json:"workspaceId"`
+	Origin      writ.Origin      `json:"origin,omitempty"`
+	ChannelKey  string           `json:"channelKey,omitempty"`
+}
+
+// PlanEvent is the data of controlPlane.plan.compiled and .rejected.
+type PlanEvent struct {
+	ExecutionID       writ.ExecutionID `json:"executionId"`
+	PlanID            writ.PlanID      `json:"planId,omitempty"`
+	DeterministicHash writ.Digest      `json:"deterministicHash,omitempty"`
+	StepCount         int              `json:"stepCount"`
+	Problems          []Problem        `json:"problems,omitempty"`
+}
+
+// ApprovalEvent is the data of controlPlane.approval.*.
+type ApprovalEvent struct {
+	ExecutionID writ.ExecutionID    `json:"executionId"`
+	StepID      writ.StepID         `json:"stepId"`
+	Digest      writ.Digest         `json:"digest"`
+	Status      writ.ApprovalStatus `json:"status"`
+	Summary     string              `json:"summary,omitempty"`
+	RiskTier    writ.Risk           `json:"riskTier,omitempty"`
+	Required    int                 `json:"required,omitempty"`
+	DecideBy    writ.Time           `json:"decideBy,omitempty"`
+	DecidedBy   writ.PrincipalID    `json:"decidedBy,omitempty"`
+	Note        string              `json:"note,omitempty"`
+}
+
+// StepEvent is the data of controlPlane.execution.step.*. The members that name
+// the action are absent where the projection does not know the plan.
+type StepEvent struct {
+	ExecutionID writ.ExecutionID `json:"executionId"`
+	StepID      writ.StepID      `json:"stepId"`
+	Attempt     int              `json:"attempt"`
+	Name        string           `json:"name,omitempty"`
+	Skill       writ.SkillKey    `json:"skill,omitempty"`
+	Version     string           `json:"version,omitempty"`
+	Action      string           `json:"action,omitempty"`
+	Failure     *StepFailure     `json:"failure,omitempty"`
+	Reasons     []Reason         `json:"reasons,omitempty"`
+	Reason      string           `json:"reason,omitempty"`
+	Calls       int              `json:"calls,omitempty"`
+	Fuel        uint64           `json:"fuel,omitempty"`
+}
+
+// ToolEvent is the data of controlPlane.execution.tool.*. Arguments and results
+// stay in the trace.
+type ToolEvent struct {
+	ExecutionID writ.ExecutionID `json:"executionId"`
+	StepID      writ.StepID      `json:"stepId"`
+	Attempt     int              `json:"attempt"`
+	Sequence    int              `json:"sequence"`
+	Tool        string           `json:"tool"`
+	Effect      writ.Effect      `json:"effect,omitempty"`
+	Digest      writ.Digest      `json:"digest,omitempty"`
+	Summary     string           `json:"summary,omitempty"`
+	Outcome     writ.Outcome     `json:"outcome,omitempty"`
+	Failure     *StepFailure     `json:"failure,omitempty"`
+	Reasons     []Reason         `json:"reasons,omitempty"`
+}
+
+// ExecutionEvent is the data of the events that end an execution.
+type ExecutionEvent struct {
+	ExecutionID writ.ExecutionID     `json:"executionId"`
+	Status      writ.ExecutionStatus `json:"status"`
+	Reason      string               `json:"reason,omitempty"`
+}
+
+// SkillEvent is the data of controlPlane.skill.installed and .rejected. A
+// rejected bundle may not have told its key.
+type SkillEvent struct {
+	SkillKey string       `json:"skillKey"`
+	Version  string       `json:"version,omitempty"`
+	Digest   writ.Digest  `json:"digest,omitempty"`
+	Issues   []SkillIssue `json:"issues,omitempty"`
+}
+
+// PolicyEvent is the data of controlPlane.policy.activated.
+type PolicyEvent struct {
+	Digest  writ.Digest `json:"digest"`
+	Version string      `json:"version,omitempty"`
+	Reason  string      `json:"reason,omitempty"`
+}
+
+// Keys of the events.
+const (
+	EventIntentReceived     = "controlPlane.intent.received"
+	EventPlanCompiled       = "controlPlane.plan.compiled"
+	EventPlanRejected       = "controlPlane.plan.rejected"
+	EventApprovalRequested  = "controlPlane.approval.requested"
+	EventApprovalGranted    = "controlPlane.approval.granted"
+	EventApprovalRejected   = "controlPlane.approval.rejected"
+	EventApprovalEscalated  = "controlPlane.approval.escalated"
+	EventApprovalExpired    = "controlPlane.approval.expired"
+	EventStepStarted        = "controlPlane.execution.step.started"
+	EventStepBlocked        = "controlPlane.execution.step.blocked"
+	EventStepCompleted      = "controlPlane.execution.step.completed"
+	EventStepFailed         = "controlPlane.execution.step.failed"
+	EventStepSkipped        = "controlPlane.execution.step.skipped"
+	EventStepIndeterminate  = "controlPlane.execution.step.indeterminate"
+	EventToolCalled         = "controlPlane.execution.tool.called"
+	EventToolReturned       = "controlPlane.execution.tool.returned"
+	EventToolDenied         = "controlPlane.execution.tool.denied"
+	EventExecutionCompleted = "controlPlane.execution.completed"
+	EventExecutionFailed    = "controlPlane.execution.failed"
+	EventExecutionCancelled = "controlPlane.execution.cancelled"
+	EventExecutionExpired   = "controlPlane.execution.expired"
+	EventSkillInstalled     = "controlPlane.skill.installed"
+	EventSkillRejected      = "controlPlane.skill.rejected"
+	EventPolicyActivated    = "controlPlane.policy.activated"
+)
+
+func event[Data any](key, capability, title, description string, records ...writ.RecordType) *EventContract {
+	return &EventContract{
+		Key: key, Version: "1.0.0", Title: title, Description: description, Capability: capability,
+		Records: records, data: reflect.TypeFor[Data](),
+	}
+}
+
+func (e *EventContract) pii(members ...string) *EventContract {
+	e.PII = members
+	return e
+}
+
+var events = []*EventContract{
+	event[IntentEvent](EventIntentReceived, CapCore, "Intent received", "An intent is durable.", writ.RecIntentReceived),
+	event[PlanEvent](EventPlanCompiled, CapCore, "Plan compiled", "A draft became a plan.", writ.RecPlanCompiled),
+	event[PlanEvent](EventPlanRejected, CapCore, "Plan rejected", "A draft does not compile.", writ.RecPlanRejected),
+	event[ApprovalEvent](EventApprovalRequested, CapApproval, "Approval requested", "A step waits for a person.", writ.RecApprovalOpened).pii("summary"),
+	event[ApprovalEvent](EventApprovalGranted, CapApproval, "Approval granted", "Enough people approved. An approval that does not yet suffice is in the trace alone.", writ.RecApprovalDecided).pii("decidedBy", "note"),
+	event[ApprovalEvent](EventApprovalRejected, CapApproval, "Approval rejected", "A person said no.", writ.RecApprovalDecided).pii("decidedBy", "note"),
+	event[ApprovalEvent](EventApprovalEscalated, CapApproval, "Approval escalated", "Nobody decided in time; others are asked.", writ.RecApprovalEscalated),
+	event[ApprovalEvent](EventApprovalExpired, CapApproval, "Approval expired", "The deadline passed: the step does not run.", writ.RecApprovalExpired),
+	event[StepEvent](EventStepStarted, CapCore, "Step started", "An attempt of a step began.", writ.RecStepStarted),
+	event[StepEvent](EventStepBlocked, CapCore, "Step blocked", "The policy blocks the step.", writ.RecStepBlocked),
+	event[StepEvent](EventStepCompleted, CapCore, "Step completed", "A step has its output.", writ.RecStepCompleted),
+	event[StepEvent](EventStepFailed, CapCore, "Step failed", "A step has failed for good.", writ.RecStepFailed),
+	event[StepEvent](EventStepSkipped, CapCore, "Step skipped", "A step's condition is false, or what it needs did not complete.", writ.RecStepSkipped),
+	event[StepEvent](EventStepIndeterminate, CapCore, "Step indeterminate", "An effect began and its outcome is not known: an operator decides.", writ.RecStepIndeterminate),
+	event[ToolEvent](EventToolCalled, CapAudit, "Tool called", "A call is about to be made.", writ.RecToolCalled).pii("summary"),
+	event[ToolEvent](EventToolReturned, CapAudit, "Tool returned", "A call came back.", writ.RecToolReturned).pii("summary"),
+	event[ToolEvent](EventToolDenied, CapAudit, "Tool denied", "A call was not allowed.", writ.RecToolDenied).pii("summary"),
+	event[ExecutionEvent](EventExecutionCompleted, CapCore, "Execution completed", "Every step is done.", writ.RecExecutionEnded),
+	event[ExecutionEvent](EventExecutionFailed, CapCore, "Execution failed", "The execution ended without being done: failed, blocked, rejected or indeterminate, as status says.", writ.RecExecutionEnded),
+	event[ExecutionEvent](EventExecutionCancelled, CapCore, "Execution cancelled", "Somebody cancelled the execution.", writ.RecExecutionEnded),
+	event[ExecutionEvent](EventExecutionExpired, CapCore, "Execution expired", "A deadline of the execution passed.", writ.RecExecutionEnded),
+	event[SkillEvent](EventSkillInstalled, CapSkillRegistry, "Skill installed", "A skill was verified and installed.", writ.RecSkillInstalled),
+	event[SkillEvent](EventSkillRejected, CapSkillRegistry, "Skill rejected", "Verification found issues; nothing was installed.", writ.RecSkillRejected),
+	event[PolicyEvent](EventPolicyActivated, CapCore, "Policy activated", "Another bundle decides from now on.", writ.RecPolicyActivated).pii("reason"),
+}
+
+// Events lists the event contracts, in the order in which the documents show
+// them.
+func Events() []*EventContract { return append([]*EventContract(nil), events...) }
+
+// LookupEvent finds an event contract by key.
+func LookupEvent(key string) (*EventContract, bool) {
+	for _, e := range events {
+		if e.Key == key {
+			return e, true
+		}
+	}
+	return nil, false
+}
