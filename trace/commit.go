@@ -1,0 +1,336 @@
+package trace
+
+import (
+	"encoding/binary"
+
+	badger "github.com/dgraph-io/badger/v4"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/canon"
+)
+
+// track is what the writer knows of a stream that it writes: the fold of its
+// committed records and where the list shows it.
+type track struct {
+	head      head
+	execution *writ.Execution
+	listed    listEntry
+	size      int // of the projection when it was last encoded
+}
+
+// maxTracks bounds the cache of the writer: a few KiB each.
+const maxTracks = 4 << 10
+
+// maxProjection is the largest projection that is stored; a larger one is folded
+// again at each read.
+const maxProjection = 512 << 10
+
+// change collects one transaction.
+type change struct {
+	j       *Journal
+	txn     *badger.Txn
+	tracks  map[string]*track // of the streams in it
+	touched []string
+	tree    map[int64][32]byte
+	state   state
+}
+
+// commit makes as many batches of the group durable as fit, at least one, and
+// returns how many with the state after them.
+func (j *Journal) commit(group []*batch) (int, state, error) {
+	n, err := j.fit(group)
+	if err != nil {
+		return 0, state{}, err
+	}
+	group = group[:n]
+	for _, b := range group {
+		if err := j.writeBulk(b); err != nil {
+			return 0, state{}, err
+		}
+	}
+	ts := j.views.next()
+	c := &change{
+		j: j, txn: j.db.NewTransactionAt(ts-1, true), tracks: map[string]*track{},
+		tree: map[int64][32]byte{}, state: j.committedState(),
+	}
+	defer c.txn.Discard()
+	for _, b := range group {
+		if err := c.add(b); err != nil {
+			return 0, state{}, err
+		}
+	}
+	if err := c.finish(); err != nil {
+		return 0, state{}, err
+	}
+	if err := c.txn.CommitAt(ts, nil); err != nil {
+		return 0, state{}, err
+	}
+	j.views.advance(ts)
+	return n, c.state, nil
+}
+
+func (j *Journal) committedState() state {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.stored
+}
+
+// fit counts the batches whose records and projections fit one transaction.
+func (j *Journal) fit(group []*batch) (int, error) {
+	size, seen := 0, map[string]bool{}
+	for i, b := range group {
+		size += b.size
+		if !seen[b.name] {
+			seen[b.name] = true
+			t, err := j.track(b)
+			if err != nil {
+				return 0, err
+			}
+			// The fold grows by about its records; heads and lists are small.
+			size += min(t.size+b.size, maxProjection) + 8*entryOverhead
+		}
+		if i > 0 && size > groupBytes {
+			return i, nil
+		}
+	}
+	return len(group), nil
+}
+
+// track finds or loads what the writer knows of the batch's stream.
+func (j *Journal) track(b *batch) (*track, error) {
+	if t, ok := j.tracks[b.name]; ok {
+		return t, nil
+	}
+	t := &track{head: head{Leaf: -1}, execution: &writ.Execution{}}
+	if !b.first {
+		if err := j.view(func(txn *badger.Txn) error { return loadTrack(txn, b, t) }); err != nil {
+			return nil, err
+		}
+	}
+	if len(j.tracks) >= maxTracks {
+		j.forgetTracks()
+	}
+	j.tracks[b.name] = t
+	return t, nil
+}
+
+// forgetTracks drops what has ended, or everything where that is not enough.
+func (j *Journal) forgetTracks() {
+	for name, t := range j.tracks {
+		if t.execution.Status.Final() {
+			delete(j.tracks, name)
+		}
+	}
+	if len(j.tracks) >= maxTracks/2 {
+		clear(j.tracks)
+	}
+}
+
+func loadTrack(txn *badger.Txn, b *batch, t *track) error {
+	h, err := readHead(txn, b.name)
+	if err != nil {
+		return err
+	}
+	if h == nil {
+		return writ.Errorf(writ.CodeTampered, "stream "+string(b.stream), "the head is gone")
+	}
+	t.head = *h
+	if b.stream == writ.SystemStream {
+		return nil
+	}
+	execution, size, err := readExecution(txn, b.tenant, b.stream)
+	if err != nil {
+		return err
+	}
+	t.execution, t.size, t.listed = execution, size, listEntryOf(execution)
+	return nil
+}
+
+// pieceSize keeps a piece of a payload well under the value threshold.
+const pieceSize = 512 << 10
+
+// writeBulk stores large payloads ahead of the records that name them. A crash
+// in between leaves payloads that nothing names.
+func (j *Journal) writeBulk(b *batch) error {
+	if b.inline {
+		return nil
+	}
+	writes, size := [][2][]byte{}, 0
+	flush := func() error {
+		err := j.put(writes)
+		writes, size = nil, 0
+		return err
+	}
+	for i := range b.payloads {
+		for _, w := range payloadWrites(b.tenant, &b.payloads[i]) {
+			if size += len(w[1]) + entryOverhead; size > groupBytes {
+				if err := flush(); err != nil {
+					return err
+				}
+				size = len(w[1]) + entryOverhead
+			}
+			writes = append(writes, w)
+		}
+	}
+	return flush()
+}
+
+// put commits plain writes in a transaction of their own. Only the writer may
+// call it.
+func (j *Journal) put(writes [][2][]byte) error {
+	if len(writes) == 0 {
+		return nil
+	}
+	ts := j.views.next()
+	txn := j.db.NewTransactionAt(ts-1, true)
+	defer txn.Discard()
+	for _, w := range writes {
+		if err := txn.Set(w[0], w[1]); err != nil {
+			return err
+		}
+	}
+	if err := txn.CommitAt(ts, nil); err != nil {
+		return err
+	}
+	j.views.advance(ts)
+	return nil
+}
+
+// add writes a batch's records, payloads and changes and folds the records.
+func (c *change) add(b *batch) error {
+	t, ok := c.tracks[b.name]
+	if !ok {
+		var err error
+		if t, err = c.j.track(b); err != nil {
+			return err
+		}
+		c.tracks[b.name] = t
+		c.touched = append(c.touched, b.name)
+	}
+	for i := range b.records {
+		if err := c.addRecord(b, &b.records[i], t); err != nil {
+			return err
+		}
+	}
+	if b.inline {
+		for i := range b.payloads {
+			for _, w := range payloadWrites(b.tenant, &b.payloads[i]) {
+				if err := c.txn.Set(w[0], w[1]); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	for _, ch := range b.changes {
+		if err := c.document(b.tenant, ch); err != nil {
+			return err
+		}
+	}
+	c.state.Position, c.state.Chain = t.head.Position, b.chain[:]
+	return nil
+}
+
+func (c *change) addRecord(b *batch, r *sealed, t *track) error {
+	if err := c.txn.Set(recordKey(b.name, r.seq), storedRecord(r)); err != nil {
+		return err
+	}
+	p := place{seq: r.seq, stream: b.stream}
+	copy(p.digest[:], r.digest.Bytes())
+	if err := c.txn.Set(positionKey(b.tenant, r.position), p.encode()); err != nil {
+		return err
+	}
+	if r.seq == 1 {
+		leaf, err := c.addLeaf(b.name, r.digest)
+		if err != nil {
+			return err
+		}
+		t.head.Leaf = leaf
+	}
+	t.head.Seq, t.head.Digest, t.head.Position = r.seq, r.digest, r.position
+	if b.stream == writ.SystemStream {
+		return nil
+	}
+	// Folding what was decoded keeps the projection apart from the caller's
+	// memory and equal to a fold of what is read back.
+	var record writ.Record
+	if err := canon.UnmarshalCBOR(r.bytes, &record); err != nil {
+		return err
+	}
+	t.execution.Apply(&record)
+	return nil
+}
+
+func (c *change) document(tenant writ.TenantID, ch writ.Change) error {
+	key := documentKey(tenant, ch.Key)
+	if ch.Value == nil {
+		return c.txn.Delete(key)
+	}
+	return c.txn.Set(key, ch.Value)
+}
+
+// finish writes heads, projections, lists and the state.
+func (c *change) finish() error {
+	for _, name := range c.touched {
+		if err := c.finishStream(name, c.tracks[name]); err != nil {
+			return err
+		}
+	}
+	if err := c.writeTree(); err != nil {
+		return err
+	}
+	encoded, err := canon.MarshalCBOR(&c.state)
+	if err != nil {
+		return err
+	}
+	return c.txn.Set(keyState, encoded)
+}
+
+func (c *change) finishStream(name string, t *track) error {
+	encoded, err := canon.MarshalCBOR(&t.head)
+	if err != nil {
+		return err
+	}
+	if err := c.txn.Set(streamPrefix(spaceHead, name), encoded); err != nil {
+		return err
+	}
+	if t.execution.Seq == 0 {
+		return nil // the system journal
+	}
+	projection, err := canon.MarshalCBOR(t.execution)
+	if err != nil {
+		return err
+	}
+	if t.size = len(projection); t.size > maxProjection {
+		projection = []byte{}
+	}
+	if err := c.txn.Set(streamPrefix(spaceProject, name), projection); err != nil {
+		return err
+	}
+	return c.relist(t)
+}
+
+// Payloads. The first byte of a value says what it is.
+const (
+	payloadInline  = 0 // salt, data
+	payloadPieces  = 1 // salt, size: the data is at the key with a number after it
+	payloadExpired = 2 // time of the sweep, nanoseconds
+)
+
+func payloadWrites(tenant writ.TenantID, p *salted) [][2][]byte {
+	key := payloadKey(tenant, p.digest)
+	if len(p.data) <= pieceSize {
+		value := append(append(make([]byte, 0, 1+saltSize+len(p.data)), payloadInline), p.salt...)
+		return [][2][]byte{{key, append(value, p.data...)}}
+	}
+	value := append([]byte{payloadPieces}, p.salt...)
+	writes := [][2][]byte{{key, binary.BigEndian.AppendUint64(value, uint64(len(p.data)))}}
+	for i := 0; i*pieceSize < len(p.data); i++ {
+		piece := p.data[i*pieceSize : min((i+1)*pieceSize, len(p.data))]
+		writes = append(writes, [2][]byte{pieceKey(key, i), piece})
+	}
+	return writes
+}
+
+func pieceKey(key []byte, i int) []byte {
+	return binary.BigEndian.AppendUint32(append([]byte{}, key...), uint32(i))
+}

@@ -1,0 +1,116 @@
+package trace
+
+import (
+	"context"
+	"strconv"
+
+	badger "github.com/dgraph-io/badger/v4"
+
+	"github.com/writ-run/writ"
+)
+
+func uitoa(n uint64) string { return strconv.FormatUint(n, 10) }
+
+// feedPage is how many records a feed reads at once: nothing of the store is
+// held while the consumer works on them.
+const feedPage = 128
+
+// Feed implements writ.Traces. It returns nil when ctx ends and fn's error when
+// fn errs. Records whose retention has passed are left out.
+func (j *Journal) Feed(ctx context.Context, tenant writ.TenantID, after writ.Position, fn func(*writ.Stored) error) error {
+	if !validName(string(tenant)) {
+		return writ.Errorf(writ.CodeInvalid, "feed", "no tenant is named")
+	}
+	for {
+		// Taken before the read, so that no commit in between is missed.
+		changed, err := j.changed()
+		if err != nil {
+			return err
+		}
+		page, last, err := j.feedPage(tenant, after)
+		if err != nil {
+			return err
+		}
+		for i := range page {
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err := fn(&page[i]); err != nil {
+				return err
+			}
+		}
+		if last > after {
+			after = last
+			continue
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		case <-j.stop:
+			return writ.Errorf(writ.CodeUnavailable, "feed", "the journal is closed")
+		}
+	}
+}
+
+// changed is closed at the next commit.
+func (j *Journal) changed() (<-chan struct{}, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.failed != nil {
+		return nil, poisoned("feed", j.failed)
+	}
+	return j.committed, nil
+}
+
+// feedPage reads the next records and the position of the last place seen.
+func (j *Journal) feedPage(tenant writ.TenantID, after writ.Position) (page []writ.Stored, last writ.Position, err error) {
+	err = j.view(func(txn *badger.Txn) error {
+		return scan(txn, tenantKey(spacePosition, tenant), positionKey(tenant, after+1), func(item *badger.Item) (bool, error) {
+			_, position, ok := splitPositionKey(item.Key())
+			value, err := item.ValueCopy(nil)
+			if err != nil {
+				return false, unreadable(err)
+			}
+			p, decoded := decodePlace(value)
+			if !ok || !decoded {
+				return false, writ.Errorf(writ.CodeTampered, "feed", "the index of positions does not decode")
+			}
+			last = position
+			if p.stream == "" {
+				return len(page) < feedPage, nil
+			}
+			stored, err := readPlace(txn, tenant, position, &p)
+			if err != nil {
+				return false, err
+			}
+			page = append(page, *stored)
+			return len(page) < feedPage, nil
+		})
+	})
+	return page, last, err
+}
+
+// readPlace reads the record that stands at a position.
+func readPlace(txn *badger.Txn, tenant writ.TenantID, position writ.Position, p *place) (*writ.Stored, error) {
+	value, err := get(txn, recordKey(streamName(tenant, p.stream), p.seq))
+	if err != nil {
+		return nil, err
+	}
+	if value == nil {
+		return nil, broken(p.stream, p.seq, "record", "is missing")
+	}
+	stored, err := decodeStored(value, p.seq, p.stream)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case stored.Digest != digestOf(p.digest[:]):
+		return nil, broken(p.stream, p.seq, "digest", "is not the one at position %d", position)
+	case stored.Position != position:
+		return nil, broken(p.stream, p.seq, "position", "is %d, not %d", stored.Position, position)
+	case stored.Seq != p.seq || stored.Stream != p.stream || stored.Tenant != tenant:
+		return nil, broken(p.stream, p.seq, "seq", "the record stands in another place than it says")
+	}
+	return stored, nil
+}

@@ -1,0 +1,136 @@
+package trace
+
+import (
+	"bytes"
+	"encoding/binary"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/writ-run/writ"
+)
+
+// Key spaces. A key is the space, the tenant, a NUL and what the space orders
+// by. Numbers are big-endian so that they sort.
+const (
+	spaceRecord   = 'r' // stream NUL seq -> position, CBOR of the record
+	spacePosition = 'p' // position -> digest, seq, stream
+	spaceHead     = 'h' // stream -> head
+	spaceProject  = 'e' // stream -> CBOR of the Execution
+	spaceList     = 'x' // see list.go
+	spacePayload  = 'y' // digest -> payload
+	spaceDocument = 'd' // key -> document
+	spaceGone     = 'g' // stream -> tombstone of what has expired
+	spaceImport   = 'i' // stream -> evidence that it was imported from
+	spaceLeaf     = 'l' // no tenant; index -> leaf
+	spaceTree     = 't' // no tenant; index -> hash of the Merkle tree
+)
+
+var (
+	keySchema = []byte("m/schema")
+	keyState  = []byte("m/state")
+)
+
+const nul = 0
+
+// maxName bounds tenants and streams: an identifier is 30 bytes, a name given
+// by an operator rarely longer.
+const maxName = 128
+
+func validName(s string) bool {
+	if s == "" || len(s) > maxName {
+		return false
+	}
+	for _, c := range []byte(s) {
+		letter := (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')
+		if !letter && !strings.ContainsRune("._-:@", rune(c)) {
+			return false
+		}
+	}
+	return true
+}
+
+// maxDocumentKey keeps documents well under Badger's limit of 65,000 bytes a key.
+const maxDocumentKey = 1024
+
+func validDocumentKey(key string) bool {
+	return key != "" && len(key) <= maxDocumentKey && utf8.ValidString(key)
+}
+
+func tenantKey(space byte, tenant writ.TenantID, rest ...string) []byte {
+	key := append([]byte{space}, tenant...)
+	key = append(key, nul)
+	for _, part := range rest {
+		key = append(key, part...)
+	}
+	return key
+}
+
+func streamName(tenant writ.TenantID, stream writ.StreamID) string {
+	return string(tenant) + "\x00" + string(stream)
+}
+
+// streamPrefix is the key of a stream in a space; name is of streamName.
+func streamPrefix(space byte, name string) []byte {
+	return append([]byte{space}, name...)
+}
+
+func recordPrefix(name string) []byte {
+	return append(streamPrefix(spaceRecord, name), nul)
+}
+
+func recordKey(name string, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(recordPrefix(name), seq)
+}
+
+func positionKey(tenant writ.TenantID, p writ.Position) []byte {
+	return binary.BigEndian.AppendUint64(tenantKey(spacePosition, tenant), uint64(p))
+}
+
+func payloadKey(tenant writ.TenantID, digest writ.Digest) []byte {
+	return append(tenantKey(spacePayload, tenant), digest.Bytes()...)
+}
+
+func documentKey(tenant writ.TenantID, key string) []byte {
+	return tenantKey(spaceDocument, tenant, key)
+}
+
+func indexKey(space byte, index int64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{space, nul}, uint64(index))
+}
+
+// place is what the position index says of a record.
+type place struct {
+	digest [32]byte
+	seq    uint64
+	stream writ.StreamID // empty: the record has expired
+}
+
+func (p *place) encode() []byte {
+	b := append(make([]byte, 0, 40+len(p.stream)), p.digest[:]...)
+	if p.stream == "" {
+		return b
+	}
+	return append(binary.BigEndian.AppendUint64(b, p.seq), p.stream...)
+}
+
+func decodePlace(b []byte) (place, bool) {
+	var p place
+	if len(b) != 32 && len(b) < 41 {
+		return p, false
+	}
+	copy(p.digest[:], b)
+	if len(b) > 32 {
+		p.seq = binary.BigEndian.Uint64(b[32:])
+		p.stream = writ.StreamID(b[40:])
+	}
+	return p, true
+}
+
+// splitPositionKey is the inverse of positionKey.
+func splitPositionKey(key []byte) (writ.TenantID, writ.Position, bool) {
+	tenant, rest, ok := bytes.Cut(key[1:], []byte{nul})
+	if !ok || len(rest) != 8 {
+		return "", 0, false
+	}
+	return writ.TenantID(tenant), writ.Position(binary.BigEndian.Uint64(rest)), true
+}

@@ -1,0 +1,253 @@
+package trace
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"io"
+	"path/filepath"
+	"sync"
+	"time"
+
+	badger "github.com/dgraph-io/badger/v4"
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/writ-run/writ"
+)
+
+// Options say where and how a journal is kept. Clock is required, and a Signer
+// where there is a Dir.
+type Options struct {
+	// Dir is the home: the database is in Dir/db, the signed checkpoint in
+	// Dir/anchor. It is created where it is missing.
+	Dir string
+	// InMemory keeps everything in memory, for tests; Dir must be empty then.
+	InMemory bool
+	Clock    writ.Clock
+	Entropy  io.Reader // salts; nil: crypto/rand
+	// Signer is the host's Ed25519 key. Nil is allowed in memory alone and means
+	// a key that is forgotten at Close.
+	Signer crypto.Signer
+	// Origin names the log in its checkpoints, a host name or a URL without
+	// scheme. Empty: "writ.local".
+	Origin string
+	Logger hclog.Logger // nil: nothing is logged
+
+	// CommitAge is how long a batch waits for company where no barrier waits for
+	// it. Zero: 2 ms, the time of one sync on a slow disk.
+	CommitAge time.Duration
+	// AnchorEvery bounds how much a restored database can lack without being
+	// found out. Zero: 1 s.
+	AnchorEvery time.Duration
+	// MinFree is the free space, in bytes, under which intake stops. Zero: 256 MiB.
+	MinFree uint64
+	// Free reads the free space of a directory. Nil: the system's.
+	Free func(dir string) (uint64, error)
+	// Ballast is the size, in bytes, of a file that is given up when the disk is
+	// full, so that the store can open and be swept. Zero: 32 MiB; negative: none.
+	Ballast int64
+
+	Retention Retention
+	// OnPoison is called once, by the writer, when a commit has failed: the
+	// process must exit and recover from what is on disk.
+	OnPoison func(error)
+	// OnCommit is called by the writer after each durable commit with the last
+	// position in it. It holds up all writers, so it must be quick.
+	OnCommit func(writ.Position)
+	// ReanchorUnsafe accepts the database as it stands and signs a new anchor. An
+	// operator asks for it after looking into why the two differ.
+	ReanchorUnsafe bool
+}
+
+// Journal implements writ.Journal, writ.Traces and writ.Store.
+type Journal struct {
+	opts   Options
+	log    hclog.Logger
+	db     *badger.DB
+	disk   *disk // nil in memory
+	signer *hostSigner
+	views  viewClock
+
+	tracks map[string]*track // of the writer alone
+
+	anchorMu sync.Mutex // one anchor at a time; taken before mu
+
+	mu            sync.Mutex // guards what follows
+	heads         map[string]*head
+	position      writ.Position // of the last accepted record
+	chain         [32]byte      // store chain up to position
+	pending       []*batch
+	bytes         int           // in pending
+	durable       writ.Position // of the last record on disk
+	wanted        writ.Position // highest position that a barrier waits for
+	anchored      writ.Position // what the last anchor covers
+	anchorWritten bool
+	stored        state // what the last commit made durable
+	waiters       []waiter
+	committed     chan struct{} // closed and replaced at each commit
+	failed        error
+	closing       bool
+
+	kick    chan struct{} // wakes the writer
+	stop    chan struct{} // closed by Close
+	workers sync.WaitGroup
+}
+
+// state is what a commit leaves behind: the members of the meta document and
+// of the anchor.
+type state struct {
+	Position writ.Position `json:"position"`
+	Chain    []byte        `json:"chain"` // 32 bytes
+	Leaves   int64         `json:"leaves"`
+}
+
+type waiter struct {
+	position writ.Position
+	done     chan error
+}
+
+var (
+	_ writ.Journal = (*Journal)(nil)
+	_ writ.Traces  = (*Journal)(nil)
+	_ writ.Store   = (*Journal)(nil)
+)
+
+const (
+	defaultCommitAge   = 2 * time.Millisecond
+	defaultAnchorEvery = time.Second
+	defaultMinFree     = 256 << 20
+	defaultBallast     = 32 << 20
+	defaultOrigin      = "writ.local"
+)
+
+func (o *Options) complete() error {
+	const op = "journal: open"
+	switch {
+	case o.Clock == nil:
+		return writ.Errorf(writ.CodeInvalid, op, "no clock is given")
+	case o.InMemory == (o.Dir != ""):
+		return writ.Errorf(writ.CodeInvalid, op, "want either a directory or InMemory")
+	case o.Signer == nil && !o.InMemory:
+		return writ.Errorf(writ.CodeInvalid, op, "no host key is given").WithFix("run `writ init` to make one")
+	}
+	if o.Entropy == nil {
+		o.Entropy = rand.Reader
+	}
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	if o.Free == nil {
+		o.Free = freeSpace
+	}
+	o.Origin = orDefault(o.Origin, defaultOrigin)
+	o.CommitAge = orDefault(o.CommitAge, defaultCommitAge)
+	o.AnchorEvery = orDefault(o.AnchorEvery, defaultAnchorEvery)
+	o.MinFree = orDefault(o.MinFree, defaultMinFree)
+	o.Ballast = orDefault(o.Ballast, defaultBallast)
+	o.Retention.complete()
+	return nil
+}
+
+func orDefault[T comparable](value, standard T) T {
+	var zero T
+	if value == zero {
+		return standard
+	}
+	return value
+}
+
+// Open opens or creates a journal. CodeTampered where the database is not what
+// the anchor signed (say so and exit 5), CodeUnavailable where another process
+// has it open, it was written by a newer version, or the disk is full.
+func Open(ctx context.Context, opts Options) (*Journal, error) {
+	if err := opts.complete(); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, contextError("journal: open", err)
+	}
+	signer, err := newHostSigner(&opts)
+	if err != nil {
+		return nil, err
+	}
+	j := &Journal{
+		opts: opts, log: opts.Logger, signer: signer,
+		tracks: map[string]*track{}, heads: map[string]*head{},
+		committed: make(chan struct{}), kick: make(chan struct{}, 1), stop: make(chan struct{}),
+	}
+	if err := j.open(); err != nil {
+		j.abandon()
+		return nil, err
+	}
+	j.workers.Go(j.write)
+	j.workers.Go(j.keepAnchor)
+	return j, nil
+}
+
+func (j *Journal) open() error {
+	suspicious := ""
+	if !j.opts.InMemory {
+		var err error
+		if j.disk, err = openDisk(&j.opts); err != nil {
+			return err
+		}
+		if suspicious, err = prepareDir(j.disk.db); err != nil {
+			return err
+		}
+	}
+	db, err := openBadger(&j.opts)
+	if err != nil {
+		return err
+	}
+	j.db = db
+	j.views.start(db)
+	return j.recoverState(suspicious)
+}
+
+// abandon releases what a failed Open holds.
+func (j *Journal) abandon() {
+	if j.db != nil {
+		if err := j.db.Close(); err != nil {
+			j.log.Error("close after a failed open", "error", err)
+		}
+	}
+	if j.disk != nil {
+		j.disk.close()
+	}
+}
+
+// Close writes what is pending, signs the anchor and closes the database. It
+// returns the first error; CodeUnavailable where the writer had failed before.
+func (j *Journal) Close(ctx context.Context) error {
+	j.mu.Lock()
+	if j.closing {
+		j.mu.Unlock()
+		return nil
+	}
+	j.closing = true
+	last := j.position
+	j.mu.Unlock()
+	err := j.Barrier(ctx, last)
+	close(j.stop)
+	j.workers.Wait()
+	if err == nil {
+		err = j.writeAnchor()
+	}
+	j.views.close()
+	if closeErr := j.db.Close(); closeErr != nil && err == nil {
+		err = writ.Errorf(writ.CodeUnavailable, "journal: close", "%w", closeErr)
+	}
+	if j.disk != nil {
+		j.disk.close()
+	}
+	return err
+}
+
+// Durable is the position of the last record on disk.
+func (j *Journal) Durable() writ.Position {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.durable
+}
+
+func (j *Journal) anchorPath() string { return filepath.Join(j.opts.Dir, "anchor") }
