@@ -74,10 +74,8 @@ func CallFactsOf(tool string, args []byte) (*CallFacts, error) {
 	if !ok {
 		return nil, Errorf(CodeInvalid, "tool "+tool, "this host has no such tool")
 	}
-	facts := &CallFacts{
-		Tool: tool, Effect: spec.Effect, Arguments: args,
-		Digest: canon.Sum(canon.DomainArguments, []byte(tool), args),
-	}
+	facts := &CallFacts{Tool: tool, Effect: spec.Effect, Arguments: args}
+	facts.Digest = facts.ArgumentsDigest()
 	var err error
 	switch {
 	case tool == abi.ToolHTTPRequest:
@@ -95,6 +93,11 @@ func CallFactsOf(tool string, args []byte) (*CallFacts, error) {
 		return nil, &Error{Code: CodeInvalid, Op: "tool " + tool, Message: "arguments: " + err.Error(), Err: err}
 	}
 	return facts, nil
+}
+
+// ArgumentsDigest binds the tool's name and its canonical arguments.
+func (f *CallFacts) ArgumentsDigest() Digest {
+	return canon.Sum(canon.DomainArguments, []byte(f.Tool), f.Arguments)
 }
 
 func stringMember(args []byte, name string) (string, error) {

@@ -17,21 +17,13 @@ import (
 func (x *execution) propose(d *dispatch, facts *writ.CallFacts) *writ.NewRecord {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	now := x.engine.Clock.Now()
-	requirement := d.verdict.Approvals
-	request := writ.ApprovalRequest{
-		Tenant: x.tenant, Execution: x.id, PlanHash: x.plan.Hash, Step: d.step.ID, StepName: d.step.Name,
-		Skill: d.step.Skill, Action: d.step.Action, Effect: d.step.Effect, Risk: d.verdict.Risk,
-		Input: d.resolved.Input, Capabilities: orEmpty(d.resolved.Capabilities), Taint: orEmpty(d.resolved.Taint),
-		Summary: summary(d, facts), Reasons: orEmpty(d.verdict.Reasons), Requirement: requirement,
-		PolicyDigest: d.verdict.PolicyDigest, Requester: x.state.Principal.ID,
-		OnBehalfOf: orEmpty(x.state.Principal.OnBehalfOf), OpenedAt: now,
-		DecideBy: now.Add(requirement.ExpiresIn.Std()),
+	request, err := x.requestFor(d, facts, x.engine.Clock.Now())
+	if err != nil {
+		x.broken = err
+		return nil
 	}
-	request.ExecuteBy = request.DecideBy.Add(defaultExecuteWithin)
 	records := []writ.NewRecord{}
 	if facts != nil {
-		request.Call = &writ.ProposedCall{Tool: facts.Tool, Digest: facts.Digest, Arguments: facts.Arguments}
 		records = append(records, writ.NewRecord{
 			Type: writ.RecCallProposed, Step: d.step.ID, Attempt: d.attempt.number,
 			Body: writ.Body{Call: &writ.CalledFacts{
@@ -41,7 +33,7 @@ func (x *execution) propose(d *dispatch, facts *writ.CallFacts) *writ.NewRecord 
 			Payloads: []writ.Payload{{Name: writ.PayloadArguments, Data: facts.Arguments}},
 		})
 	}
-	opened, approval, err := openRecord(&request, d.attempt.number)
+	opened, approval, err := openRecord(request, d.attempt.number)
 	if err != nil {
 		x.broken = err
 		return nil
@@ -50,6 +42,30 @@ func (x *execution) propose(d *dispatch, facts *writ.CallFacts) *writ.NewRecord 
 		x.approvals[d.step.ID] = append(x.approvals[d.step.ID], approval)
 	}
 	return nil
+}
+
+// requestFor is the document that is approved. It follows from the plan, the
+// verdict and the proposed call; only the moment is a fact of its own. The
+// caller holds mu.
+func (x *execution) requestFor(d *dispatch, facts *writ.CallFacts, now writ.Time) (*writ.ApprovalRequest, error) {
+	if d.verdict == nil {
+		return nil, writ.Errorf(writ.CodeTampered, "step "+d.step.Name, "there is no verdict to approve under")
+	}
+	requirement := d.verdict.Approvals
+	request := &writ.ApprovalRequest{
+		Tenant: x.tenant, Execution: x.id, PlanHash: x.plan.Hash, Step: d.step.ID, StepName: d.step.Name,
+		Skill: d.step.Skill, Action: d.step.Action, Effect: d.step.Effect, Risk: d.verdict.Risk,
+		Input: d.resolved.Input, Capabilities: orEmpty(d.resolved.Capabilities), Taint: orEmpty(d.resolved.Taint),
+		Summary: summary(d, facts), Reasons: orEmpty(d.verdict.Reasons), Requirement: requirement,
+		PolicyDigest: d.verdict.PolicyDigest, Requester: x.state.Principal.ID,
+		OnBehalfOf: orEmpty(x.state.Principal.OnBehalfOf), OpenedAt: now,
+		DecideBy: now.Add(requirement.ExpiresIn.Std()),
+	}
+	request.ExecuteBy = request.DecideBy.Add(defaultExecuteWithin)
+	if facts != nil {
+		request.Call = &writ.ProposedCall{Tool: facts.Tool, Digest: facts.Digest, Arguments: facts.Arguments}
+	}
+	return request, nil
 }
 
 // openRecord keeps the request's data out of the record: the payload holds it,

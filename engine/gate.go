@@ -37,7 +37,8 @@ func (g *gate) Call(ctx context.Context, tool string, args []byte) (*writ.ToolRe
 	g.sequence++
 	facts, factsErr := writ.CallFactsOf(tool, args)
 	if factsErr != nil {
-		facts = &writ.CallFacts{Tool: tool, Arguments: args, Digest: canon.Sum(canon.DomainArguments, []byte(tool), args)}
+		facts = &writ.CallFacts{Tool: tool, Arguments: args}
+		facts.Digest = facts.ArgumentsDigest()
 	}
 	facts.Sequence = g.sequence
 	g.seen[facts.Digest]++

@@ -44,9 +44,9 @@ func (x *execution) settle() bool {
 		case x.state.Cancelling:
 			record = stepEnded(writ.RecStepCancelled, step, state.Attempt, &writ.EndedFacts{Reason: x.state.Reason})
 		case failed != "":
-			record = stepEnded(writ.RecStepSkipped, step, state.Attempt, &writ.EndedFacts{Reason: "step " + failed + " did not complete"})
+			record = stepEnded(writ.RecStepSkipped, step, state.Attempt, &writ.EndedFacts{Reason: reasonAfterFailure(failed)})
 		case missing != "":
-			record = stepEnded(writ.RecStepSkipped, step, state.Attempt, &writ.EndedFacts{Reason: "needs " + missing + ", which did not run"})
+			record = stepEnded(writ.RecStepSkipped, step, state.Attempt, &writ.EndedFacts{Reason: reasonMissingNeed(missing)})
 		default:
 			continue
 		}
@@ -57,6 +57,13 @@ func (x *execution) settle() bool {
 	}
 	return changed
 }
+
+// reasonConditionFalse is why a step is skipped whose condition says so.
+const reasonConditionFalse = "its condition is false"
+
+func reasonAfterFailure(name string) string { return "step " + name + " did not complete" }
+
+func reasonMissingNeed(name string) string { return "needs " + name + ", which did not run" }
 
 func stepEnded(kind writ.RecordType, step *writ.Step, attempt int, facts *writ.EndedFacts) writ.NewRecord {
 	return writ.NewRecord{Type: kind, Step: step.ID, Attempt: attempt, Body: writ.Body{Ended: facts}}
@@ -125,6 +132,9 @@ func (x *execution) allFinal() bool {
 	return true
 }
 
+// reasonTooLate explains an execution that completed although it was cancelled.
+const reasonTooLate = "completed before the cancellation took effect"
+
 // outcomes in the order of their weight: the first that a step has decides.
 var outcomes = []struct {
 	step      writ.StepStatus
@@ -154,7 +164,7 @@ func verdictOnAll(steps []writ.StepState) (writ.ExecutionStatus, string) {
 func (x *execution) end() {
 	status, reason := verdictOnAll(x.state.Steps)
 	if x.state.Cancelling && status == writ.ExecCompleted {
-		reason = "completed before the cancellation took effect"
+		reason = reasonTooLate
 	}
 	err := x.append(
 		writ.NewRecord{Type: writ.RecExecutionEnded, Body: writ.Body{End: &writ.EndFacts{Status: status, Reason: reason}}},

@@ -86,7 +86,7 @@ func (x *execution) prepare(step *writ.Step) (*dispatch, *writ.NewRecord) {
 		return fail(err)
 	}
 	if d.resolved.Skip {
-		record := stepEnded(writ.RecStepSkipped, step, 0, &writ.EndedFacts{Reason: "its condition is false"})
+		record := stepEnded(writ.RecStepSkipped, step, 0, &writ.EndedFacts{Reason: reasonConditionFalse})
 		return nil, &record
 	}
 	verdict, err := x.judge(x.ctx, d, number)

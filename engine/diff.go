@@ -1,0 +1,119 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/writ-run/writ/canon"
+	"github.com/writ-run/writ/contract"
+)
+
+// differenceOf finds the first member, in the order of the canonical form, in
+// which two documents differ; nil where they are equal.
+func differenceOf(recorded, replayed any) *contract.ReplayDifference {
+	a, b := plain(recorded), plain(replayed)
+	path, left, right, differs := walk("", a, b)
+	if !differs {
+		return nil
+	}
+	return &contract.ReplayDifference{Field: path, Recorded: encoded(left), Replayed: encoded(right)}
+}
+
+// absent marks a member that one side does not have.
+type absent struct{}
+
+// plain brings a document, or the canonical bytes of one, into the form that
+// encoding/json decodes into.
+func plain(v any) any {
+	raw, isBytes := v.([]byte)
+	if !isBytes {
+		var err error
+		if raw, err = canon.MarshalJSON(v); err != nil {
+			return err.Error()
+		}
+	}
+	var out any
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	if decoder.Decode(&out) != nil {
+		return string(raw) // not JSON: compared as text
+	}
+	return out
+}
+
+func encoded(v any) json.RawMessage {
+	if _, missing := v.(absent); missing {
+		return json.RawMessage(`null`)
+	}
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return json.RawMessage(`null`)
+	}
+	return raw
+}
+
+func walk(path string, a, b any) (string, any, any, bool) {
+	switch left := a.(type) {
+	case map[string]any:
+		if right, ok := b.(map[string]any); ok {
+			return walkObject(path, left, right)
+		}
+	case []any:
+		if right, ok := b.([]any); ok {
+			return walkArray(path, left, right)
+		}
+	default:
+		if a == b {
+			return "", nil, nil, false
+		}
+	}
+	if path == "" {
+		path = "/"
+	}
+	return path, a, b, true
+}
+
+func walkObject(path string, a, b map[string]any) (string, any, any, bool) {
+	keys := slices.Sorted(maps.Keys(a))
+	for key := range b {
+		if _, ok := a[key]; !ok {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
+		member := path + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
+		left, inA := a[key]
+		right, inB := b[key]
+		switch {
+		case !inA:
+			return member, absent{}, right, true
+		case !inB:
+			return member, left, absent{}, true
+		}
+		if p, l, r, differs := walk(member, left, right); differs {
+			return p, l, r, true
+		}
+	}
+	return "", nil, nil, false
+}
+
+func walkArray(path string, a, b []any) (string, any, any, bool) {
+	for i := range max(len(a), len(b)) {
+		member := path + "/" + strconv.Itoa(i)
+		switch {
+		case i >= len(a):
+			return member, absent{}, b[i], true
+		case i >= len(b):
+			return member, a[i], absent{}, true
+		}
+		if p, l, r, differs := walk(member, a[i], b[i]); differs {
+			return p, l, r, true
+		}
+	}
+	return "", nil, nil, false
+}

@@ -1,0 +1,280 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/canon"
+	"github.com/writ-run/writ/contract"
+)
+
+// Stages of a replay's report.
+const (
+	stageIntent    = "intent"
+	stagePlan      = "plan"
+	stageVerdict   = "verdict"
+	stageApproval  = "approval"
+	stageRun       = "run"
+	stageStep      = "step"
+	stageCall      = "call"
+	stageOutcome   = "outcome"
+	stageExecution = "execution"
+)
+
+// replayer derives every stage of an execution again from its recorded facts
+// and compares. It performs no effect and needs no network: a tool is answered
+// from the journal or not at all.
+type replayer struct {
+	e       *Engine
+	ctx     context.Context
+	x       *execution // the fold so far
+	loader  loader
+	records []writ.Stored
+	stages  []contract.ReplayStage
+	skills  map[writ.SkillRef]*writ.Skill
+	policy  writ.Digest // what-if: judge with this bundle
+}
+
+// ReplayRun is the handler of contract.ReplayRun.
+func (e *Engine) ReplayRun(ctx context.Context, in *contract.ReplayRunInput) (*contract.ReplayRunOutput, error) {
+	p, err := writ.PrincipalFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	records, err := e.Traces.Records(ctx, writ.RecordQuery{Tenant: p.Tenant, Stream: writ.StreamID(in.ExecutionID)})
+	if err != nil {
+		return nil, err
+	}
+	x := e.newExecution(p.Tenant, in.ExecutionID)
+	defer x.stop()
+	r := &replayer{
+		e: e, ctx: ctx, x: x, loader: loader{x: x, ctx: ctx}, records: records, policy: in.PolicyDigest,
+		skills: map[writ.SkillRef]*writ.Skill{},
+	}
+	if err := r.run(); err != nil {
+		return nil, err
+	}
+	out := &contract.ReplayRunOutput{ExecutionID: in.ExecutionID, Identical: true, WhatIf: in.PolicyDigest != "", Report: r.stages}
+	for i := range r.stages {
+		out.Identical = out.Identical && r.stages[i].Identical
+	}
+	out.Status = "identical"
+	if !out.Identical {
+		out.Status = string(writ.CodeDiverged)
+	}
+	return out, nil
+}
+
+func (r *replayer) run() error {
+	for i := range r.records {
+		record := &r.records[i].Record
+		err := r.check(record)
+		if err == nil {
+			r.x.state.Apply(record)
+			r.loader.record(record)
+			r.x.follow(record)
+			err = r.loader.err
+		}
+		if err == nil {
+			continue
+		}
+		if writ.IsCode(err, writ.CodeUnreplayable) || writ.IsCode(err, writ.CodeNotFound) || writ.IsCode(err, writ.CodeTampered) {
+			r.unreplayable(record, err)
+			return nil
+		}
+		return err
+	}
+	return nil
+}
+
+// stage finds or begins a line of the report.
+func (r *replayer) stage(name string, step writ.StepID) *contract.ReplayStage {
+	for i := range r.stages {
+		if r.stages[i].Stage == name && r.stages[i].StepID == step {
+			return &r.stages[i]
+		}
+	}
+	r.stages = append(r.stages, contract.ReplayStage{Stage: name, StepID: step, Identical: true})
+	return &r.stages[len(r.stages)-1]
+}
+
+// compare adds a comparison to a stage; the first difference stays.
+func (r *replayer) compare(name string, step writ.StepID, recorded, replayed any) {
+	s := r.stage(name, step)
+	if difference := differenceOf(recorded, replayed); difference != nil && s.Identical {
+		s.Identical, s.FirstDifference = false, difference
+	}
+}
+
+// member is compare for one named member.
+func (r *replayer) member(name string, step writ.StepID, field string, values ...any) {
+	r.compare(name, step, map[string]any{field: values[0]}, map[string]any{field: values[1]})
+}
+
+func (r *replayer) unreplayable(record *writ.Record, err error) {
+	s := r.stage(stageOf(record.Type), record.Step)
+	s.Identical, s.Unreplayable = false, failureOf(err).Message
+}
+
+func stageOf(t writ.RecordType) string {
+	switch t {
+	case writ.RecIntentReceived, writ.RecInterpreted:
+		return stageIntent
+	case writ.RecPlanCompiled, writ.RecPlanRejected:
+		return stagePlan
+	case writ.RecVerdict:
+		return stageVerdict
+	case writ.RecApprovalOpened, writ.RecApprovalDecided, writ.RecApprovalEscalated, writ.RecApprovalExpired:
+		return stageApproval
+	case writ.RecRunStarted:
+		return stageRun
+	case writ.RecToolCalled, writ.RecToolReturned, writ.RecToolDenied, writ.RecCallProposed:
+		return stageCall
+	case writ.RecStepStarted, writ.RecRetryScheduled:
+		return stageStep
+	case writ.RecExecutionEnded, writ.RecSealed, writ.RecCancelRequested:
+		return stageExecution
+	}
+	return stageOutcome
+}
+
+// check derives one record again from what stands before it.
+func (r *replayer) check(record *writ.Record) error {
+	r.checkActor(record)
+	switch record.Type {
+	case writ.RecIntentReceived:
+		return r.intent(record)
+	case writ.RecInterpreted:
+		return r.interpretation(record)
+	case writ.RecPlanCompiled, writ.RecPlanRejected:
+		return r.compilation(record)
+	case writ.RecRunStarted:
+		r.runStarted(record)
+	case writ.RecVerdict:
+		return r.verdict(record)
+	case writ.RecApprovalOpened, writ.RecApprovalDecided:
+		return r.approval(record)
+	case writ.RecStepStarted:
+		return r.stepStarted(record)
+	case writ.RecExecutionEnded:
+		r.ended(record)
+	case writ.RecSealed:
+		r.member(stageExecution, "", "records", record.Body.Seal.Records, record.Seq-1)
+	default:
+		return r.stepEnded(record)
+	}
+	return nil
+}
+
+// checkActor holds that what the engine did by itself it did for the requester.
+func (r *replayer) checkActor(record *writ.Record) {
+	switch record.Type {
+	case writ.RecIntentReceived, writ.RecInterpreted, writ.RecPlanCompiled, writ.RecPlanRejected, writ.RecRunStarted,
+		writ.RecApprovalDecided, writ.RecCancelRequested:
+		return // another caller may have asked for these
+	case writ.RecExecutionEnded:
+		if r.x.state.RunID == "" {
+			return // cancelled before it ran
+		}
+	}
+	r.compare(stageOf(record.Type), record.Step, record.Actor, r.x.audit())
+}
+
+func (r *replayer) intent(record *writ.Record) error {
+	raw := r.loader.named(record, writ.PayloadIntent)
+	if r.loader.err != nil {
+		return r.loader.err
+	}
+	r.x.intent = raw
+	intent, facts := plainIntent(raw), record.Body.Intent
+	if intent == nil {
+		r.member(stageIntent, "", "intent", string(raw), "an intent")
+		return nil
+	}
+	p := facts.Principal
+	if p == nil {
+		p = &writ.Principal{}
+	}
+	r.compare(stageIntent, "", map[string]any{
+		"id": facts.ID, "workspaceId": facts.Workspace, "channelKey": facts.ChannelKey, "origin": facts.Origin,
+		"tenantId": record.Tenant, "executionId": record.Stream, "receivedAt": record.Time, "traceId": record.Actor.TraceID,
+		"acts": true,
+	}, map[string]any{
+		"id": intent.ID, "workspaceId": intent.Workspace, "channelKey": intent.ChannelKey, "origin": intent.Origin,
+		"tenantId": intent.Tenant, "executionId": canon.ID("exe", canon.DomainExecution, []byte(intent.Tenant), []byte(intent.ID)),
+		"receivedAt": intent.ReceivedAt, "traceId": intent.TraceID, "acts": p.ActsFor(intent.Actor),
+	})
+	if facts.IdempotencyKey != "" {
+		r.member(stageIntent, "", "id", facts.ID, canon.ID("int", canon.DomainIntent,
+			[]byte(record.Tenant), []byte(facts.Workspace), []byte(p.ID), []byte(facts.IdempotencyKey)))
+	}
+	return nil
+}
+
+func (r *replayer) interpretation(record *writ.Record) error {
+	r.x.draft = r.loader.named(record, writ.PayloadDraft)
+	r.member(stageIntent, "", "intentId", record.Body.Intent.ID, r.x.state.IntentID)
+	return r.loader.err
+}
+
+// compilation compiles the draft again against what the catalogue answered.
+func (r *replayer) compilation(record *writ.Record) error {
+	if r.x.state.Draft == nil {
+		r.member(stagePlan, "", "draft", nil, "a draft")
+		return nil
+	}
+	facts := record.Body.Plan
+	compiled, err := r.e.Planner.Compile(r.x.compileRequest(&pinnedCatalogue{
+		ctx: r.ctx, skills: r.e.Skills, tenant: r.x.tenant, resolutions: facts.Resolutions,
+	}))
+	if record.Type == writ.RecPlanRejected {
+		return r.rejection(facts, err)
+	}
+	stored := r.loader.named(record, writ.PayloadPlan)
+	if r.loader.err != nil {
+		return r.loader.err
+	}
+	if err != nil {
+		if code := writ.CodeOf(err); code == writ.CodeUnreplayable || code == writ.CodeTampered {
+			return err
+		}
+		r.member(stagePlan, "", "error", nil, failureOf(err).Message)
+		compiled, err = decodePlan(stored, facts.ID, canon.Sum(canon.DomainPlan, stored))
+		r.x.plan = compiled
+		return err
+	}
+	r.compare(stagePlan, "", stored, compiled.Bytes)
+	r.compare(stagePlan, "", writ.CompiledFacts{ID: facts.ID, Hash: facts.Hash, Steps: facts.Steps},
+		writ.CompiledFacts{ID: compiled.ID, Hash: compiled.Hash, Steps: plannedSteps(compiled.Plan)})
+	r.x.plan = compiled
+	return nil
+}
+
+func (r *replayer) rejection(facts *writ.CompiledFacts, err error) error {
+	var problems []writ.Problem
+	var e *writ.Error
+	if errors.As(err, &e) {
+		problems, _ = e.Details.([]writ.Problem)
+	}
+	r.member(stagePlan, "", "problems", facts.Problems, problems)
+	return nil
+}
+
+func (r *replayer) runStarted(record *writ.Record) {
+	facts := record.Body.Run
+	r.compare(stageRun, "", facts, writ.RunFacts{
+		ID: writ.RunID(canon.ID("run", canon.DomainRun, []byte(r.x.id), []byte(r.x.plan.Hash))), Mode: facts.Mode, Pins: r.x.state.Payloads,
+	})
+}
+
+func (r *replayer) ended(record *writ.Record) {
+	if r.x.state.RunID == "" {
+		return
+	}
+	status, reason := verdictOnAll(r.x.state.Steps)
+	if r.x.state.Cancelling && status == writ.ExecCompleted {
+		reason = reasonTooLate
+	}
+	r.compare(stageExecution, "", record.Body.End, writ.EndFacts{Status: status, Reason: reason})
+}

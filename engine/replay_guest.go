@@ -1,0 +1,237 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/abi"
+)
+
+// stepEnded runs an attempt again where the record is its end, and compares.
+func (r *replayer) stepEnded(record *writ.Record) error {
+	switch record.Type {
+	case writ.RecStepSkipped:
+		return r.skipped(record)
+	case writ.RecStepBlocked:
+		if verdict := r.x.state.Step(string(record.Step)).Verdict; verdict != nil {
+			r.member(stageOutcome, record.Step, "reasons", record.Body.Ended.Reasons, verdict.Reasons)
+			r.member(stageOutcome, record.Step, "mode", writ.Blocked, verdict.Mode)
+		}
+		return nil
+	case writ.RecStepCompleted, writ.RecStepFailed, writ.RecRetryScheduled, writ.RecStepRejected, writ.RecStepExpired, writ.RecStepIndeterminate:
+		if r.x.attempts[record.Step] == nil {
+			return r.failedBefore(record)
+		}
+		return r.runAgain(record)
+	}
+	return nil
+}
+
+func (r *replayer) skipped(record *writ.Record) error {
+	step, ok := r.x.plan.Plan.Step(string(record.Step))
+	if !ok {
+		return writ.Errorf(writ.CodeTampered, "step "+string(record.Step), "the plan has no such step")
+	}
+	reason := reasonConditionFalse
+	if failed := r.x.firstFailure(); failed != "" {
+		reason = reasonAfterFailure(failed)
+	} else if missing := r.x.missingNeed(step); missing != "" {
+		reason = reasonMissingNeed(missing)
+	} else if d, err := r.dispatch(record.Step); err != nil || !d.resolved.Skip {
+		reason = "it would have run"
+	}
+	r.member(stageOutcome, record.Step, "reason", record.Body.Ended.Reason, reason)
+	return nil
+}
+
+// failedBefore compares the failure of a step that never reached its guest.
+func (r *replayer) failedBefore(record *writ.Record) error {
+	if record.Type != writ.RecStepFailed || hostFailure(record.Body.Ended.Failure) {
+		return nil
+	}
+	_, err := r.dispatch(record.Step)
+	if err == nil {
+		r.member(stageOutcome, record.Step, "failure", record.Body.Ended.Failure, nil)
+		return nil
+	}
+	r.member(stageOutcome, record.Step, "failure", record.Body.Ended.Failure, failureOf(err))
+	return nil
+}
+
+// hostFailure reports whether a failure was the machine's and not the guest's:
+// such an end is a recorded fact that nothing derives.
+func hostFailure(f *abi.Failure) bool {
+	if f == nil {
+		return false
+	}
+	switch f.Code {
+	case writ.GuestTimeout, string(writ.CodeInternal), string(writ.CodeTampered), string(writ.CodeUnavailable),
+		string(writ.CodeSkillRefused), string(writ.CodeNotFound):
+		return true
+	}
+	return false
+}
+
+// replayGate answers from the journal and never from the world.
+type replayGate struct {
+	r        *replayer
+	d        *dispatch
+	permit   writ.Permit
+	sequence int
+	end      *writ.Record
+	ended    bool // at the call that was proposed or is without an answer
+	diverged bool
+}
+
+// errReplayEnds stops a guest where the record of its calls stops.
+var errReplayEnds = &writ.Error{Code: writ.CodeDiverged, Op: "replay", Message: "the journal holds no further call"}
+
+// Call implements writ.ToolGate.
+func (g *replayGate) Call(_ context.Context, tool string, args []byte) (*writ.ToolReply, error) {
+	g.sequence++
+	id := g.d.step.ID
+	if g.sequence > len(g.d.attempt.calls) {
+		if proposed := g.r.proposedCall(g.d, g.sequence); proposed != nil {
+			g.ended = true
+			g.r.compare(stageCall, id, callDocument(proposed.Tool, proposed.Digest), callDocument(tool, digestOf(tool, args)))
+			return nil, errReplayEnds
+		}
+		g.diverged = true
+		g.r.compare(stageCall, id, map[string]any{"calls": len(g.d.attempt.calls)}, map[string]any{"calls": g.sequence})
+		return nil, errReplayEnds
+	}
+	c := g.d.attempt.calls[g.sequence-1]
+	g.r.compare(stageCall, id, callDocument(c.facts.Tool, c.facts.Digest), callDocument(tool, digestOf(tool, args)))
+	g.r.compare(stageCall, id, c.args, args)
+	if g.r.stage(stageCall, id).FirstDifference != nil {
+		g.diverged = true
+		return nil, errReplayEnds
+	}
+	g.covered(tool, args, c)
+	if !c.ended || (c.facts.Outcome == writ.OutcomeUnknown && c.facts.Effect.Writes()) {
+		g.ended = true
+		return nil, errReplayEnds
+	}
+	return c.reply(), nil
+}
+
+// covered holds a recorded call against the permit that is minted again: what
+// was performed must be covered.
+func (g *replayGate) covered(tool string, args []byte, c *call) {
+	if c.denied || c.facts.Earlier > 0 {
+		return
+	}
+	facts, err := writ.CallFactsOf(tool, args)
+	if err == nil {
+		_, err = g.permit.Covers(facts)
+	}
+	allowed := "covered"
+	if err != nil {
+		allowed = string(writ.CodeOf(err))
+	}
+	g.r.member(stageCall, g.d.step.ID, "permit", "covered", allowed)
+}
+
+func digestOf(tool string, args []byte) writ.Digest {
+	return (&writ.CallFacts{Tool: tool, Arguments: args}).ArgumentsDigest()
+}
+
+func callDocument(tool string, digest writ.Digest) map[string]any {
+	return map[string]any{"tool": tool, "digest": digest}
+}
+
+// proposedCall is the call.proposed record of the attempt at this place.
+func (r *replayer) proposedCall(d *dispatch, sequence int) *writ.CalledFacts {
+	for i := range r.records {
+		record := &r.records[i].Record
+		if record.Type == writ.RecCallProposed && record.Step == d.step.ID && record.Attempt == d.attempt.number &&
+			record.Body.Call.Sequence == sequence {
+			return record.Body.Call
+		}
+	}
+	return nil
+}
+
+// runAgain runs the attempt's guest against its recorded calls.
+func (r *replayer) runAgain(record *writ.Record) error {
+	d, err := r.dispatch(record.Step)
+	if err != nil {
+		return err
+	}
+	if d.attempt.number != record.Attempt && record.Type != writ.RecStepRejected && record.Type != writ.RecStepExpired {
+		r.member(stageOutcome, record.Step, "attempt", record.Attempt, d.attempt.number)
+		return nil
+	}
+	if ended := record.Body.Ended; ended != nil && ended.Trail != "" {
+		r.member(stageCall, record.Step, "trail", ended.Trail, d.attempt.trailDigest())
+	}
+	verdict := *r.x.state.Step(string(record.Step)).Verdict
+	if r.policy != "" && verdict.Mode == writ.Blocked {
+		return nil
+	}
+	permit, err := writ.MintPermit(writ.PermitScope{
+		Tenant: r.x.tenant, Execution: r.x.id, Step: d.step.ID, Skill: d.step.Skill,
+		Capabilities: d.resolved.Capabilities, Taint: d.resolved.Taint, Attempt: d.attempt.number,
+	}, writ.PermitEvidence{Verdict: &verdict, Approvals: r.x.granted(d.step.ID), Input: d.resolved.Input})
+	if err != nil {
+		r.member(stageOutcome, record.Step, "permit", "minted", failureOf(err).Message)
+		return nil
+	}
+	defer permit.Close()
+	d.verdict = &verdict
+	gate := &replayGate{r: r, d: d, permit: permit, end: record}
+	if hostFailure(failureIn(record)) {
+		return nil
+	}
+	result, err := r.e.Sandbox.Run(r.ctx, guestRun(d, permit, gate))
+	if gate.ended || gate.diverged {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r.outcome(record, d, gate, result)
+	return nil
+}
+
+func failureIn(record *writ.Record) *abi.Failure {
+	switch {
+	case record.Body.Ended != nil:
+		return record.Body.Ended.Failure
+	case record.Body.Retry != nil:
+		return record.Body.Retry.Failure
+	}
+	return nil
+}
+
+// outcome compares what the guest came to now with what is recorded.
+func (r *replayer) outcome(record *writ.Record, d *dispatch, gate *replayGate, result *writ.GuestResult) {
+	if record.Type == writ.RecStepRejected || record.Type == writ.RecStepExpired {
+		r.member(stageOutcome, record.Step, "ended", gate.ended, r.proposedCall(d, gate.sequence+1) != nil)
+		return
+	}
+	failure := result.Failure
+	if failure == nil {
+		if err := r.e.schemas.check(d.action, result.Output); err != nil {
+			failure = &abi.Failure{Code: writ.GuestOutputBad, Message: err.Error()}
+		}
+	}
+	r.member(stageCall, record.Step, "calls", len(d.attempt.calls), gate.sequence)
+	r.member(stageOutcome, record.Step, "failure", failureIn(record), failure)
+	if record.Type != writ.RecStepCompleted {
+		return
+	}
+	recorded := r.loader.named(record, writ.PayloadOutput)
+	r.compare(stageOutcome, record.Step, recorded, orNull(result.Output))
+	r.compare(stageOutcome, record.Step, record.Body.Ended, writ.EndedFacts{
+		Fuel: result.Fuel, Calls: result.Calls, Trail: record.Body.Ended.Trail,
+		Labels: writ.JoinLabels(d.resolved.Taint, d.attempt.labels),
+	})
+}
+
+func orNull(b []byte) []byte {
+	if b == nil {
+		return []byte("null")
+	}
+	return b
+}

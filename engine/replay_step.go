@@ -1,0 +1,234 @@
+package engine
+
+import (
+	"encoding/json"
+
+	"github.com/writ-run/writ"
+)
+
+func plainIntent(raw []byte) *writ.Intent {
+	var intent writ.Intent
+	if json.Unmarshal(raw, &intent) != nil {
+		return nil
+	}
+	return &intent
+}
+
+// skill loads a pinned skill once.
+func (r *replayer) skill(ref writ.SkillRef) (*writ.Skill, error) {
+	if skill, ok := r.skills[ref]; ok {
+		return skill, nil
+	}
+	skill, err := r.e.Skills.Load(r.ctx, writ.LoadRequest{Tenant: r.x.tenant, Ref: ref, Replaying: true})
+	if err == nil {
+		r.skills[ref] = skill
+	}
+	return skill, err
+}
+
+// dispatch resolves a step again.
+func (r *replayer) dispatch(id writ.StepID) (*dispatch, error) {
+	step, ok := r.x.plan.Plan.Step(string(id))
+	if !ok {
+		return nil, writ.Errorf(writ.CodeTampered, "step "+string(id), "the plan has no such step")
+	}
+	skill, err := r.skill(step.Skill)
+	if err != nil {
+		return nil, err
+	}
+	resolved, err := r.e.Planner.Resolve(r.x.plan.Plan, step, r.x.scope(&skill.Release))
+	if err != nil {
+		return nil, err
+	}
+	return &dispatch{
+		step: step, skill: skill, resolved: resolved, attempt: r.x.attempts[id],
+		action: actionOf(skill.Manifest, step.Action),
+	}, nil
+}
+
+// verdict makes the question again, takes from the record only what is a
+// recorded fact (grants, host, time), and judges it again.
+func (r *replayer) verdict(record *writ.Record) error {
+	raw := r.loader.named(record, writ.PayloadQuestion)
+	if r.loader.err != nil {
+		return r.loader.err
+	}
+	var recorded writ.Question
+	if err := json.Unmarshal(raw, &recorded); err != nil {
+		r.member(stageVerdict, record.Step, "question", string(raw), "a question")
+		return nil
+	}
+	question, err := r.question(record, &recorded)
+	if err != nil {
+		return err
+	}
+	r.compare(stageVerdict, record.Step, raw, question)
+	facts := record.Body.Decided
+	judge, err := r.judge(facts.Verdict.PolicyDigest)
+	if err != nil {
+		return err
+	}
+	answer, err := judge.Judge(r.ctx, question)
+	if err != nil {
+		return err
+	}
+	verdict := answer
+	switch state := r.x.state.Step(string(record.Step)); facts.Stage {
+	case writ.StageVerify:
+		verdict = effective(answer, nil, writ.Autonomous)
+	case writ.StageDispatch:
+		verdict = effective(answer, state.Verdict, r.x.state.Mode)
+	}
+	want := facts.Verdict
+	if r.policy != "" { // what-if: the name of the policy differs by intention
+		want.PolicyDigest, want.PolicyVersion = verdict.PolicyDigest, verdict.PolicyVersion
+	}
+	r.compare(stageVerdict, record.Step, want, verdict)
+	return nil
+}
+
+func (r *replayer) judge(digest writ.Digest) (writ.Judge, error) {
+	if r.policy != "" {
+		digest = r.policy
+	}
+	return r.e.Judges.ByDigest(r.ctx, digest)
+}
+
+func (r *replayer) question(record *writ.Record, recorded *writ.Question) (*writ.Question, error) {
+	step, ok := r.x.plan.Plan.Step(string(record.Step))
+	if !ok {
+		return nil, writ.Errorf(writ.CodeTampered, "step "+string(record.Step), "the plan has no such step")
+	}
+	attempt := max(record.Attempt, 1)
+	var d *dispatch
+	var resolved *writ.ResolvedStep
+	if record.Body.Decided.Stage != writ.StageVerify || step.Settled() {
+		var err error
+		if d, err = r.dispatch(step.ID); err != nil {
+			return nil, err
+		}
+		resolved = d.resolved
+	}
+	r.x.mu.Lock()
+	q := r.x.derivedQuestion(step, resolved, attempt)
+	r.x.mu.Unlock()
+	q.Grants, q.Host, q.Time = orEmpty(recorded.Grants), recorded.Host, recorded.Time
+	if record.Body.Decided.Stage == writ.StageCall && recorded.Call != nil && d.attempt != nil {
+		facts, err := writ.CallFactsOf(recorded.Call.Tool, recorded.Call.Arguments)
+		if err != nil {
+			return nil, err
+		}
+		facts.Sequence = record.Body.Decided.Sequence
+		aboutCall(q, d, facts)
+	}
+	return q, nil
+}
+
+func (r *replayer) approval(record *writ.Record) error {
+	facts := record.Body.Approval
+	if record.Type == writ.RecApprovalDecided {
+		a := r.x.approval(record.Step)
+		if a == nil {
+			r.member(stageApproval, record.Step, "digest", facts.Digest, nil)
+			return nil
+		}
+		r.compare(stageApproval, record.Step, facts, writ.ApprovalFacts{
+			Digest: a.Digest, Status: decidedStatus(a, facts.Decision), Decision: facts.Decision,
+		})
+		if facts.Decision != nil {
+			r.member(stageApproval, record.Step, "by", facts.Decision.By, record.Actor.ActorID)
+			r.member(stageApproval, record.Step, "counts", facts.Decision.Approved && facts.Decision.By == a.Request.Requester, false)
+		}
+		return nil
+	}
+	raw := r.loader.named(record, writ.PayloadRequest)
+	if r.loader.err != nil {
+		return r.loader.err
+	}
+	var request writ.ApprovalRequest
+	if err := json.Unmarshal(raw, &request); err != nil {
+		r.member(stageApproval, record.Step, "request", string(raw), "a request")
+		return nil
+	}
+	d, err := r.dispatch(record.Step)
+	if err != nil {
+		return err
+	}
+	d.verdict = r.x.state.Step(string(record.Step)).Verdict
+	derived, err := r.x.requestFor(d, callOf(&request), request.OpenedAt)
+	if err != nil {
+		return err
+	}
+	r.compare(stageApproval, record.Step, raw, derived)
+	digest, err := derived.Digest()
+	r.member(stageApproval, record.Step, "digest", facts.Digest, digest)
+	return err
+}
+
+// callOf reads the proposed call back; nil where the step itself was proposed.
+func callOf(request *writ.ApprovalRequest) *writ.CallFacts {
+	if request.Call == nil {
+		return nil
+	}
+	facts, err := writ.CallFactsOf(request.Call.Tool, request.Call.Arguments)
+	if err != nil {
+		return nil
+	}
+	return facts
+}
+
+func decidedStatus(a *writ.Approval, decision *writ.Decision) writ.ApprovalStatus {
+	switch {
+	case decision == nil:
+		return a.Status
+	case !decision.Approved:
+		return writ.ApprovalRejected
+	case a.Granted()+1 >= max(1, a.Request.Requirement.Count):
+		return writ.ApprovalApproved
+	}
+	return a.Status
+}
+
+// stepStarted derives what the attempt was pinned to.
+func (r *replayer) stepStarted(record *writ.Record) error {
+	d, err := r.dispatch(record.Step)
+	if err != nil {
+		return err
+	}
+	input := r.loader.named(record, writ.PayloadInput)
+	if r.loader.err != nil {
+		return r.loader.err
+	}
+	r.compare(stageStep, record.Step, input, d.resolved.Input)
+	facts := *record.Body.Started
+	derived := facts // engine and clock are facts
+	derived.Key, derived.Module, derived.ABI = stepKey(r.x.id, record.Step), d.step.Skill.Module, d.skill.Manifest.ABI
+	derived.Limits, derived.Taint = d.step.Limits, d.resolved.Taint
+	if verdict := r.x.state.Step(string(record.Step)).Verdict; verdict != nil {
+		derived.Policy = verdict.PolicyDigest
+	}
+	derived.Question = r.lastQuestion(record)
+	r.compare(stageStep, record.Step, facts, derived)
+	if r.policy != "" {
+		return nil
+	}
+	r.member(stageStep, record.Step, "attempt", record.Attempt, r.x.state.Step(string(record.Step)).Attempt+1)
+	return nil
+}
+
+// lastQuestion is the payload digest of the step's last verdict before a record.
+func (r *replayer) lastQuestion(before *writ.Record) writ.Digest {
+	var last writ.Digest
+	for i := range r.records {
+		record := &r.records[i].Record
+		if record.Seq >= before.Seq {
+			break
+		}
+		if record.Type == writ.RecVerdict && record.Step == before.Step && record.Body.Decided.Stage == writ.StageDispatch {
+			if ref, ok := record.Payload(writ.PayloadQuestion); ok {
+				last = ref.Digest
+			}
+		}
+	}
+	return last
+}
