@@ -23,6 +23,11 @@ type Plan struct {
 	Kind       string `json:"kind"`       // CompiledPlan
 	Origin     Origin `json:"origin"`     // of the draft's author
 	Steps      []Step `json:"steps"`      // in topological order, ties by name
+	// Inputs are the literals that expressions read as `inputs`, an object.
+	Inputs json.RawMessage `json:"inputs,omitempty"`
+	// Schemas are the output schemas, by digest, of the steps that expressions
+	// read: values get their types from them when a step is resolved.
+	Schemas map[Digest]json.RawMessage `json:"schemas,omitempty"`
 }
 
 // Step is one governed action of a plan.
