@@ -19,7 +19,7 @@ type (
 	FileEntry    = abi.FileEntry
 )
 
-// Levels of Context.Log.
+// Levels of Log.
 const (
 	LevelTrace = "trace"
 	LevelDebug = "debug"
@@ -28,10 +28,15 @@ const (
 	LevelError = "error"
 )
 
-// Context is an action's way to its tools. Every error of a method is a
-// *Failure with one of the codes of package abi: abi.FailDenied where the step
-// was not granted the call, abi.FailUnavailable where nothing happened. The
-// methods may be used from several goroutines; calls are made one at a time.
+// Context is an action's way to its tools: each of them is a function of this
+// package that takes it. Every error of a tool is a *Failure with one of the
+// codes of package abi: abi.FailDenied where the step was not granted the call,
+// abi.FailUnavailable where nothing happened. A Context may be used from several
+// goroutines; calls are made one at a time.
+//
+// It has no methods on purpose. A program that uses reflection anywhere (as
+// text/template does) keeps every method of a type that reflection can reach,
+// and would then import, and have to declare, tools that it never calls.
 type Context struct {
 	host Host
 	mu   sync.Mutex // a call and the reading of its result belong together
@@ -52,7 +57,7 @@ func NewContext(host Host) *Context { return &Context{host: host} }
 // Log writes to the execution's log. Fields are pairs of a name and a value. A
 // log line that is refused (not granted, or too many) is dropped: logging never
 // decides an action.
-func (c *Context) Log(level, message string, fields ...string) {
+func Log(c *Context, level, message string, fields ...string) {
 	args := abi.LogArgs{Level: level, Message: message}
 	for i := 0; i+1 < len(fields); i += 2 {
 		if args.Fields == nil {
@@ -64,7 +69,7 @@ func (c *Context) Log(level, message string, fields ...string) {
 }
 
 // HTTP makes a request. A response of any status is a result and no error.
-func (c *Context) HTTP(request HTTPRequest) (*HTTPResponse, error) {
+func HTTP(c *Context, request HTTPRequest) (*HTTPResponse, error) {
 	var response HTTPResponse
 	if err := ask(c, tool{abi.ToolHTTPRequest, importHTTPRequest}, request, &response); err != nil {
 		return nil, err
@@ -77,70 +82,59 @@ func Body(response *HTTPResponse) ([]byte, error) {
 	return content(response.Body, response.BodyBase64)
 }
 
-// KV is the skill's own store of text values, kept between executions.
-func (c *Context) KV() KV { return KV{c} }
-
-// KV is the key-value store of a skill; Context.KV gives it.
-type KV struct{ c *Context }
-
-// Get returns the value of a key, and whether it has one.
-func (kv KV) Get(key string) (value string, found bool, err error) {
+// KVGet returns the value of a key of the skill's own store, which is kept
+// between executions, and whether the key has one.
+func KVGet(c *Context, key string) (value string, found bool, err error) {
 	var result abi.KVValue
-	err = ask(kv.c, tool{abi.ToolKVGet, importKVGet}, abi.KVKey{Key: key}, &result)
+	err = ask(c, tool{abi.ToolKVGet, importKVGet}, abi.KVKey{Key: key}, &result)
 	return result.Value, result.Found, err
 }
 
-// Put sets the value of a key.
-func (kv KV) Put(key, value string) error {
-	return ask(kv.c, tool{abi.ToolKVPut, importKVPut}, abi.KVPut{Key: key, Value: value}, nil)
+// KVPut sets the value of a key.
+func KVPut(c *Context, key, value string) error {
+	return ask(c, tool{abi.ToolKVPut, importKVPut}, abi.KVPut{Key: key, Value: value}, nil)
 }
 
-// Delete removes a key, and says whether it had a value.
-func (kv KV) Delete(key string) (deleted bool, err error) {
+// KVDelete removes a key, and says whether it had a value.
+func KVDelete(c *Context, key string) (deleted bool, err error) {
 	var result abi.KVDeleted
-	err = ask(kv.c, tool{abi.ToolKVDelete, importKVDelete}, abi.KVKey{Key: key}, &result)
+	err = ask(c, tool{abi.ToolKVDelete, importKVDelete}, abi.KVKey{Key: key}, &result)
 	return result.Deleted, err
 }
 
-// List returns the keys with the prefix that follow after ("" for the first),
+// KVList returns the keys with the prefix that follow after ("" for the first),
 // sorted, at most 100; more says that others follow.
-func (kv KV) List(prefix, after string) (keys []string, more bool, err error) {
+func KVList(c *Context, prefix, after string) (keys []string, more bool, err error) {
 	var result abi.KVKeys
-	err = ask(kv.c, tool{abi.ToolKVList, importKVList}, abi.KVList{Prefix: prefix, After: after}, &result)
+	err = ask(c, tool{abi.ToolKVList, importKVList}, abi.KVList{Prefix: prefix, After: after}, &result)
 	return result.Keys, result.More, err
 }
 
-// Files are the files that the operator opened to the skill.
-func (c *Context) Files() Files { return Files{c} }
-
-// Files are files under the operator's root; Context.Files gives it. Paths are
-// slash-separated and relative.
-type Files struct{ c *Context }
-
-// Read returns a file's content. abi.FailNotFound where there is none.
-func (f Files) Read(path string) ([]byte, error) {
+// ReadFile returns a file's content. Paths are slash-separated and relative to
+// the operator's root. abi.FailNotFound where there is no file.
+func ReadFile(c *Context, path string) ([]byte, error) {
 	var result abi.FileContent
-	if err := ask(f.c, tool{abi.ToolFileRead, importFileRead}, abi.FilePath{Path: path}, &result); err != nil {
+	if err := ask(c, tool{abi.ToolFileRead, importFileRead}, abi.FilePath{Path: path}, &result); err != nil {
 		return nil, err
 	}
 	return content(result.Text, result.Base64)
 }
 
-// Write replaces a file's content as a whole, or makes the file.
-func (f Files) Write(path string, data []byte) error {
+// WriteFile replaces a file's content as a whole, or makes the file.
+func WriteFile(c *Context, path string, data []byte) error {
 	args := abi.FileContent{Path: path}
 	if utf8.Valid(data) {
 		args.Text = string(data)
 	} else {
 		args.Base64 = base64.StdEncoding.EncodeToString(data)
 	}
-	return ask(f.c, tool{abi.ToolFileWrite, importFileWrite}, args, nil)
+	return ask(c, tool{abi.ToolFileWrite, importFileWrite}, args, nil)
 }
 
-// List returns the entries of a directory, sorted by name.
-func (f Files) List(path string) ([]FileEntry, error) {
+// ListFiles returns the entries of a directory, sorted by name.
+func ListFiles(c *Context, path string) ([]FileEntry, error) {
 	var result abi.FileEntries
-	err := ask(f.c, tool{abi.ToolFileList, importFileList}, abi.FilePath{Path: path}, &result)
+	err := ask(c, tool{abi.ToolFileList, importFileList}, abi.FilePath{Path: path}, &result)
 	return result.Entries, err
 }
 
@@ -156,7 +150,7 @@ func content(text, encoded string) ([]byte, error) {
 }
 
 // tool pairs a tool's name, for a Host, with its import, for a real host. Each
-// method names its own import and there is no table of them, because the linker
+// function names its own import and there is no table of them, because the linker
 // keeps every import that something kept refers to.
 type tool struct {
 	name string

@@ -18,9 +18,10 @@
 //	func main() {}
 //
 // The JSON Schemas of an action are derived from its types, so that code and
-// manifest cannot drift. The world is reached through the Context alone, and
-// each of its tools is an import of its own: the linker drops what a skill does
-// not use, so a built module's import section is the list of its capabilities.
+// manifest cannot drift. The world is reached through functions that take the
+// Context (HTTP, KVGet, ReadFile, Log), each of which is an import of its own: the
+// linker drops what a skill does not call, so a built module's import section is
+// the list of its capabilities.
 //
 // Package sdktest runs the same code natively against a fake host.
 package sdk
@@ -48,12 +49,6 @@ type Failure = abi.Failure
 // ("quota_exceeded"), message is for people and must not hold a secret.
 func Fail(code, message string) error { return &Failure{Code: code, Message: message} }
 
-// Handler is the code of one action. In and Out are structs, or maps with string
-// keys, in the form that encoding/json reads and writes; see the README for the
-// tags. An error that is or wraps a *Failure keeps its code; any other becomes
-// CodeFailed.
-type Handler[In, Out any] func(c *Context, in In) (Out, error)
-
 // Registered is what Action returns, so that a registration can stand in a
 // package-level declaration: var _ = sdk.Action("greet", greet).
 type Registered struct{}
@@ -70,9 +65,13 @@ type action struct {
 var registered []*action
 
 // Action registers the handler of an action. The name is lower case letters,
-// digits and underscores. It panics, which stops the program before it can be
-// used, where a name is not valid or taken or a type has no JSON Schema.
-func Action[In, Out any](name string, handler Handler[In, Out]) Registered {
+// digits and underscores. In and Out are structs, or maps with string keys, in
+// the form that encoding/json reads and writes; see the README for the tags. An
+// error that is or wraps a *Failure keeps its code; any other is CodeFailed.
+//
+// Action panics, which stops the program before it can be used, where a name is
+// not valid or taken or a type has no JSON Schema.
+func Action[In, Out any](name string, handler func(c *Context, in In) (Out, error)) Registered {
 	if !validName(name) {
 		panic(fmt.Sprintf("sdk: action %q: want lower case letters, digits and underscores, a letter first", name))
 	}

@@ -35,7 +35,7 @@ func end(c *sdk.Context, in in) (out, error) {
 	case "index":
 		return out{Items: make([]string, 0)[:len(in.How)]}, nil
 	case "denied":
-		_, err := c.HTTP(sdk.HTTPRequest{Method: "GET", URL: "https://example.com/"})
+		_, err := sdk.HTTP(c, sdk.HTTPRequest{Method: "GET", URL: "https://example.com/"})
 		return out{}, err
 	}
 	return out{}, nil
@@ -127,11 +127,11 @@ func TestDescribeIsDescription(t *testing.T) {
 // Without a host every tool says so; nothing panics and nothing is pretended.
 func TestNoHost(t *testing.T) {
 	c := sdk.NewContext(nil)
-	c.Log(sdk.LevelInfo, "into the void")
-	_, errHTTP := c.HTTP(sdk.HTTPRequest{})
-	_, _, errGet := c.KV().Get("k")
-	_, errRead := c.Files().Read("f")
-	for _, err := range []error{errHTTP, errGet, c.KV().Put("k", "v"), errRead, c.Files().Write("f", nil)} {
+	sdk.Log(c, sdk.LevelInfo, "into the void")
+	_, errHTTP := sdk.HTTP(c, sdk.HTTPRequest{})
+	_, _, errGet := sdk.KVGet(c, "k")
+	_, errRead := sdk.ReadFile(c, "f")
+	for _, err := range []error{errHTTP, errGet, sdk.KVPut(c, "k", "v"), errRead, sdk.WriteFile(c, "f", nil)} {
 		var f *sdk.Failure
 		if !errors.As(err, &f) || f.Code != abi.FailUnsupported || f.Fix == "" {
 			t.Errorf("without a host: %v, want %s", err, abi.FailUnsupported)
@@ -145,11 +145,11 @@ func (b badHost) Call(string, []byte) ([]byte, *sdk.Failure) { return []byte(b),
 
 func TestAHostThatAnswersNonsense(t *testing.T) {
 	for _, answer := range []string{"", "[]", `{"found":"yes"}`, `{"text":1}`} {
-		if _, _, err := sdk.NewContext(badHost(answer)).KV().Get("k"); err == nil && answer != `{"text":1}` {
+		if _, _, err := sdk.KVGet(sdk.NewContext(badHost(answer)), "k"); err == nil && answer != `{"text":1}` {
 			t.Errorf("kv.get took %q", answer)
 		}
 	}
-	if _, err := sdk.NewContext(badHost(`{"base64":"*"}`)).Files().Read("f"); err == nil {
+	if _, err := sdk.ReadFile(sdk.NewContext(badHost(`{"base64":"*"}`)), "f"); err == nil {
 		t.Error("file.read took base64 that is none")
 	}
 }
