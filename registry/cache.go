@@ -1,0 +1,121 @@
+package registry
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/writ-run/writ"
+)
+
+// cache keeps what was verified, and snapshots of the store until a change of
+// the tenant voids them. Everything in it can be dropped at any time.
+type cache struct {
+	limit int64 // bytes of modules
+
+	mu         sync.Mutex
+	generation uint64 // of all changes
+	used       int64
+	trusts     map[writ.TenantID]*trust
+	catalogues map[writ.TenantID]*catalogue
+	contents   map[string]*verified // by directory
+	order      []string             // of contents, oldest first
+}
+
+// verified is an installed bundle whose bytes were verified and are kept.
+type verified struct {
+	skill  *writ.Skill
+	trust  *trust // under which it was verified: another snapshot verifies again
+	replay bool   // verified without the deny list
+	names  []string
+	marks  marks
+}
+
+func newCache(limit int64) cache {
+	return cache{
+		limit: limit, trusts: map[writ.TenantID]*trust{},
+		catalogues: map[writ.TenantID]*catalogue{}, contents: map[string]*verified{},
+	}
+}
+
+// mark is taken before the store is read: what was read is kept only where
+// nothing changed meanwhile.
+func (c *cache) mark() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.generation
+}
+
+// forget voids the tenant's snapshots. Contents are judged by their own marks.
+func (c *cache) forget(tenant writ.TenantID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.generation++
+	delete(c.trusts, tenant)
+	delete(c.catalogues, tenant)
+}
+
+func (c *cache) trust(tenant writ.TenantID) *trust {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.trusts[tenant]
+}
+
+func (c *cache) keepTrust(tenant writ.TenantID, t *trust, mark uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.generation == mark {
+		c.trusts[tenant] = t
+	}
+}
+
+func (c *cache) catalogue(tenant writ.TenantID) *catalogue {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.catalogues[tenant]
+}
+
+func (c *cache) keepCatalogue(tenant writ.TenantID, cat *catalogue, mark uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.generation == mark {
+		c.catalogues[tenant] = cat
+	}
+}
+
+func (c *cache) content(dir string) *verified {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.contents[dir]
+}
+
+// keepContent makes room by dropping what came first.
+func (c *cache) keepContent(dir string, v *verified) {
+	size := int64(len(v.skill.Module))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drop(dir)
+	for c.used+size > c.limit && len(c.order) > 0 {
+		c.drop(c.order[0])
+	}
+	if size > c.limit {
+		return
+	}
+	c.contents[dir], c.used = v, c.used+size
+	c.order = append(c.order, dir)
+}
+
+func (c *cache) dropContent(dir string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drop(dir)
+}
+
+func (c *cache) drop(dir string) {
+	v, ok := c.contents[dir]
+	if !ok {
+		return
+	}
+	delete(c.contents, dir)
+	c.used -= int64(len(v.skill.Module))
+	c.order = slices.DeleteFunc(c.order, func(d string) bool { return d == dir })
+}

@@ -1,0 +1,207 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/contract"
+)
+
+// Documents of the trust store.
+const (
+	trustPrefix = "trust/"
+	trustKeys   = trustPrefix + "key/"         // + hexadecimal key id
+	denyKeys    = trustPrefix + "deny-key/"    // + hexadecimal key id
+	denyDigests = trustPrefix + "deny-digest/" // + hexadecimal digest
+)
+
+// FirstPartyPublisher signs the skills that come with Writ.
+const FirstPartyPublisher = "writ"
+
+// TrustedKey is a key that the operator lets count for one publisher.
+type TrustedKey struct {
+	Publisher  string                  `json:"publisher"`
+	KeyID      KeyID                   `json:"keyId"`
+	PEM        string                  `json:"pem"`
+	Purposes   []contract.TrustPurpose `json:"purposes"`
+	FirstParty bool                    `json:"firstParty,omitempty"`
+	Builders   []string                `json:"builders,omitempty"`   // builder ids that its provenance may name; empty: LocalBuilder
+	BuildTypes []string                `json:"buildTypes,omitempty"` // empty: BuildType
+	ValidFrom  writ.Time               `json:"validFrom"`
+	ValidUntil writ.Time               `json:"validUntil"` // zero: until it is revoked
+	Reason     string                  `json:"reason,omitempty"`
+	AddedAt    writ.Time               `json:"addedAt"`
+	AddedBy    writ.PrincipalID        `json:"addedBy"`
+}
+
+// Denial takes a key or a bundle out for good.
+type Denial struct {
+	Reason string           `json:"reason,omitempty"`
+	At     writ.Time        `json:"at"`
+	By     writ.PrincipalID `json:"by"`
+}
+
+// trust is a snapshot of one tenant's trust store. The zero trust refuses all.
+type trust struct {
+	keys   map[KeyID]*trusted
+	denied map[string]*Denial // by document key
+}
+
+type trusted struct {
+	TrustedKey
+	public *PublicKey
+}
+
+func (k *trusted) may(p contract.TrustPurpose) bool { return slices.Contains(k.Purposes, p) }
+
+// covers reports whether at lies in the key's window. sigstore-go would compare
+// with the machine's clock, or with nothing at all.
+func (k *trusted) covers(at writ.Time) bool {
+	return at >= k.ValidFrom && (k.ValidUntil == 0 || at <= k.ValidUntil)
+}
+
+func (t *trust) keyDenied(id KeyID) *Denial         { return t.denied[denyKeys+id.hex()] }
+func (t *trust) digestDenied(d writ.Digest) *Denial { return t.denied[denyDigests+d.Hex()] }
+
+// trust reads the tenant's store, or the snapshot that no change has voided.
+func (r *Registry) trust(ctx context.Context, tenant writ.TenantID) (*trust, error) {
+	if t := r.cache.trust(tenant); t != nil {
+		return t, nil
+	}
+	mark := r.cache.mark()
+	docs, err := r.opts.Store.List(ctx, writ.StoreQuery{Tenant: tenant, Prefix: trustPrefix})
+	if err != nil {
+		return nil, err
+	}
+	t := &trust{keys: map[KeyID]*trusted{}, denied: map[string]*Denial{}}
+	for _, doc := range docs {
+		if err := t.read(&doc); err != nil {
+			return nil, &writ.Error{
+				Code: writ.CodeTampered, Op: "trust store: " + doc.Key, Message: "the document cannot be read", Err: err,
+				Fix: "restore the store from a backup, or start with an empty one",
+			}
+		}
+	}
+	r.cache.keepTrust(tenant, t, mark)
+	return t, nil
+}
+
+func (t *trust) read(doc *writ.Document) error {
+	if !strings.HasPrefix(doc.Key, trustKeys) {
+		denial := &Denial{}
+		t.denied[doc.Key] = denial
+		return json.Unmarshal(doc.Value, denial)
+	}
+	k := &trusted{}
+	if err := json.Unmarshal(doc.Value, &k.TrustedKey); err != nil {
+		return err
+	}
+	public, err := ParsePublicKey([]byte(k.PEM))
+	if err != nil {
+		return err
+	}
+	// The id is derived again: a key can stand under no other name than its own.
+	if k.public = public; public.ID != k.KeyID || doc.Key != trustKeys+public.ID.hex() {
+		return writ.Errorf(writ.CodeTampered, doc.Key, "the key is not the one it is named after")
+	}
+	t.keys[public.ID] = k
+	return nil
+}
+
+// Trust lets a key count for a publisher. KeyID is derived; Purposes empty is
+// both; ValidFrom zero is now. CodeInvalid for a bad publisher, key or window,
+// CodeConflict where the key is revoked or is another publisher's.
+func (r *Registry) Trust(ctx context.Context, by *writ.Principal, key TrustedKey) (*TrustedKey, error) {
+	op := "trust " + clip(key.Publisher)
+	public, err := ParsePublicKey([]byte(key.PEM))
+	if err != nil {
+		return nil, err
+	}
+	if !publisherPattern.MatchString(key.Publisher) {
+		return nil, writ.Errorf(writ.CodeInvalid, op, "not a publisher's name").WithFix("use lower-case letters, digits and dashes, such as acme")
+	}
+	r.change.Lock()
+	defer r.change.Unlock()
+	t, err := r.trust(ctx, by.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	if t.keyDenied(public.ID) != nil {
+		return nil, writ.Errorf(writ.CodeConflict, op, "the key %s is revoked", public.ID).WithFix("ask the publisher for a new key")
+	}
+	now := r.opts.Clock.Now()
+	if key.ValidFrom == 0 {
+		key.ValidFrom = now
+	}
+	if have := t.keys[public.ID]; have != nil {
+		if have.Publisher != key.Publisher {
+			return nil, writ.Errorf(writ.CodeConflict, op, "the key %s belongs to %s", public.ID, have.Publisher).
+				WithFix("use a key of its own for each publisher")
+		}
+		// What was installed under the key stays within its window.
+		key.ValidFrom = min(key.ValidFrom, have.ValidFrom)
+	}
+	if len(key.Purposes) == 0 {
+		key.Purposes = []contract.TrustPurpose{contract.TrustSignature, contract.TrustProvenance}
+	}
+	for _, p := range key.Purposes {
+		if p != contract.TrustSignature && p != contract.TrustProvenance {
+			return nil, writ.Errorf(writ.CodeInvalid, op, "purpose %q: want signature or provenance", clip(string(p)))
+		}
+	}
+	if key.ValidUntil != 0 && key.ValidUntil < key.ValidFrom {
+		return nil, writ.Errorf(writ.CodeInvalid, op, "validUntil lies before validFrom")
+	}
+	key.KeyID, key.PEM, key.AddedAt, key.AddedBy = public.ID, string(public.PEM), now, by.ID
+	return &key, r.appendTrust(ctx, by, "trusted", key.Reason, map[string]any{trustKeys + public.ID.hex(): &key})
+}
+
+// AddFirstParty trusts the key that this binary carries for FirstPartyPublisher.
+// Its fingerprint (KeyID.Fingerprint) is to be shown to the operator.
+// CodeNotFound where the binary carries none.
+func (r *Registry) AddFirstParty(ctx context.Context, by *writ.Principal) (*TrustedKey, error) {
+	if len(r.opts.FirstParty) == 0 {
+		return nil, writ.Errorf(writ.CodeNotFound, "trust "+FirstPartyPublisher, "this binary carries no first-party key").
+			WithFix("use a release build, or trust a key of your own: writ trust add PUBLISHER KEY.pub")
+	}
+	return r.Trust(ctx, by, TrustedKey{Publisher: FirstPartyPublisher, PEM: string(r.opts.FirstParty), FirstParty: true})
+}
+
+// RevokeKey takes a key out for good, known or not. What it signed is refused
+// from the next load on.
+func (r *Registry) RevokeKey(ctx context.Context, by *writ.Principal, id KeyID, reason string) error {
+	if id.hex() == "" {
+		return writ.Errorf(writ.CodeInvalid, "trust: revoke", "%q is not a key id", clip(string(id))).
+			WithFix("writ trust list shows the ids")
+	}
+	return r.deny(ctx, by, reason, denyKeys+id.hex())
+}
+
+// DenyDigest takes a bundle (the digest of its OCI manifest) or a module out for
+// good, whoever signed it.
+func (r *Registry) DenyDigest(ctx context.Context, by *writ.Principal, d writ.Digest, reason string) error {
+	if !d.Valid() {
+		return writ.Errorf(writ.CodeInvalid, "trust: deny", "%q is not a digest", clip(string(d)))
+	}
+	return r.deny(ctx, by, reason, denyDigests+d.Hex())
+}
+
+func (r *Registry) deny(ctx context.Context, by *writ.Principal, reason string, documents ...string) error {
+	r.change.Lock()
+	defer r.change.Unlock()
+	values := map[string]any{}
+	for _, key := range documents {
+		values[key] = &Denial{Reason: reason, At: r.opts.Clock.Now(), By: by.ID}
+	}
+	return r.appendTrust(ctx, by, "revoked", reason, values)
+}
+
+func (r *Registry) appendTrust(ctx context.Context, by *writ.Principal, status, reason string, values map[string]any) error {
+	c := &change{by: by, kind: writ.RecTrustChanged, values: values}
+	c.facts = writ.SystemFacts{Subject: slices.Sorted(maps.Keys(values))[0], Status: status, Reason: reason}
+	return r.append(ctx, c)
+}
