@@ -60,3 +60,11 @@ func common() []Failure {
 		on(writ.CodeInternal, "The host failed."),
 	}
 }
+
+// MeaningOf is what a code says everywhere, in one sentence.
+func MeaningOf(code writ.Code) string {
+	if meaning, ok := codes[code]; ok {
+		return meaning.description
+	}
+	return codes[writ.CodeInternal].description
+}

@@ -117,13 +117,15 @@ type Approval struct {
 	Required    int                 `json:"required" jsonschema:"How many different people must approve."`
 	Granted     int                 `json:"granted"`
 	Decisions   []Decision          `json:"decisions,omitempty"`
-	Request     Object              `json:"request,omitempty" jsonschema:"The exact document that is approved, RFC 8785."`
+	Request     Object              `json:"request,omitempty" jsonschema:"The exact document that is approved, RFC 8785: its digest is digest."`
 	OpenedAt    writ.Time           `json:"openedAt,omitempty"`
 	ClosedAt    writ.Time           `json:"closedAt,omitempty"`
 }
 
 // ApprovalFrom converts an approval. The request is its canonical bytes, so a
-// reader can compute the digest again. CodeInternal where it cannot be encoded.
+// reader can compute the digest again; it is left out where it is not whole: the
+// fold of a journal holds it without its input, which is in the payload.
+// CodeInternal where it cannot be encoded.
 func ApprovalFrom(a *writ.Approval) (*Approval, error) {
 	request, err := canon.MarshalJSON(&a.Request)
 	if err != nil {
@@ -132,8 +134,11 @@ func ApprovalFrom(a *writ.Approval) (*Approval, error) {
 	out := &Approval{
 		ExecutionID: a.Request.Execution, StepID: a.Request.Step, Digest: a.Digest, Status: a.Status,
 		DecideBy: a.Request.DecideBy, Summary: a.Request.Summary, Granted: a.Granted(),
-		Required: max(1, a.Request.Requirement.Count), Request: request,
+		Required: max(1, a.Request.Requirement.Count),
 		OpenedAt: a.Request.OpenedAt, ClosedAt: a.ClosedAt,
+	}
+	if canon.Sum(canon.DomainApproval, request) == a.Digest {
+		out.Request = request
 	}
 	for _, d := range a.Decisions {
 		out.Decisions = append(out.Decisions, Decision{

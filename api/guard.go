@@ -1,0 +1,242 @@
+package api
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/contract"
+)
+
+// visit is what is known of one request, for its log line and its metrics.
+type visit struct {
+	http.ResponseWriter
+	id        string
+	operation string // a contract key or a pattern, never what a caller made up
+	status    int
+	principal *writ.Principal
+	again     func(context.Context) (*writ.Principal, error) // authenticates the same credential again
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (v *visit) WriteHeader(status int) {
+	if v.status == 0 {
+		v.status = status
+	}
+	v.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (v *visit) Write(b []byte) (int, error) {
+	if v.status == 0 {
+		v.status = http.StatusOK
+	}
+	return v.ResponseWriter.Write(b)
+}
+
+// Unwrap serves http.ResponseController.
+func (v *visit) Unwrap() http.ResponseWriter { return v.ResponseWriter }
+
+type visitKey struct{}
+
+func visitOf(r *http.Request) *visit {
+	v, _ := r.Context().Value(visitKey{}).(*visit)
+	return v
+}
+
+// guard is the one adapter between routes and net/http: host check, bounds,
+// authentication, permission, panics, errors, log and metrics.
+func (s *Server) guard(route Route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v := &visit{ResponseWriter: w, id: s.requestID(), operation: route.Pattern}
+		r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
+		header := w.Header()
+		header.Set("X-Request-Id", v.id)
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("Cache-Control", "no-store")
+		began := s.opts.Clock()
+		err := s.attempt(route, v, r)
+		if err != nil && v.status == 0 {
+			s.answer(v, err)
+		}
+		s.report(v, r, err, s.opts.Clock().Sub(began))
+		if err != nil && errors.Is(err, http.ErrAbortHandler) {
+			panic(http.ErrAbortHandler) // net/http cuts the connection
+		}
+	})
+}
+
+func (s *Server) attempt(route Route, v *visit, r *http.Request) (err error) {
+	defer func() {
+		cause := recover()
+		if cause == nil {
+			return
+		}
+		s.opts.Log.Error("panic", "request", v.id, "operation", v.operation, "cause", cause, "stack", string(debug.Stack()))
+		err = writ.Errorf(writ.CodeInternal, v.operation, "panic")
+		if v.status != 0 {
+			err = errors.Join(err, http.ErrAbortHandler)
+		}
+	}()
+	if err := s.checkHost(r); err != nil {
+		return err
+	}
+	slots, what := s.flights, "requests"
+	if route.Stream {
+		slots, what = s.streams, "streams"
+	}
+	select {
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
+	default:
+		v.Header().Set("Retry-After", "1")
+		return writ.Errorf(writ.CodeLimited, "api", "%d %s are open already", cap(slots), what).WithFix("try again in a second")
+	}
+	r, err = s.admit(route, v, r)
+	if err != nil {
+		return err
+	}
+	return route.Handler(v, r)
+}
+
+// admit authenticates where the route asks for somebody, and refuses the zero
+// Permission.
+func (s *Server) admit(route Route, v *visit, r *http.Request) (*http.Request, error) {
+	switch route.Permission {
+	case Public, BySignature:
+		return r, nil
+	case "":
+		return nil, writ.Errorf(writ.CodeForbidden, "route", "nobody may use this route")
+	}
+	v.again = s.credential(r)
+	p, err := v.again(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	v.principal = p
+	if need := string(route.Permission); route.Permission != ByContract && (p.Strength == "" || !slices.Contains(p.Capabilities, need)) {
+		return nil, writ.Errorf(writ.CodeForbidden, "route", "%s has not the capability %s", p.ID, need).
+			WithFix("use a token with it: `writ token create --capability %s`", need)
+	}
+	return r.WithContext(writ.WithPrincipal(r.Context(), p)), nil
+}
+
+// maxToken bounds what is handed to the authenticator.
+const maxToken = 4096
+
+// credential finds the caller's one credential. A header that is there and wrong
+// is never passed over in favour of the socket's peer.
+func (s *Server) credential(r *http.Request) func(context.Context) (*writ.Principal, error) {
+	refuse := func(why string) func(context.Context) (*writ.Principal, error) {
+		return func(context.Context) (*writ.Principal, error) {
+			return nil, &writ.Error{
+				Code: writ.CodeUnauthenticated, Op: "authenticate", Message: why,
+				Fix: "send one header: Authorization: Bearer TOKEN",
+			}
+		}
+	}
+	if s.opts.Auth == nil {
+		return refuse("this host knows no callers")
+	}
+	headers := r.Header.Values("Authorization")
+	if len(headers) > 1 {
+		return refuse("more than one credential was sent")
+	}
+	if len(headers) == 1 {
+		scheme, token, _ := strings.Cut(headers[0], " ")
+		if !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > maxToken || strings.ContainsAny(token, " \t,") {
+			return refuse("the Authorization header is not a bearer token")
+		}
+		return func(ctx context.Context) (*writ.Principal, error) { return s.opts.Auth.Token(ctx, token) }
+	}
+	if c := connOf(r); c != nil && c.peer {
+		return func(ctx context.Context) (*writ.Principal, error) { return s.opts.Auth.Peer(ctx, c.uid) }
+	}
+	return refuse("no credential was sent")
+}
+
+// checkHost refuses names that are not ours, on everything but a Unix socket: a
+// web page that rebinds its name to this address still sends its name.
+func (s *Server) checkHost(r *http.Request) error {
+	if c := connOf(r); c != nil && c.unix {
+		return nil
+	}
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	addr, err := netip.ParseAddr(host)
+	if host == "localhost" || s.hosts[host] || (err == nil && addr.IsLoopback()) {
+		return nil
+	}
+	return withStatus(http.StatusMisdirectedRequest,
+		writ.Errorf(writ.CodeForbidden, "host", "this host does not answer to the name in the Host header").
+			WithFix("address it by a loopback name, or add the name to the hosts in the configuration"))
+}
+
+func (s *Server) requestID() string {
+	var raw [12]byte
+	if _, err := io.ReadFull(s.opts.Entropy, raw[:]); err != nil {
+		return "unknown" // the id finds a log line; nothing depends on it
+	}
+	return hex.EncodeToString(raw[:])
+}
+
+func (s *Server) answer(v *visit, err error) {
+	p := problemOf(err, v.id)
+	if p.Status == http.StatusUnauthorized {
+		v.Header().Set("WWW-Authenticate", bearerChallenge)
+	}
+	if werr := writeJSON(v, p.Status, problemType, p); werr != nil {
+		s.opts.Log.Debug("answer", "request", v.id, "error", werr)
+	}
+}
+
+// report writes the request's one log line: no body, no token, no path that a
+// caller made up.
+func (s *Server) report(v *visit, r *http.Request, err error, took time.Duration) {
+	code := "ok"
+	if err != nil {
+		code = string(codeOf(err))
+	}
+	if errors.Is(err, errAborted) {
+		code = string(writ.CodeCancelled)
+	}
+	s.meters.observe(v.operation, code, took)
+	args := []any{"request", v.id, "operation", v.operation, "method", methodOf(r), "status", v.status, "code", code, "took", took}
+	if v.principal != nil {
+		args = append(args, "tenant", v.principal.Tenant, "principal", v.principal.ID)
+	}
+	if code == string(writ.CodeInternal) {
+		s.opts.Log.Error("request", append(args, "error", err)...)
+		return
+	}
+	s.opts.Log.Info("request", args...)
+}
+
+// methodOf keeps invented methods out of the log.
+func methodOf(r *http.Request) string {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return r.Method
+	}
+	return "other"
+}
+
+// operationName is a known key, or the pattern.
+func operationName(key string) string {
+	if _, ok := contract.Lookup(key); ok {
+		return key
+	}
+	return "unknown"
+}

@@ -1,0 +1,45 @@
+package api
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// meters count requests. Their labels are a contract's key or a route's pattern,
+// and a code: closed sets, nothing of a tenant.
+type meters struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	streams  prometheus.Gauge
+}
+
+func newMeters(registry *prometheus.Registry) *meters {
+	m := &meters{
+		registry: registry,
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "writ_requests_total", Help: "Requests by operation and code; ok is success.",
+		}, []string{"operation", "code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "writ_request_duration_seconds", Help: "Time to answer, by operation.",
+			// A durable answer takes about a millisecond; an operation may wait two minutes.
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5, 30, 120},
+		}, []string{"operation"}),
+		streams: prometheus.NewGauge(prometheus.GaugeOpts{Name: "writ_event_streams", Help: "Open event streams."}),
+	}
+	registry.MustRegister(m.requests, m.duration, m.streams)
+	return m
+}
+
+func (m *meters) observe(operation, code string, took time.Duration) {
+	m.requests.WithLabelValues(operation, code).Inc()
+	m.duration.WithLabelValues(operation).Observe(took.Seconds())
+}
+
+func (s *Server) metrics(w http.ResponseWriter, r *http.Request) error {
+	promhttp.HandlerFor(s.meters.registry, promhttp.HandlerOpts{}).ServeHTTP(w, r)
+	return nil
+}
