@@ -118,6 +118,17 @@ func (r *reader) name() string {
 	return string(name)
 }
 
+// values reads the value types of a signature.
+func (r *reader) values(what string) string {
+	n := r.count(what, maxArity)
+	from := r.at
+	r.skip(n)
+	if r.err != nil {
+		return ""
+	}
+	return string(r.data[from:r.at])
+}
+
 // sub gives a reader of the next n bytes and passes them.
 func (r *reader) sub(n int) *reader {
 	from := r.at

@@ -63,14 +63,35 @@ type shape struct {
 	sections []section // without custom ones, in order
 	imports  []writ.ModuleImport
 	exports  []string // functions
-	arity    []int    // parameters of each type
-	funcs    []int    // type of each defined function
-	tables   []table  // defined
-	memory   limits   // in pages of 64 KiB
+	entries  map[string]int
+	types    []signature
+	funcs    []int   // type of each function, imported ones first
+	imported int     // functions
+	tables   []table // defined
+	memory   limits  // in pages of 64 KiB
 	bodies   []body
 	cost     int64
-	// places of each import's module and name, for the rewriter
-	importSpans []span
+	// places of each import's module name, for the rewriter
+	importModules []span
+}
+
+// signature is a function's type, one byte for each value.
+type signature struct{ params, results string }
+
+// signatureOf gives the type of an exported function.
+func (s *shape) signatureOf(export string) (signature, bool) {
+	index, ok := s.entries[export]
+	if !ok {
+		return signature{}, false
+	}
+	return s.typeOf(index), true
+}
+
+func (s *shape) typeOf(function int) signature {
+	if function < len(s.funcs) && s.funcs[function] < len(s.types) {
+		return s.types[s.funcs[function]]
+	}
+	return signature{} // wazero refuses such a module
 }
 
 type section struct {
@@ -90,7 +111,7 @@ type body struct{ from, code, to int }
 
 // parse reads a module's outline. Errors are *formatError.
 func parse(module []byte) (*shape, error) {
-	s := &shape{module: module}
+	s := &shape{module: module, entries: map[string]int{}}
 	r := &reader{data: module, end: len(module)}
 	if len(module) > MaxModuleBytes {
 		r.fail("the module has %d bytes: at most %d are allowed", len(module), MaxModuleBytes)
@@ -132,8 +153,8 @@ func parse(module []byte) (*shape, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
-	if len(s.bodies) != len(s.funcs) {
-		r.fail("%d functions are declared and %d are there", len(s.funcs), len(s.bodies))
+	if declared := len(s.funcs) - s.imported; len(s.bodies) != declared {
+		r.fail("%d functions are declared and %d are there", declared, len(s.bodies))
 		return nil, r.err
 	}
 	return s, nil
@@ -185,22 +206,20 @@ func (s *shape) readTypes(r *reader) {
 			r.fail("a type is not that of a function")
 			return
 		}
-		params := r.count("parameters", maxArity)
-		r.skip(params)
-		r.skip(r.count("results", maxArity))
-		s.arity = append(s.arity, params)
+		s.types = append(s.types, signature{params: r.values("parameters"), results: r.values("results")})
 	}
 }
 
 func (s *shape) readImports(r *reader) {
 	for range r.count("imports", maxImports) {
 		from := r.at
-		module, name := r.name(), r.name()
-		s.importSpans = append(s.importSpans, span{from, r.at})
-		kind := r.byte()
+		module := r.name()
+		s.importModules = append(s.importModules, span{from, r.at})
+		name, kind := r.name(), r.byte()
 		switch kind {
 		case 0:
-			r.u32()
+			s.funcs = append(s.funcs, int(r.u32()))
+			s.imported++
 		case 1:
 			r.byte()
 			r.limits()
@@ -221,8 +240,7 @@ func (s *shape) readImports(r *reader) {
 func (s *shape) readExports(r *reader) {
 	seen := map[string]bool{}
 	for range r.count("exports", maxItems) {
-		name, kind := r.name(), r.byte()
-		r.u32()
+		name, kind, index := r.name(), r.byte(), int(r.u32())
 		if r.err == nil && int(kind) >= len(externKinds) {
 			r.fail("an export of kind %d is not supported", kind)
 		}
@@ -235,6 +253,7 @@ func (s *shape) readExports(r *reader) {
 		seen[name] = true
 		if kind == 0 {
 			s.exports = append(s.exports, name)
+			s.entries[name] = index
 		}
 	}
 }
@@ -268,7 +287,7 @@ func (s *shape) readCode(r *reader) {
 			code.fail("a function has no code")
 		}
 		if code.err == nil {
-			s.addCost(code, functionCost(locals+s.params(i), r.data[b.code:b.to]))
+			s.addCost(code, functionCost(locals+int64(len(s.typeOf(s.imported+i).params)), r.data[b.code:b.to]))
 		}
 		if code.err != nil {
 			r.err = code.err
@@ -276,13 +295,6 @@ func (s *shape) readCode(r *reader) {
 		}
 		s.bodies = append(s.bodies, b)
 	}
-}
-
-func (s *shape) params(function int) int64 {
-	if function < len(s.funcs) && s.funcs[function] < len(s.arity) {
-		return int64(s.arity[s.funcs[function]])
-	}
-	return 0
 }
 
 // functionCost follows what was measured of the compiler: locals times structured

@@ -1,0 +1,144 @@
+package host
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/abi"
+)
+
+// compiler is one way to make modules runnable; there are two.
+type compiler interface {
+	// compile is moduleError where the module is at fault. It ignores ctx once it
+	// has begun: no engine can be interrupted there.
+	compile(ctx context.Context, digest writ.Digest, s *shape) (program, error)
+}
+
+// program is a compiled module.
+type program interface {
+	// instance gives a fresh, initialised instance that belongs to g. Pooled
+	// instances will come from here too.
+	instance(ctx context.Context, g *guest) (instance, error)
+	// facts is what is known of the module.
+	facts() *facts
+	close(ctx context.Context)
+}
+
+// instance is a guest that can be called once.
+type instance interface {
+	// call runs an export without parameters; input is for a plug-in alone. The
+	// status is 0 where the export has no result.
+	call(ctx context.Context, export string, input []byte) (uint32, error)
+	// plugged is the output and the error message of a plug-in.
+	plugged(ctx context.Context) (output []byte, message string)
+	close(ctx context.Context)
+}
+
+// facts are what a program keeps of its shape.
+type facts struct {
+	entries map[string]signature
+	memory  int64 // bytes that it starts with
+}
+
+func factsOf(s *shape) *facts {
+	f := &facts{entries: make(map[string]signature, len(s.entries)), memory: int64(s.memory.min) * pageBytes}
+	for name := range s.entries {
+		f.entries[name], _ = s.signatureOf(name)
+	}
+	return f
+}
+
+// takesNothing reports whether an export can be called as initialiser.
+func (f *facts) takesNothing(export string) bool {
+	sig, ok := f.entries[export]
+	return ok && sig == signature{}
+}
+
+// initialisers names what to call before anything else, as Extism does: the
+// reactor's initialiser or, where there is none, the constructors.
+func (f *facts) initialisers() []string {
+	for _, name := range []string{abi.EntryInitialize, "__wasm_call_ctors"} {
+		if f.takesNothing(name) {
+			return []string{name}
+		}
+	}
+	return nil
+}
+
+// haskellInit is what a Haskell runtime needs called, with two zeros.
+const haskellInit = "hs_init"
+
+func (f *facts) isHaskell() bool {
+	return f.entries[haskellInit] == signature{params: "\x7f\x7f"} ||
+		f.entries[haskellInit] == signature{params: "\x7f\x7f", results: "\x7f"}
+}
+
+// i32 is the value type in a signature.
+const i32 = "\x7f"
+
+// hasEntry reports whether the export can be run as an action.
+func (f *facts) hasEntry(abiName, export string) bool {
+	sig, ok := f.entries[export]
+	if !ok || sig.params != "" {
+		return false
+	}
+	return sig.results == i32 || (abiName == abi.Extism1 && sig.results == "")
+}
+
+// moduleError says that a module cannot be run here, in words that are the same
+// wherever it is said.
+type moduleError struct{ message string }
+
+// Error implements error.
+func (e *moduleError) Error() string { return e.message }
+
+// functionsFor picks the host functions that the module imports, by module name.
+func functionsFor(s *shape, all map[importKey]hostFunc) (map[string]map[string]hostFunc, error) {
+	picked := map[string]map[string]hostFunc{}
+	for _, im := range s.imports {
+		f, ok := all[importKey{im.Module, im.Name}]
+		if !ok || im.Kind != externKinds[0] {
+			return nil, &moduleError{fmt.Sprintf("it imports the %s %s %s, which this host does not have", im.Kind, im.Module, im.Name)}
+		}
+		if picked[im.Module] == nil {
+			picked[im.Module] = map[string]hostFunc{}
+		}
+		picked[im.Module][im.Name] = f
+	}
+	return picked, nil
+}
+
+// allFunctions are all that a guest may import.
+func allFunctions() map[importKey]hostFunc {
+	all := map[importKey]hostFunc{}
+	add := func(key importKey, f hostFunc) { all[key] = f }
+	kernelFunctions(add)
+	coreFunctions(add)
+	toolFunctions(add)
+	wasiFunctions(add)
+	envFunctions(add)
+	return all
+}
+
+// goFunc adapts f to the stack of the runtime: i32 parameters come with garbage
+// in their upper halves.
+func (f hostFunc) goFunc() func(ctx context.Context, stack []uint64) {
+	return func(ctx context.Context, stack []uint64) {
+		for i := range f.params {
+			if f.params[i] == 'i' {
+				stack[i] = uint64(uint32(stack[i]))
+			}
+		}
+		f.call(ctx, guestFrom(ctx), stack)
+	}
+}
+
+// valueTypes turns "il" into the bytes of the value types.
+func valueTypes(types string) []byte {
+	out := make([]byte, len(types))
+	for i := range types {
+		out[i] = map[byte]byte{'i': 0x7f, 'l': 0x7e}[types[i]]
+	}
+	return out
+}

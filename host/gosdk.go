@@ -1,0 +1,155 @@
+package host
+
+import (
+	"context"
+
+	extism "github.com/extism/go-sdk"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/abi"
+)
+
+// NewExtismSandbox gives the sandbox that runs guests through extism/go-sdk: the
+// fallback, and the oracle that NewSandbox's Extism interface is compared with. It
+// serves both interfaces, takes CacheDir as empty, and never uses go-sdk's own
+// HTTP client: a plug-in's imports of it are led to the gate. A module's start
+// section cannot call the host here, go-sdk has no plug-in at that time.
+func NewExtismSandbox(o Options) (writ.Sandbox, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	return newSandbox(&goSDK{functions: allFunctions()}, &o), nil
+}
+
+// sdkEnv is where the functions of envFunctions are found here; go-sdk has others
+// of the same names, and a host cannot replace those.
+const sdkEnv = "writ:extism/env"
+
+// sdkKernel is what go-sdk's kernel, itself a module, takes before a plug-in
+// allocates: 16 pages and its first page of blocks.
+const sdkKernel = 17 * pageBytes
+
+type goSDK struct{ functions map[importKey]hostFunc }
+
+// compile implements compiler.
+func (c *goSDK) compile(ctx context.Context, _ writ.Digest, s *shape) (program, error) {
+	picked, err := functionsFor(s, c.functions)
+	if err != nil {
+		return nil, err
+	}
+	var functions []extism.HostFunction
+	for module, named := range picked {
+		for name, f := range named {
+			namespace := module
+			if module == abi.ModuleExtism {
+				if namespace = sdkEnv; !isEnv(name) {
+					continue
+				}
+			}
+			h := extism.NewHostFunctionWithStack(name, sdkCallback(f), sdkTypes(f.params), sdkTypes(f.results))
+			h.SetNamespace(namespace)
+			functions = append(functions, h)
+		}
+	}
+	module := guard(s, isEnv, abi.ModuleExtism, sdkEnv)
+	plugin, err := extism.NewCompiledPlugin(ctx, extism.Manifest{
+		Wasm:   []extism.Wasm{extism.WasmData{Data: module}},
+		Memory: &extism.ManifestMemory{MaxVarBytes: MaxVars},
+	}, extism.PluginConfig{RuntimeConfig: runtimeConfig()}, functions)
+	if err != nil {
+		return nil, asModuleError(err)
+	}
+	return &sdkProgram{known: factsOf(s), plugin: plugin}, nil
+}
+
+func sdkTypes(types string) []extism.ValueType { return valueTypes(types) }
+
+func sdkCallback(f hostFunc) extism.HostFunctionStackCallback {
+	call := f.goFunc()
+	return func(ctx context.Context, p *extism.CurrentPlugin, stack []uint64) {
+		guestFrom(ctx).plugin.blocks = sdkBlocks{ctx, p}
+		call(ctx, stack)
+	}
+}
+
+// sdkBlocks are the blocks of go-sdk's kernel during one host call.
+type sdkBlocks struct {
+	ctx    context.Context
+	plugin *extism.CurrentPlugin
+}
+
+func (b sdkBlocks) read(offset uint64) []byte {
+	n, err := b.plugin.LengthWithContext(b.ctx, offset)
+	view, ok := b.plugin.Memory().Read(uint32(offset), uint32(n))
+	if err != nil || !ok {
+		panic(errBlock)
+	}
+	return append([]byte{}, view...)
+}
+
+func (b sdkBlocks) write(content []byte) uint64 {
+	if len(content) == 0 {
+		return 0
+	}
+	offset, err := b.plugin.AllocWithContext(b.ctx, uint64(len(content)))
+	if err != nil || offset == 0 || !b.plugin.Memory().Write(uint32(offset), content) {
+		panic(errBlock)
+	}
+	return offset
+}
+
+func (b sdkBlocks) release(offset uint64) {
+	if err := b.plugin.FreeWithContext(b.ctx, offset); err != nil {
+		panic(errBlock)
+	}
+}
+
+type sdkProgram struct {
+	known  *facts
+	plugin *extism.CompiledPlugin
+}
+
+func (p *sdkProgram) facts() *facts { return p.known }
+
+func (p *sdkProgram) close(ctx context.Context) { _ = p.plugin.Close(ctx) }
+
+func (p *sdkProgram) instance(ctx context.Context, g *guest) (instance, error) {
+	g.memory.skip, g.memory.limit = 1, g.memory.limit+sdkKernel
+	plugin, err := p.plugin.Instance(experimental.WithMemoryAllocator(ctx, &g.memory), extism.PluginInstanceConfig{ModuleConfig: moduleConfig()})
+	if err != nil {
+		return nil, err
+	}
+	i := &sdkInstance{plugin: plugin}
+	if p.known.isHaskell() {
+		return i, nil // go-sdk initialises it itself, at the first call
+	}
+	for _, name := range p.known.initialisers() {
+		if _, err := i.call(ctx, name, nil); err != nil {
+			i.close(ctx)
+			return nil, err
+		}
+	}
+	return i, nil
+}
+
+type sdkInstance struct{ plugin *extism.Plugin }
+
+func (i *sdkInstance) call(ctx context.Context, export string, input []byte) (uint32, error) {
+	status, _, err := i.plugin.CallWithContext(ctx, export, input)
+	// go-sdk gives a plug-in's own error message as the error of the call.
+	if err != nil && err.Error() == i.plugin.GetErrorWithContext(context.WithoutCancel(ctx)) {
+		err = nil
+	}
+	return status, err
+}
+
+func (i *sdkInstance) plugged(ctx context.Context) ([]byte, string) {
+	output, err := i.plugin.GetOutputWithContext(ctx)
+	if err != nil {
+		panic(err)
+	}
+	return output, i.plugin.GetErrorWithContext(ctx)
+}
+
+func (i *sdkInstance) close(ctx context.Context) { _ = i.plugin.CloseWithContext(ctx) }

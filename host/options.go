@@ -1,0 +1,89 @@
+package host
+
+import (
+	"runtime"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/abi"
+)
+
+// Options configure a sandbox. The zero Options work: nothing is kept on disk
+// and what guests print is dropped.
+type Options struct {
+	// CacheDir keeps compiled modules over restarts, mode 0700; empty: nowhere.
+	CacheDir string
+	// CacheKey is the key of the HMAC-SHA256 of every file there, at least 32
+	// bytes. Needed with CacheDir: compiled modules are native code.
+	CacheKey []byte
+	// Modules is the total size of the modules whose compiled form stays in
+	// memory, at some 4 to 8 times that size; 0: 64 MiB.
+	Modules abi.Bytes
+	// Slots is how many guests execute at once. A guest in a tool call holds none.
+	// 0: one less than GOMAXPROCS, at least 1.
+	Slots int
+	// GuestOutput receives what guests print and log, on the goroutine of the run
+	// and with at most MaxGuestOutput bytes of a run; nil: nobody. It is no effect
+	// and stands in no journal.
+	GuestOutput func(GuestLine)
+	// OnTampered hears of a file in CacheDir that does not match its MAC; nil:
+	// nobody. The run answers CodeTampered, the file is removed, and the next run
+	// compiles again.
+	OnTampered func(module writ.Digest)
+}
+
+// GuestLine is a line that a guest printed or logged.
+type GuestLine struct {
+	Execution writ.ExecutionID
+	Step      writ.StepID
+	Stream    string // stdout, stderr or log
+	Level     string // of Stream log: trace, debug, info, warn or error
+	Text      string // valid UTF-8
+}
+
+// Versions of the engines; a test compares them with go.mod.
+const (
+	wazeroVersion = "v1.12.0"
+	extismVersion = "v1.7.1"
+)
+
+// minCacheKey is the size of SHA-256's output, below which an HMAC key weakens it.
+const minCacheKey = 32
+
+const defaultModules = 64 << 20
+
+// EngineID names everything that may make two runs of one module differ: the
+// runtime and its version, how it executes, the architecture and what guard did.
+// It belongs into the journal's header.
+func EngineID() string {
+	return "wazero/" + wazeroVersion + " " + execution() + " " + runtime.GOARCH + " " + guardVersion
+}
+
+// ExtismEngineID is EngineID for a sandbox of NewExtismSandbox.
+func ExtismEngineID() string { return "extism-go-sdk/" + extismVersion + " " + EngineID() }
+
+// execution is chosen by the architecture alone, so that it can be recorded.
+func execution() string {
+	switch runtime.GOARCH {
+	case "amd64", "arm64":
+		return "compiler"
+	}
+	return "interpreter"
+}
+
+func (o *Options) check() error {
+	if o.CacheDir != "" && len(o.CacheKey) < minCacheKey {
+		return writ.Errorf(writ.CodeInvalid, "sandbox", "CacheKey has %d bytes and needs at least %d", len(o.CacheKey), minCacheKey).
+			WithFix("set CacheKey to random bytes that are kept as a secret, or leave CacheDir empty")
+	}
+	if o.Slots < 0 || o.Modules < 0 {
+		return writ.Errorf(writ.CodeInvalid, "sandbox", "Slots and Modules must not be negative")
+	}
+	return nil
+}
+
+func (o *Options) slots() int {
+	if o.Slots > 0 {
+		return o.Slots
+	}
+	return max(1, runtime.GOMAXPROCS(0)-1)
+}

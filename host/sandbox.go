@@ -1,0 +1,197 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/canon"
+)
+
+// NewSandbox gives the sandbox that runs guests on wazero and serves abi.V1 and
+// abi.Extism1 itself. CodeInvalid where the options do not fit together,
+// CodeUnavailable where CacheDir cannot be used.
+//
+// Every run gets an instance of its own, with its own memory, clock and
+// randomness, so nothing leaks from one to the next. A guest's time is bounded at
+// every loop and call; what it does between two of them is bounded by its size.
+func NewSandbox(o Options) (writ.Sandbox, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	n, err := newNative(&o)
+	if err != nil {
+		return nil, err
+	}
+	return newSandbox(n, &o), nil
+}
+
+func newSandbox(c compiler, o *Options) *sandbox {
+	return &sandbox{programs: newPrograms(c, o), slots: make(slots, o.slots()), output: o.GuestOutput}
+}
+
+type sandbox struct {
+	programs *programs
+	slots    slots
+	output   func(GuestLine)
+}
+
+// Run implements writ.Sandbox. Besides its promises: CodeInvalid where the run
+// itself is not one (no digest, gate or known interface, limits beyond their
+// maxima), CodeCancelled and CodeTimeout where ctx ends first, and whatever the
+// gate answers as an error, unchanged.
+func (s *sandbox) Run(ctx context.Context, run *writ.GuestRun) (*writ.GuestResult, error) {
+	limits, err := checkRun(run)
+	if err != nil {
+		return nil, err
+	}
+	g := newGuest(run, limits, s.slots)
+	g.console.tell = s.output
+	entry := abi.EntryRun
+	if run.ABI == abi.Extism1 {
+		entry = run.Action
+	}
+	return s.execute(ctx, g, running, entry)
+}
+
+func checkRun(run *writ.GuestRun) (abi.Limits, error) {
+	op := "run of " + string(run.Digest)
+	scope := run.Permit.Scope()
+	if !run.Permit.Live() || scope.Skill.Module != run.Digest {
+		return abi.Limits{}, writ.Errorf(writ.CodeForbidden, op, "there is no live permit for this module").
+			WithFix("mint a permit for the step from its verdict")
+	}
+	if !run.Digest.Valid() || run.Gate == nil || (run.ABI != abi.V1 && run.ABI != abi.Extism1) {
+		return abi.Limits{}, writ.Errorf(writ.CodeInvalid, op, "a run needs a digest, a gate and the interface %s or %s", abi.V1, abi.Extism1)
+	}
+	return EffectiveLimits(run.Limits)
+}
+
+// Describe implements writ.Sandbox. CodeInvalid where the module cannot be run
+// here, CodeSkillFailed where the guest fails or describes nothing.
+func (s *sandbox) Describe(ctx context.Context, module []byte) (*abi.Description, error) {
+	digest := canon.SHA256(module)
+	op := "describe " + string(digest)
+	limits, err := EffectiveLimits(abi.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	g := newGuest(&writ.GuestRun{Digest: digest, Module: module, ABI: abi.V1, Start: epoch}, limits, s.slots)
+	result, err := s.execute(ctx, g, describing, abi.EntryDescribe)
+	if err != nil {
+		return nil, err
+	}
+	if f := result.Failure; f != nil {
+		code := map[string]writ.Code{writ.GuestNoEntrypoint: writ.CodeNotFound, writ.GuestModuleBad: writ.CodeInvalid}[f.Code]
+		if code == "" {
+			code = writ.CodeSkillFailed
+		}
+		return nil, &writ.Error{Code: code, Op: op, Message: f.Message, Fix: f.Fix, Details: f}
+	}
+	var description abi.Description
+	if err := json.Unmarshal(result.Output, &description); err != nil {
+		return nil, &writ.Error{Code: writ.CodeSkillFailed, Op: op, Message: "its description does not have the form of one", Err: err}
+	}
+	return &description, nil
+}
+
+// Close implements writ.Sandbox. It waits for runs as long as ctx lasts:
+// CodeTimeout where some are left.
+func (s *sandbox) Close(ctx context.Context) error { return s.programs.close(ctx) }
+
+// execute takes a guest from its module to its result.
+func (s *sandbox) execute(ctx context.Context, g *guest, p phase, entry string) (*writ.GuestResult, error) {
+	program, release, err := s.programs.acquire(ctx, g.run.Digest, g.run.Module)
+	if err != nil {
+		return g.unprepared(ctx, err)
+	}
+	defer release()
+	if !program.facts().hasEntry(g.run.ABI, entry) {
+		return g.failed(writ.GuestNoEntrypoint, fmt.Sprintf("the module does not export %s without parameters and with an i32 result", entry)), nil
+	}
+	if program.facts().memory > g.memory.limit {
+		return g.resultOf(outOfMemory()), nil
+	}
+	if !g.resume(ctx) {
+		return nil, contextError(ctx)
+	}
+	defer g.yield()
+	defer g.flush()
+	timed, cancel := context.WithTimeout(ctx, g.limits.Time.Std())
+	defer cancel()
+	result, err := g.live(withGuest(timed, g), program, p, entry)
+	if g.ending == nil && ctx.Err() != nil && (err != nil || result.Failure != nil) {
+		return nil, contextError(ctx)
+	}
+	return result, err
+}
+
+// live is a guest's life: made, initialised, called once.
+func (g *guest) live(ctx context.Context, program program, p phase, entry string) (_ *writ.GuestResult, err error) {
+	// A guest must not be able to take the host down, whatever it finds.
+	defer func() {
+		if r := recover(); r != nil {
+			err = &writ.Error{Code: writ.CodeInternal, Op: "sandbox", Message: "the engine failed", Err: fmt.Errorf("panic: %v", r)}
+		}
+	}()
+	instance, err := program.instance(ctx, g)
+	if err != nil || g.ending != nil {
+		return g.stillborn(err)
+	}
+	defer instance.close(context.WithoutCancel(ctx))
+	g.begin(p)
+	var input []byte
+	if g.run.ABI == abi.Extism1 {
+		input = ExtismInput(g.run.Input)
+	}
+	status, failure, err := g.settle(instance.call(ctx, entry, input))
+	if err != nil {
+		return nil, err
+	}
+	if failure != nil {
+		return g.resultOf(failure), nil
+	}
+	if g.run.ABI == abi.Extism1 {
+		output, message := instance.plugged(context.WithoutCancel(ctx))
+		return g.pluginEnded(status, output, message), nil
+	}
+	return g.ended(status), nil
+}
+
+// stillborn is the result of a guest that did not get through its initialisation.
+func (g *guest) stillborn(fromEngine error) (*writ.GuestResult, error) {
+	_, failure, err := g.settle(0, fromEngine)
+	switch {
+	case err != nil:
+		return nil, err
+	case failure != nil:
+		return g.resultOf(failure), nil
+	case g.memory.refused:
+		return g.resultOf(outOfMemory()), nil
+	}
+	return g.failed(writ.GuestTrapped, "the guest exited while it was being initialised"), nil
+}
+
+// unprepared is the result of a module that cannot be run.
+func (g *guest) unprepared(ctx context.Context, err error) (*writ.GuestResult, error) {
+	var bad *moduleError
+	switch {
+	case errors.As(err, &bad):
+		return g.failed(writ.GuestModuleBad, bad.message), nil
+	case errors.As(err, new(*writ.Error)):
+		return nil, err
+	case ctx.Err() != nil:
+		return nil, contextError(ctx)
+	}
+	return nil, &writ.Error{Code: writ.CodeInternal, Op: "module " + string(g.run.Digest), Message: "it cannot be prepared", Err: err}
+}
+
+func contextError(ctx context.Context) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return &writ.Error{Code: writ.CodeTimeout, Op: "sandbox", Message: "the caller's time is over", Err: ctx.Err()}
+	}
+	return &writ.Error{Code: writ.CodeCancelled, Op: "sandbox", Message: "the run was cancelled", Err: ctx.Err()}
+}
