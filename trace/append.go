@@ -30,7 +30,14 @@ type head struct {
 	Digest   writ.Digest   `json:"digest"`
 	Position writ.Position `json:"position"`
 	Leaf     int64         `json:"leaf"`
+	// Owner is the tenant that an imported journal names in its records. Such a
+	// journal has no leaf here and takes no more records.
+	Owner writ.TenantID `json:"owner,omitempty"`
+	Key   []byte        `json:"key,omitempty"`   // of the host that an imported journal came from
+	Swept writ.Time     `json:"swept,omitempty"` // payloads were removed then
 }
+
+func (h *head) imported() bool { return h.Owner != "" }
 
 // batch is a writ.Batch with its place in the chain.
 type batch struct {
@@ -42,9 +49,14 @@ type batch struct {
 	payloads []salted
 	inline   bool // payloads go with the records
 	changes  []writ.Change
+	bulk     []write  // ahead of the transaction: nothing names it yet
+	extra    []write  // in the transaction
 	size     int      // bytes of the transaction, without heads and projections
 	chain    [32]byte // of the store, after the last record
 }
+
+// write sets one key.
+type write struct{ key, value []byte }
 
 // sealed is a record that has its place.
 type sealed struct {
@@ -84,12 +96,20 @@ func (j *Journal) Append(ctx context.Context, in *writ.Batch) (writ.Receipt, err
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	return j.accept(b, in)
+}
+
+// accept orders a prepared batch. mu is held.
+func (j *Journal) accept(b *batch, in *writ.Batch) (writ.Receipt, error) {
 	if err := j.accepting(in.Expect == 0); err != nil {
 		return writ.Receipt{}, err
 	}
 	h, err := j.head(b.name)
 	if err != nil {
 		return writ.Receipt{}, err
+	}
+	if h.imported() {
+		return writ.Receipt{}, writ.Errorf(writ.CodeConflict, "stream "+string(in.Stream), "was imported and takes no more records")
 	}
 	if in.Expect != writ.AnySeq && in.Expect != h.Seq {
 		return writ.Receipt{}, fenced(in, h.Seq)
@@ -201,14 +221,12 @@ func readHead(txn *badger.Txn, name string) (*head, error) {
 
 // checkUnused refuses to begin a stream whose name has a past.
 func checkUnused(txn *badger.Txn, name string) error {
-	for _, space := range []byte{spaceGone, spaceImport} {
-		value, err := get(txn, streamPrefix(space, name))
-		if err != nil {
-			return err
-		}
-		if value != nil {
-			return writ.Errorf(writ.CodeConflict, "journal: append", "the stream was imported or has expired")
-		}
+	gone, err := get(txn, streamPrefix(spaceGone, name))
+	if err != nil {
+		return err
+	}
+	if gone != nil {
+		return writ.Errorf(writ.CodeConflict, "journal: append", "the stream has expired and takes no more records")
 	}
 	first, err := get(txn, recordKey(name, 1))
 	if err != nil {
@@ -235,7 +253,7 @@ func (j *Journal) seal(b *batch, in *writ.Batch, h *head) (writ.Receipt, error) 
 			return writ.Receipt{}, writ.Errorf(writ.CodeInvalid, "journal: append", "%w", err)
 		}
 		position++
-		next = head{Seq: record.Seq, Digest: canon.Sum(canon.DomainRecord, encoded), Position: position, Leaf: h.Leaf}
+		next.Seq, next.Digest, next.Position = record.Seq, canon.Sum(canon.DomainRecord, encoded), position
 		chain = link(chain, next.Digest.Bytes())
 		b.records = append(b.records, sealed{encoded, next.Digest, position, record.Seq})
 	}
@@ -272,12 +290,15 @@ func fillPayloads(record *writ.Record, n *writ.NewRecord, payloads []salted) (re
 const entryOverhead = 96
 
 func (b *batch) measure() error {
-	entries := 2*len(b.records) + len(b.changes)
+	entries := 2*len(b.records) + len(b.changes) + len(b.extra)
 	for i := range b.records {
 		b.size += len(b.records[i].bytes) + 2*(len(b.name)+entryOverhead)
 	}
 	for _, c := range b.changes {
 		b.size += len(c.Key) + len(c.Value) + len(b.tenant) + entryOverhead
+	}
+	for _, w := range b.extra {
+		b.size += len(w.value) + 2*entryOverhead
 	}
 	if b.inline {
 		entries += len(b.payloads)

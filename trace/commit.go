@@ -155,29 +155,39 @@ func (j *Journal) writeBulk(b *batch) error {
 	if b.inline {
 		return nil
 	}
-	writes, size := [][2][]byte{}, 0
-	flush := func() error {
-		err := j.put(writes)
-		writes, size = nil, 0
-		return err
-	}
+	writes := b.bulk
 	for i := range b.payloads {
-		for _, w := range payloadWrites(b.tenant, &b.payloads[i]) {
-			if size += len(w[1]) + entryOverhead; size > groupBytes {
-				if err := flush(); err != nil {
-					return err
-				}
-				size = len(w[1]) + entryOverhead
+		writes = append(writes, payloadWrites(b.tenant, &b.payloads[i])...)
+	}
+	return j.putAll(writes)
+}
+
+// putAll commits plain writes in as many transactions as they need.
+func (j *Journal) putAll(writes []write) error {
+	from, size := 0, 0
+	for i, w := range writes {
+		size += len(w.value) + 2*entryOverhead
+		if size > groupBytes && i > from {
+			if err := j.put(writes[from:i]); err != nil {
+				return err
 			}
-			writes = append(writes, w)
+			from, size = i, len(w.value)+2*entryOverhead
 		}
 	}
-	return flush()
+	return j.put(writes[from:])
+}
+
+// set deletes where there is no value: an empty value is not nil.
+func set(txn *badger.Txn, w write) error {
+	if w.value == nil {
+		return txn.Delete(w.key)
+	}
+	return txn.Set(w.key, w.value)
 }
 
 // put commits plain writes in a transaction of their own. Only the writer may
 // call it.
-func (j *Journal) put(writes [][2][]byte) error {
+func (j *Journal) put(writes []write) error {
 	if len(writes) == 0 {
 		return nil
 	}
@@ -185,7 +195,7 @@ func (j *Journal) put(writes [][2][]byte) error {
 	txn := j.db.NewTransactionAt(ts-1, true)
 	defer txn.Discard()
 	for _, w := range writes {
-		if err := txn.Set(w[0], w[1]); err != nil {
+		if err := set(txn, w); err != nil {
 			return err
 		}
 	}
@@ -215,14 +225,19 @@ func (c *change) add(b *batch) error {
 	if b.inline {
 		for i := range b.payloads {
 			for _, w := range payloadWrites(b.tenant, &b.payloads[i]) {
-				if err := c.txn.Set(w[0], w[1]); err != nil {
+				if err := set(c.txn, w); err != nil {
 					return err
 				}
 			}
 		}
 	}
 	for _, ch := range b.changes {
-		if err := c.document(b.tenant, ch); err != nil {
+		if err := set(c.txn, write{documentKey(b.tenant, ch.Key), ch.Value}); err != nil {
+			return err
+		}
+	}
+	for _, w := range b.extra {
+		if err := set(c.txn, w); err != nil {
 			return err
 		}
 	}
@@ -258,14 +273,6 @@ func (c *change) addRecord(b *batch, r *sealed, t *track) error {
 	}
 	t.execution.Apply(&record)
 	return nil
-}
-
-func (c *change) document(tenant writ.TenantID, ch writ.Change) error {
-	key := documentKey(tenant, ch.Key)
-	if ch.Value == nil {
-		return c.txn.Delete(key)
-	}
-	return c.txn.Set(key, ch.Value)
 }
 
 // finish writes heads, projections, lists and the state.
@@ -316,21 +323,25 @@ const (
 	payloadExpired = 2 // time of the sweep, nanoseconds
 )
 
-func payloadWrites(tenant writ.TenantID, p *salted) [][2][]byte {
+func payloadWrites(tenant writ.TenantID, p *salted) []write {
 	key := payloadKey(tenant, p.digest)
 	if len(p.data) <= pieceSize {
 		value := append(append(make([]byte, 0, 1+saltSize+len(p.data)), payloadInline), p.salt...)
-		return [][2][]byte{{key, append(value, p.data...)}}
+		return []write{{key, append(value, p.data...)}}
 	}
 	value := append([]byte{payloadPieces}, p.salt...)
-	writes := [][2][]byte{{key, binary.BigEndian.AppendUint64(value, uint64(len(p.data)))}}
-	for i := 0; i*pieceSize < len(p.data); i++ {
-		piece := p.data[i*pieceSize : min((i+1)*pieceSize, len(p.data))]
-		writes = append(writes, [2][]byte{pieceKey(key, i), piece})
-	}
-	return writes
+	value = binary.BigEndian.AppendUint64(value, uint64(len(p.data)))
+	return append(pieceWrites(key, p.data), write{key, value})
 }
 
-func pieceKey(key []byte, i int) []byte {
-	return binary.BigEndian.AppendUint32(append([]byte{}, key...), uint32(i))
+// pieceWrites are data cut into values that fit, at the key with a number after
+// it. The first of them has number 1.
+func pieceWrites(key, data []byte) []write {
+	var writes []write
+	for i := uint32(1); len(data) > 0; i++ {
+		n := min(len(data), pieceSize)
+		writes = append(writes, write{binary.BigEndian.AppendUint32(append([]byte{}, key...), i), data[:n]})
+		data = data[n:]
+	}
+	return writes
 }

@@ -20,7 +20,8 @@ const (
 	spacePayload  = 'y' // digest -> payload
 	spaceDocument = 'd' // key -> document
 	spaceGone     = 'g' // stream -> tombstone of what has expired
-	spaceImport   = 'i' // stream -> evidence that it was imported from
+	spaceForeign  = 'f' // stream NUL seq -> as spaceRecord, of an imported journal
+	spaceEvidence = 'i' // stream NUL number -> piece of the evidence it came with
 	spaceLeaf     = 'l' // no tenant; index -> leaf
 	spaceTree     = 't' // no tenant; index -> hash of the Merkle tree
 )
@@ -74,12 +75,16 @@ func streamPrefix(space byte, name string) []byte {
 	return append([]byte{space}, name...)
 }
 
-func recordPrefix(name string) []byte {
-	return append(streamPrefix(spaceRecord, name), nul)
+func recordKey(name string, seq uint64) []byte {
+	return numberedKey(spaceRecord, name, seq)
 }
 
-func recordKey(name string, seq uint64) []byte {
-	return binary.BigEndian.AppendUint64(recordPrefix(name), seq)
+func numberedPrefix(space byte, name string) []byte {
+	return append(streamPrefix(space, name), nul)
+}
+
+func numberedKey(space byte, name string, n uint64) []byte {
+	return binary.BigEndian.AppendUint64(numberedPrefix(space, name), n)
 }
 
 func positionKey(tenant writ.TenantID, p writ.Position) []byte {

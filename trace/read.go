@@ -29,10 +29,13 @@ func (j *Journal) Records(ctx context.Context, query writ.RecordQuery) ([]writ.S
 }
 
 func readRecords(txn *badger.Txn, query *writ.RecordQuery) ([]writ.Stored, error) {
-	name := streamName(query.Tenant, query.Stream)
+	name, space, owner := streamName(query.Tenant, query.Stream), byte(spaceRecord), query.Tenant
 	h, err := existingHead(txn, query.Tenant, query.Stream)
 	if err != nil || query.After >= h.Seq {
 		return []writ.Stored{}, err
+	}
+	if h.imported() {
+		space, owner = spaceForeign, h.Owner
 	}
 	last := h.Seq
 	if query.Limit > 0 && uint64(query.Limit) < last-query.After {
@@ -40,13 +43,16 @@ func readRecords(txn *badger.Txn, query *writ.RecordQuery) ([]writ.Stored, error
 	}
 	out := make([]writ.Stored, 0, last-query.After)
 	seq := query.After
-	err = scan(txn, recordPrefix(name), recordKey(name, query.After+1), func(item *badger.Item) (bool, error) {
+	err = scan(txn, numberedPrefix(space, name), numberedKey(space, name, query.After+1), func(item *badger.Item) (bool, error) {
 		seq++
 		stored, err := readStored(item, seq, query.Stream)
 		if err != nil {
 			return false, err
 		}
-		if err := checkLink(stored, out, query); err != nil {
+		if stored.Tenant != owner || stored.Stream != query.Stream {
+			return false, broken(query.Stream, seq, "stream", "is of another journal")
+		}
+		if err := checkLink(stored, out, seq); err != nil {
 			return false, err
 		}
 		out = append(out, *stored)
@@ -124,20 +130,19 @@ func decodeStored(value []byte, seq uint64, stream writ.StreamID) (*writ.Stored,
 	return s, nil
 }
 
-// checkLink compares a record with the one before it and with where it stands.
-func checkLink(s *writ.Stored, before []writ.Stored, query *writ.RecordQuery) error {
-	seq := query.After + uint64(len(before)) + 1
+// checkLink compares a record with the ones before it that were read too.
+func checkLink(s *writ.Stored, before []writ.Stored, seq uint64) error {
 	switch {
 	case s.Seq != seq:
 		return broken(s.Stream, seq, "seq", "is %d", s.Seq)
-	case s.Tenant != query.Tenant || s.Stream != query.Stream:
-		return broken(query.Stream, seq, "stream", "is of another journal")
-	case len(before) > 0 && s.Prev != before[len(before)-1].Digest:
-		return broken(query.Stream, seq, "prev", "is not the digest of record %d", seq-1)
-	case len(before) > 0 && s.Position <= before[len(before)-1].Position:
-		return broken(query.Stream, seq, "position", "is not behind that of record %d", seq-1)
-	case seq == 1 && s.Prev != Genesis(query.Tenant, query.Stream):
-		return broken(query.Stream, seq, "prev", "is not the genesis of the stream")
+	case seq == 1 && s.Prev != Genesis(s.Tenant, s.Stream):
+		return broken(s.Stream, seq, "prev", "is not the genesis of the journal")
+	case len(before) == 0:
+		return nil
+	case s.Prev != before[len(before)-1].Digest:
+		return broken(s.Stream, seq, "prev", "is not the digest of record %d", seq-1)
+	case s.Position <= before[len(before)-1].Position:
+		return broken(s.Stream, seq, "position", "is not behind that of record %d", seq-1)
 	}
 	return nil
 }
@@ -173,7 +178,9 @@ func readExecution(txn *badger.Txn, tenant writ.TenantID, stream writ.StreamID) 
 		return nil, 0, broken(stream, h.Seq, "projection", "is missing")
 	}
 	if len(value) == 0 {
-		execution, err := foldRecords(txn, tenant, stream)
+		records, err := readRecords(txn, &writ.RecordQuery{Tenant: tenant, Stream: stream})
+		execution := Fold(records)
+		execution.Tenant = tenant
 		return execution, maxProjection, err
 	}
 	execution := new(writ.Execution)
@@ -184,14 +191,6 @@ func readExecution(txn *badger.Txn, tenant writ.TenantID, stream writ.StreamID) 
 		return nil, 0, broken(stream, h.Seq, "projection", "is of record %d", execution.Seq)
 	}
 	return execution, len(value), nil
-}
-
-func foldRecords(txn *badger.Txn, tenant writ.TenantID, stream writ.StreamID) (*writ.Execution, error) {
-	records, err := readRecords(txn, &writ.RecordQuery{Tenant: tenant, Stream: stream})
-	if err != nil {
-		return nil, err
-	}
-	return Fold(records), nil
 }
 
 // Fold is the state of an execution after the records.

@@ -47,7 +47,7 @@ func (j *Journal) recoverState(suspicious string) error {
 		if err != nil {
 			return err
 		}
-		if err := j.put([][2][]byte{{keySchema, version}}); err != nil {
+		if err := j.put([]write{{keySchema, version}}); err != nil {
 			return writ.Errorf(writ.CodeUnavailable, "journal: open", "%w", err)
 		}
 	}

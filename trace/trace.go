@@ -3,6 +3,7 @@ package trace
 import (
 	"context"
 	"crypto"
+	"crypto/ed25519"
 	"crypto/rand"
 	"io"
 	"path/filepath"
@@ -48,6 +49,12 @@ type Options struct {
 	Ballast int64
 
 	Retention Retention
+	// Hosts are the keys of other hosts whose evidence this one accepts.
+	Hosts []ed25519.PublicKey
+	// Attach gives what an exported bundle needs to be replayed elsewhere: the
+	// bundles of the skills and policies that its records name, by names of the
+	// caller's choice. Nil: nothing.
+	Attach func(ctx context.Context, skills []writ.SkillRef, policies []writ.Digest) (map[string][]byte, error)
 	// OnPoison is called once, by the writer, when a commit has failed: the
 	// process must exit and recover from what is on disk.
 	OnPoison func(error)
@@ -84,6 +91,7 @@ type Journal struct {
 	anchorWritten bool
 	stored        state // what the last commit made durable
 	waiters       []waiter
+	jobs          []job         // for the writer, between commits
 	committed     chan struct{} // closed and replaced at each commit
 	failed        error
 	closing       bool
@@ -99,6 +107,13 @@ type state struct {
 	Position writ.Position `json:"position"`
 	Chain    []byte        `json:"chain"` // 32 bytes
 	Leaves   int64         `json:"leaves"`
+}
+
+// job is work that must not run beside a commit. Its error is the caller's; what
+// it could not commit poisons the writer.
+type job struct {
+	run  func() error
+	done chan error
 }
 
 type waiter struct {

@@ -1,13 +1,288 @@
 package trace
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+
+	badger "github.com/dgraph-io/badger/v4"
+	"golang.org/x/mod/sumdb/tlog"
+
 	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/canon"
 )
 
 // Problem is one thing that is wrong with a stored journal.
 type Problem struct {
 	Stream  writ.StreamID `json:"stream,omitempty"`
-	Seq     uint64        `json:"seq,omitempty"`
+	Seq     uint64        `json:"seq,omitempty"` // 0: of the journal as a whole
 	Field   string        `json:"field"`
 	Message string        `json:"message"`
+}
+
+// HostSigned is the assurance that this host's key alone gives.
+const HostSigned = "host-signed"
+
+// Report says what verification found. It is valid where there are no problems.
+type Report struct {
+	Journals  int         // that were verified
+	Records   uint64      // in them
+	Expired   int         // payloads and journals whose retention has passed
+	Head      writ.Digest // of one journal; empty for many
+	Assurance string
+	Problems  []Problem // the first of each journal
+}
+
+// Valid reports whether nothing is wrong.
+func (r *Report) Valid() bool { return len(r.Problems) == 0 }
+
+// Verify checks one journal: the chain, every payload, where each record stands
+// in the store, the projection, and its leaf in the log that the anchor signs.
+// An imported one is checked against the evidence it came with. CodeNotFound for
+// a journal that does not exist; what is wrong is in the report.
+func (j *Journal) Verify(ctx context.Context, tenant writ.TenantID, stream writ.StreamID) (*Report, error) {
+	report := &Report{Assurance: HostSigned}
+	err := j.verifying(ctx, report, func(v *verifier) error { return v.journal(tenant, stream) })
+	return report, err
+}
+
+// VerifyAll checks every journal of a tenant (empty: of all tenants), that every
+// leaf of the log has its journal, and the chain over all records.
+func (j *Journal) VerifyAll(ctx context.Context, tenant writ.TenantID) (*Report, error) {
+	report := &Report{Assurance: HostSigned}
+	err := j.verifying(ctx, report, func(v *verifier) error { return v.all(ctx, tenant) })
+	report.Head = ""
+	return report, err
+}
+
+// verifier works on one view of the store.
+type verifier struct {
+	j      *Journal
+	txn    *badger.Txn
+	report *Report
+	log    checkpoint // what this host has signed, or would sign
+}
+
+func (j *Journal) verifying(ctx context.Context, report *Report, fn func(*verifier) error) error {
+	if err := ctx.Err(); err != nil {
+		return contextError("verify", err)
+	}
+	return j.view(func(txn *badger.Txn) error {
+		v := &verifier{j: j, txn: txn, report: report}
+		if err := v.note("", v.checkLog()); err != nil {
+			return err
+		}
+		return fn(v)
+	})
+}
+
+// note turns what is tampered with into a problem and leaves other errors.
+func (v *verifier) note(stream writ.StreamID, err error) error {
+	var e *writ.Error
+	if err == nil || !errors.As(err, &e) || e.Code != writ.CodeTampered {
+		return err
+	}
+	problem, ok := e.Details.(Problem)
+	if !ok {
+		problem = Problem{Stream: stream, Field: orDefault(e.Place, e.Op), Message: e.Error()}
+	}
+	v.report.Problems = append(v.report.Problems, problem)
+	return nil
+}
+
+// checkLog reads the tree of journals and compares it with the anchor on disk.
+func (v *verifier) checkLog() error {
+	s, err := readState(v.txn)
+	if err != nil {
+		return err
+	}
+	v.log.state = *s
+	if v.log.root, err = rootAt(v.txn, s.Leaves); err != nil {
+		return err
+	}
+	if v.j.disk == nil {
+		return nil
+	}
+	signed, err := os.ReadFile(v.j.anchorPath())
+	if err != nil {
+		return tampered("anchor", "cannot be read: %w", err)
+	}
+	anchor, err := openCheckpoint(signed, v.j.signer.verifier)
+	if err != nil {
+		return tampered("anchor", "is not signed by this host: %w", err)
+	}
+	// The anchor may have moved on since the view was opened.
+	if anchor.Leaves > s.Leaves {
+		return nil
+	}
+	root, err := rootAt(v.txn, anchor.Leaves)
+	if err != nil {
+		return err
+	}
+	if root != anchor.root {
+		return tampered("anchor", "the log of journals is not the one that was signed")
+	}
+	return nil
+}
+
+func tampered(field, format string, args ...any) error {
+	err := writ.Errorf(writ.CodeTampered, field, format, args...)
+	err.Place = field
+	return err
+}
+
+func (v *verifier) journal(tenant writ.TenantID, stream writ.StreamID) error {
+	h, err := existingHead(v.txn, tenant, stream)
+	if err != nil {
+		return v.note(stream, err)
+	}
+	v.report.Journals++
+	v.report.Head = h.Digest
+	records, err := readRecords(v.txn, &writ.RecordQuery{Tenant: tenant, Stream: stream})
+	if err != nil {
+		return v.note(stream, err)
+	}
+	v.report.Records += uint64(len(records))
+	for i := range records {
+		if err := v.record(tenant, h, &records[i]); err != nil {
+			return v.note(stream, err)
+		}
+	}
+	if err := v.projection(tenant, stream, records); err != nil {
+		return v.note(stream, err)
+	}
+	if h.imported() {
+		return v.note(stream, v.evidence(tenant, h, records))
+	}
+	return v.note(stream, v.leaf(tenant, h, &records[0]))
+}
+
+// record checks a record's payloads and where it stands in the store.
+func (v *verifier) record(tenant writ.TenantID, h *head, r *writ.Stored) error {
+	for _, ref := range r.Payloads {
+		_, err := readPayload(v.txn, tenant, ref)
+		if writ.IsCode(err, writ.CodeUnreplayable) {
+			v.report.Expired++
+			continue
+		}
+		if err != nil {
+			return broken(r.Stream, r.Seq, "payloads/"+ref.Name, "%w", err)
+		}
+	}
+	if h.imported() {
+		return nil
+	}
+	value, err := get(v.txn, positionKey(tenant, r.Position))
+	if err != nil {
+		return err
+	}
+	p, ok := decodePlace(value)
+	if !ok || p.seq != r.Seq || p.stream != r.Stream || digestOf(p.digest[:]) != r.Digest {
+		return broken(r.Stream, r.Seq, "position", "the index of positions names another record at %d", r.Position)
+	}
+	return nil
+}
+
+// projection compares what lists and queries show with the fold of the records.
+func (v *verifier) projection(tenant writ.TenantID, stream writ.StreamID, records []writ.Stored) error {
+	if stream == writ.SystemStream {
+		return nil
+	}
+	stored, _, err := readExecution(v.txn, tenant, stream)
+	if err != nil {
+		return err
+	}
+	folded := Fold(records)
+	if stored.Tenant != "" {
+		folded.Tenant = tenant
+	}
+	want, err := canon.MarshalCBOR(folded)
+	if err != nil {
+		return err
+	}
+	have, err := canon.MarshalCBOR(stored)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(want, have) {
+		return broken(stream, stored.Seq, "projection", "is not the fold of the records")
+	}
+	return nil
+}
+
+// leaf proves that the journal's first record is in the log.
+func (v *verifier) leaf(tenant writ.TenantID, h *head, first *writ.Stored) error {
+	if h.Leaf < 0 || h.Leaf >= v.log.Leaves {
+		return broken(first.Stream, 1, "leaf", "the journal is not in the log")
+	}
+	proof, err := tlog.ProveRecord(v.log.Leaves, h.Leaf, treeReader(v.txn))
+	if err != nil {
+		return err
+	}
+	hash := leafHash(streamName(tenant, first.Stream), first.Digest)
+	if err := tlog.CheckRecord(proof, v.log.Leaves, v.log.root, h.Leaf, hash); err != nil {
+		return broken(first.Stream, 1, "leaf", "the log holds another first record: %w", err)
+	}
+	return nil
+}
+
+// all walks the leaves, then the chain over all records.
+func (v *verifier) all(ctx context.Context, tenant writ.TenantID) error {
+	for i := range v.log.Leaves {
+		if err := ctx.Err(); err != nil {
+			return contextError("verify", err)
+		}
+		l, err := readLeaf(v.txn, i)
+		if err != nil {
+			if err := v.note("", err); err != nil {
+				return err
+			}
+			continue
+		}
+		if tenant != "" && l.tenant != tenant {
+			continue
+		}
+		if err := v.existing(l); err != nil {
+			return err
+		}
+	}
+	return v.note("", v.chain())
+}
+
+// existing verifies the journal of a leaf, which may have expired and may not be
+// absent.
+func (v *verifier) existing(l *leaf) error {
+	err := v.journal(l.tenant, l.stream)
+	if !writ.IsCode(err, writ.CodeNotFound) {
+		return err
+	}
+	gone, err := get(v.txn, streamPrefix(spaceGone, streamName(l.tenant, l.stream)))
+	if err != nil {
+		return v.note(l.stream, err)
+	}
+	if gone == nil {
+		return v.note(l.stream, broken(l.stream, 1, "journal", "is in the log and not in the store: it was removed"))
+	}
+	v.report.Expired++
+	return nil
+}
+
+// chain links all records again in the order of the store.
+func (v *verifier) chain() error {
+	places, err := placesAfter(v.txn, 0)
+	if err != nil {
+		return err
+	}
+	var chain [32]byte
+	for i := range places {
+		if want := writ.Position(i) + 1; places[i].position != want {
+			return tampered("position", "record %d of the store is missing", want)
+		}
+		chain = link(chain, places[i].digest[:])
+	}
+	if writ.Position(len(places)) != v.log.Position || !bytes.Equal(chain[:], v.log.Chain) {
+		return tampered("chain", "the records do not lead to the end of the store")
+	}
+	return nil
 }

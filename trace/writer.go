@@ -60,6 +60,46 @@ func (j *Journal) write() {
 		for group := j.take(); len(group) > 0; group = j.take() {
 			j.commitGroup(group)
 		}
+		j.runJobs()
+	}
+}
+
+// do runs fn in the writer, when everything accepted before is durable.
+func (j *Journal) do(ctx context.Context, fn func() error) error {
+	const op = "journal"
+	j.mu.Lock()
+	if j.failed != nil || j.closing {
+		defer j.mu.Unlock()
+		if j.failed != nil {
+			return poisoned(op, j.failed)
+		}
+		return writ.Errorf(writ.CodeUnavailable, op, "the journal is closing")
+	}
+	work := job{fn, make(chan error, 1)}
+	j.jobs = append(j.jobs, work)
+	j.mu.Unlock()
+	j.wake()
+	select {
+	case err := <-work.done:
+		return err
+	case <-ctx.Done():
+		return contextError(op, ctx.Err())
+	case <-j.stop:
+		return writ.Errorf(writ.CodeUnavailable, op, "the journal is closed")
+	}
+}
+
+func (j *Journal) runJobs() {
+	j.mu.Lock()
+	jobs, failed := j.jobs, j.failed
+	j.jobs = nil
+	j.mu.Unlock()
+	for _, work := range jobs {
+		if failed != nil {
+			work.done <- poisoned("journal", failed)
+			continue
+		}
+		work.done <- work.run()
 	}
 }
 
@@ -67,7 +107,7 @@ func (j *Journal) write() {
 func (j *Journal) ready(due bool) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return due || j.closing || j.wanted > j.durable || j.bytes >= groupBytes
+	return due || j.closing || len(j.jobs) > 0 || j.wanted > j.durable || j.bytes >= groupBytes
 }
 
 // take removes about one transaction's worth from what is pending, in order.

@@ -1,0 +1,247 @@
+package trace
+
+import (
+	"context"
+	"encoding/binary"
+
+	badger "github.com/dgraph-io/badger/v4"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/canon"
+)
+
+// Swept says what a sweep removed.
+type Swept struct {
+	Payloads   int // of executions that stay
+	Executions int
+}
+
+// sweepPage is how many executions are looked at before the writer is asked, so
+// that appends wait for one page at most.
+const sweepPage = 64
+
+// Sweep removes what the retention no longer keeps, of executions that have
+// ended: first payloads, whose chain still verifies, then whole executions,
+// which leave a tombstone with their last digest. The system journal stays.
+func (j *Journal) Sweep(ctx context.Context) (Swept, error) {
+	var total Swept
+	now := j.opts.Clock.Now()
+	tenants, err := j.tenants()
+	if err != nil {
+		return total, err
+	}
+	for _, tenant := range tenants {
+		for _, status := range listStatuses {
+			if !status.Final() {
+				continue
+			}
+			if err := j.sweepList(ctx, &total, sweepOf{tenant: tenant, status: indexOf(listStatuses, status), now: now}); err != nil {
+				return total, err
+			}
+		}
+	}
+	return total, nil
+}
+
+func (j *Journal) tenants() (tenants []writ.TenantID, err error) {
+	err = j.view(func(txn *badger.Txn) error {
+		tenants, err = tenantsOf(txn)
+		return err
+	})
+	return tenants, err
+}
+
+// sweepOf is a sweep of one tenant's executions of one status.
+type sweepOf struct {
+	tenant writ.TenantID
+	status byte
+	now    writ.Time
+}
+
+func (j *Journal) sweepList(ctx context.Context, total *Swept, of sweepOf) error {
+	var after []byte
+	for {
+		page, err := j.oldest(&of, after)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		after = page[len(page)-1]
+		if err := j.do(ctx, func() error { return j.sweepPage(total, &of, page) }); err != nil {
+			return err
+		}
+	}
+}
+
+// oldest pages through executions that began before the shortest retention.
+func (j *Journal) oldest(of *sweepOf, after []byte) (page [][]byte, err error) {
+	keep := min(j.opts.Retention.Payloads, j.opts.Retention.Entries)
+	if after == nil {
+		after = listSuffix(of.now.Add(-keep), "")
+	}
+	var lists [][]byte
+	for risk := range listRisks {
+		lists = append(lists, listPrefix(of.tenant, "", of.status, byte(risk)))
+	}
+	err = j.view(func(txn *badger.Txn) error {
+		m := newMerge(txn, tenantKey(spaceList, of.tenant), lists)
+		defer m.it.Close()
+		for m.start(after); m.Len() > 0 && len(page) < sweepPage; {
+			page = append(page, m.pop())
+		}
+		return nil
+	})
+	return page, err
+}
+
+// sweepPage runs in the writer.
+func (j *Journal) sweepPage(total *Swept, of *sweepOf, page [][]byte) error {
+	for _, suffix := range page {
+		stream := writ.StreamID(suffix[8:])
+		s := &sweeper{sweepOf: *of, stream: stream, name: streamName(of.tenant, stream)}
+		if err := j.view(s.plan(&j.opts.Retention)); err != nil {
+			return err
+		}
+		if len(s.writes) == 0 || !j.releaseStream(s.name) {
+			continue
+		}
+		if err := j.putAll(s.writes); err != nil {
+			j.poison(err)
+			return poisoned("sweep", err)
+		}
+		total.Payloads += s.payloads
+		if s.whole {
+			total.Executions++
+		}
+	}
+	return nil
+}
+
+// releaseStream drops what is cached of a stream; false where a batch for it is
+// on its way.
+func (j *Journal) releaseStream(name string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if h, ok := j.heads[name]; ok && h.Position > j.durable {
+		return false
+	}
+	delete(j.heads, name)
+	delete(j.tracks, name)
+	return true
+}
+
+// sweeper plans what is removed of one execution.
+type sweeper struct {
+	sweepOf
+	stream   writ.StreamID
+	name     string
+	whole    bool
+	payloads int
+	writes   []write
+}
+
+func (s *sweeper) plan(retention *Retention) func(*badger.Txn) error {
+	return func(txn *badger.Txn) error {
+		h, err := existingHead(txn, s.tenant, s.stream)
+		if err != nil {
+			return err
+		}
+		execution, _, err := readExecution(txn, s.tenant, s.stream)
+		if err != nil {
+			return err
+		}
+		age := s.now.Std().Sub(execution.UpdatedAt.Std())
+		s.whole = age > retention.Entries
+		if !execution.Status.Final() || (!s.whole && (age <= retention.Payloads || h.Swept != 0)) {
+			return nil
+		}
+		records, err := readRecords(txn, &writ.RecordQuery{Tenant: s.tenant, Stream: s.stream})
+		if err != nil {
+			return err
+		}
+		for i := range records {
+			if err := s.removePayloads(txn, &records[i]); err != nil {
+				return err
+			}
+		}
+		if s.whole {
+			return s.removeRecords(txn, h, execution, records)
+		}
+		h.Swept = s.now
+		encoded, err := canon.MarshalCBOR(h)
+		s.writes = append(s.writes, write{streamPrefix(spaceHead, s.name), encoded})
+		return err
+	}
+}
+
+// removePayloads leaves a mark for each, or nothing where the records go too.
+func (s *sweeper) removePayloads(txn *badger.Txn, r *writ.Stored) error {
+	for _, ref := range r.Payloads {
+		key := payloadKey(s.tenant, ref.Digest)
+		value, err := get(txn, key)
+		if err != nil {
+			return err
+		}
+		gone := len(value) > 0 && value[0] == payloadExpired
+		if !s.whole && gone {
+			continue
+		}
+		if len(value) > 0 && value[0] == payloadPieces {
+			if err := s.removePrefix(txn, key, append(append([]byte{}, key...), 0)); err != nil {
+				return err
+			}
+		}
+		var mark []byte
+		if !s.whole {
+			mark = binary.BigEndian.AppendUint64([]byte{payloadExpired}, uint64(s.now))
+			s.payloads++
+		}
+		s.writes = append(s.writes, write{key, mark})
+	}
+	return nil
+}
+
+func (s *sweeper) removePrefix(txn *badger.Txn, prefix, start []byte) error {
+	return scan(txn, prefix, start, func(item *badger.Item) (bool, error) {
+		s.writes = append(s.writes, write{key: item.KeyCopy(nil)})
+		return true, nil
+	})
+}
+
+// removeRecords keeps the digests in the index of positions: the chain over the
+// store still verifies.
+func (s *sweeper) removeRecords(txn *badger.Txn, h *head, execution *writ.Execution, records []writ.Stored) error {
+	stone, err := canon.MarshalCBOR(&tombstone{Head: *h, At: s.now})
+	if err != nil {
+		return err
+	}
+	// The tombstone is first: a crash in between leaves no journal that is
+	// neither whole nor gone, for a head without records would be one.
+	first := []write{
+		{streamPrefix(spaceGone, s.name), stone},
+		{key: streamPrefix(spaceHead, s.name)},
+		{key: streamPrefix(spaceProject, s.name)},
+	}
+	listed := listEntryOf(execution)
+	for _, key := range listed.keys(s.tenant) {
+		first = append(first, write{key: key})
+	}
+	s.writes = append(first, s.writes...)
+	if h.imported() {
+		evidence := numberedPrefix(spaceEvidence, s.name)
+		if err := s.removePrefix(txn, evidence, evidence); err != nil {
+			return err
+		}
+	}
+	for i := range records {
+		r := &records[i]
+		if h.imported() {
+			s.writes = append(s.writes, write{key: numberedKey(spaceForeign, s.name, r.Seq)})
+			continue
+		}
+		p := place{}
+		copy(p.digest[:], r.Digest.Bytes())
+		// In this order a crash in between leaves no place without its record.
+		s.writes = append(s.writes, write{positionKey(s.tenant, r.Position), p.encode()}, write{key: recordKey(s.name, r.Seq)})
+	}
+	return nil
+}
