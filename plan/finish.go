@@ -1,0 +1,220 @@
+package plan
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/canon"
+)
+
+const toolHTTP = abi.ToolHTTPRequest
+
+// finish derives what follows from a step's arguments: labels, capabilities,
+// effect, risk and id. Steps that it reads are finished before.
+func (c *compiler) finish(w *work) {
+	if w.input == nil || w.output == nil {
+		c.labelling.outputs[w.draft.Name] = []writ.Label{writ.LabelChannel}
+		return
+	}
+	capabilities, failed := c.narrower(w).narrow()
+	for _, f := range failed {
+		at := w.draft.at("with")
+		if f.manifest {
+			at = w.draft.at("uses")
+		}
+		c.problems.add(at, f.finding)
+	}
+	for _, sink := range w.action.Sinks {
+		if !sinkExists(w.input.shape, strings.Split(sink, ".")) {
+			c.skillInvalid(w, "sink %q of %s names no member of the input", sink, w.action.Name)
+		}
+	}
+	flow := c.flows(w)
+	taint, sinks := flow.all(), flow.sinks(w.action.Sinks)
+	c.labelling.outputs[w.draft.Name] = writ.JoinLabels(taint, toolLabels(capabilities))
+	if len(c.problems.list) > 0 {
+		return
+	}
+	effect := effectOf(w.action, capabilities)
+	w.step = writ.Step{
+		Name: w.draft.Name, Skill: w.release.SkillRef, Action: w.action.Name,
+		InputSchema: w.input.digest, OutputSchema: w.output.digest,
+		Bindings: c.bindings(w), When: c.expressionOf(w, w.when), ForEach: c.expressionOf(w, w.forEach),
+		Needs: append([]string{}, w.needs...), Capabilities: capabilities,
+		Effect: effect, DeclaredRisk: w.action.Risk, Risk: riskOf(effect, w.action.Risk, sinks),
+		Taint: taint, Sinks: sinks, Retry: w.draft.Retry, Timeout: w.draft.Timeout,
+		Compensate: w.draft.Compensate, Limits: w.release.Manifest.Limits,
+	}
+	c.identify(w)
+}
+
+// identify gives the step its template's canonical bytes and its id.
+func (c *compiler) identify(w *work) {
+	template, err := canon.MarshalJSON(w.template)
+	if err == nil {
+		w.step.Template = template
+		w.step.ID, err = stepID(&w.step)
+	}
+	if err != nil {
+		c.problems.add(w.draft.at("with"), found(CodeNumber, numberFix, "the arguments have no canonical form: %v", err))
+	}
+}
+
+// stepID is derived from everything in the step but the id itself.
+func stepID(s *writ.Step) (writ.StepID, error) {
+	body := struct {
+		writ.Step
+		ID *struct{} `json:"id,omitempty"` // shadows the member of Step
+	}{Step: *s}
+	b, err := canon.MarshalJSON(body)
+	if err != nil {
+		return "", err
+	}
+	return writ.StepID(canon.ID("stp", canon.DomainStep, b)), nil
+}
+
+func (c *compiler) narrower(w *work) *narrower {
+	return &narrower{manifest: w.release.Manifest, action: w.action, input: w.input.shape, lookup: func(path []string) argument {
+		return argumentAt(w.template, path, func(pointer string) bool {
+			return slices.ContainsFunc(w.bindings, func(b binding) bool { return b.pointer == pointer })
+		})
+	}}
+}
+
+// argumentAt looks a member up in a template.
+func argumentAt(value any, path []string, bound func(pointer string) bool) argument {
+	pointer := ""
+	for _, name := range path {
+		if bound(pointer) {
+			return argument{state: argumentUnknown}
+		}
+		object, ok := value.(map[string]any)
+		if !ok {
+			return argument{}
+		}
+		if value, ok = object[name]; !ok {
+			return argument{}
+		}
+		pointer = pointerTo(pointer, name)
+	}
+	if bound(pointer) {
+		return argument{state: argumentUnknown}
+	}
+	if value == nil {
+		return argument{} // null is nothing to reach for
+	}
+	return argument{state: argumentKnown, value: value}
+}
+
+// sinkExists follows a sink through lists, as its flow is followed.
+func sinkExists(s *shape, path []string) bool {
+	for s != nil && s.kind == shapeList {
+		s = s.item
+	}
+	if s == nil || len(path) == 0 || s.kind == shapeDyn {
+		return s != nil
+	}
+	return sinkExists(memberAt(s, path[:1]), path[1:])
+}
+
+// flows has the labels of every expression of the step.
+func (c *compiler) flows(w *work) *flows {
+	of := *c.labelling
+	var gates [][]writ.Label
+	if w.forEach != nil {
+		of.item = w.forEach.labels(&of)
+		gates = append(gates, of.item)
+	}
+	if w.when != nil {
+		gates = append(gates, w.when.labels(&of))
+	}
+	w.gate = writ.JoinLabels(gates...)
+	f := &flows{template: w.template, author: of.author, gate: w.gate, bound: map[string][]writ.Label{}}
+	for _, b := range w.bindings {
+		f.bound[b.pointer] = b.expr.labels(&of)
+	}
+	return f
+}
+
+func (c *compiler) expressionOf(w *work, e *compiled) *writ.Expression {
+	if e == nil {
+		return nil
+	}
+	of := *c.labelling
+	if w.forEach != nil && e != w.forEach {
+		of.item = w.forEach.labels(c.labelling)
+	}
+	return &writ.Expression{
+		CEL: e.source, Type: shortTypes(e.ast.OutputType().String()), Labels: e.labels(&of), Reads: append([]string{}, e.reads...),
+	}
+}
+
+func (c *compiler) bindings(w *work) []writ.Binding {
+	out := []writ.Binding{}
+	for _, b := range w.bindings {
+		out = append(out, writ.Binding{Path: b.pointer, Expression: *c.expressionOf(w, b.expr)})
+	}
+	return out
+}
+
+// setAt puts a value where a pointer leads in a decoded template; absent takes
+// the member away. ok is false where the pointer leads nowhere.
+func setAt(root any, pointer string, value any) (out any, ok bool) {
+	if pointer == "" {
+		return value, true
+	}
+	segments := strings.Split(pointer[1:], "/")
+	at := root
+	for i, segment := range segments {
+		name := strings.NewReplacer("~1", "/", "~0", "~").Replace(segment)
+		last := i == len(segments)-1
+		switch t := at.(type) {
+		case map[string]any:
+			inner, there := t[name]
+			switch {
+			case !there:
+				return root, false
+			case last && value == any(absent{}):
+				delete(t, name)
+			case last:
+				t[name] = value
+			}
+			at = inner
+		case []any:
+			index, err := strconv.Atoi(name)
+			if err != nil || index < 0 || index >= len(t) || (last && value == any(absent{})) {
+				return root, false
+			}
+			if last {
+				t[index] = value
+			}
+			at = t[index]
+		default:
+			return root, false
+		}
+	}
+	return root, true
+}
+
+// labelsByStep is the run-time labels of what an expression reads.
+func labelsByStep(e *writ.Expression, labels map[string][]writ.Label) []writ.Label {
+	sets := [][]writ.Label{e.Labels}
+	for _, read := range e.Reads {
+		if name, ok := strings.CutPrefix(read, rootSteps+"."); ok {
+			sets = append(sets, labels[name])
+		}
+	}
+	return writ.JoinLabels(sets...)
+}
+
+// decodeTemplate is a fresh copy of a step's template.
+func decodeTemplate(raw json.RawMessage) (any, error) {
+	if len(raw) == 0 {
+		return map[string]any{}, nil
+	}
+	return decode(raw)
+}

@@ -1,0 +1,164 @@
+package plan
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/abi"
+)
+
+// flows says which labels an input carries, and which of them reach its sinks.
+type flows struct {
+	template any
+	author   []writ.Label            // of literals
+	gate     []writ.Label            // of the conditions under which the step runs
+	bound    map[string][]writ.Label // by pointer
+}
+
+// all is the join over the whole input.
+func (f *flows) all() []writ.Label {
+	sets := [][]writ.Label{f.author, f.gate}
+	for _, labels := range f.bound {
+		sets = append(sets, labels)
+	}
+	return writ.JoinLabels(sets...)
+}
+
+// sinks are the flows into the sinks that the input has, sorted by path. What a
+// condition depends on flows along: whether a message is sent says something.
+func (f *flows) sinks(paths []string) []writ.SinkFlow {
+	out := []writ.SinkFlow{}
+	for _, path := range slices.Compact(slices.Sorted(slices.Values(paths))) {
+		w := &sinkWalk{flows: f}
+		w.walk(f.template, "", strings.Split(path, "."))
+		if w.present {
+			out = append(out, writ.SinkFlow{Path: path, Labels: writ.JoinLabels(w.labels, f.gate)})
+		}
+	}
+	return out
+}
+
+type sinkWalk struct {
+	flows   *flows
+	labels  []writ.Label
+	present bool
+}
+
+// walk follows a path of members through lists: "items.to" is the member to of
+// each element.
+func (w *sinkWalk) walk(value any, pointer string, path []string) {
+	if labels, ok := w.flows.bound[pointer]; ok {
+		w.join(labels)
+		return
+	}
+	if list, ok := value.([]any); ok {
+		for i, item := range list {
+			w.walk(item, pointerTo(pointer, strconv.Itoa(i)), path)
+		}
+		return
+	}
+	object, ok := value.(map[string]any)
+	if len(path) > 0 {
+		if ok {
+			inner, there := object[path[0]]
+			_, bound := w.flows.bound[pointerTo(pointer, path[0])]
+			if there || bound {
+				w.walk(inner, pointerTo(pointer, path[0]), path[1:])
+			}
+		}
+		return
+	}
+	w.join(w.flows.author)
+	for name, inner := range object {
+		w.walk(inner, pointerTo(pointer, name), nil)
+	}
+}
+
+func (w *sinkWalk) join(labels []writ.Label) {
+	w.present = true
+	w.labels = writ.JoinLabels(w.labels, labels)
+}
+
+func untrusted(labels []writ.Label) bool {
+	return slices.ContainsFunc(labels, func(l writ.Label) bool { return !l.Trusted() })
+}
+
+// riskOf is the tier of a step: what its effect demands, what its author
+// declared, and one tier more where an untrusted label reaches a sink. Taint
+// alone never goes above high: it asks for people, it does not forbid.
+func riskOf(effect writ.Effect, declared writ.Risk, sinks []writ.SinkFlow) writ.Risk {
+	risk := writ.RiskOf(effect)
+	if declared != "" {
+		risk = risk.Join(knownRisk(declared))
+	}
+	if !slices.ContainsFunc(sinks, func(s writ.SinkFlow) bool { return untrusted(s.Labels) }) {
+		return risk
+	}
+	switch risk {
+	case writ.RiskLow:
+		return writ.RiskMedium
+	case writ.RiskMedium:
+		return writ.RiskHigh
+	}
+	return risk
+}
+
+func knownRisk(r writ.Risk) writ.Risk {
+	if r.Valid() {
+		return r
+	}
+	return writ.RiskBlocked
+}
+
+// effectOf joins what the action says with what its tools can do. An action
+// that says nothing is as bad as can be.
+func effectOf(action *abi.Action, capabilities []writ.Capability) writ.Effect {
+	effect := abi.EffectNone
+	if len(action.Effects) == 0 {
+		effect = abi.EffectAdmin
+	}
+	for _, e := range action.Effects {
+		effect = effect.Join(knownEffect(e))
+	}
+	for i := range capabilities {
+		effect = effect.Join(toolEffect(&capabilities[i]))
+	}
+	return effect
+}
+
+func knownEffect(e writ.Effect) writ.Effect {
+	if e.Valid() {
+		return e
+	}
+	return abi.EffectAdmin
+}
+
+// toolEffect is what calls within a capability can do: HTTP that may only GET
+// and HEAD reads.
+func toolEffect(c *writ.Capability) writ.Effect {
+	spec, ok := writ.LookupTool(c.Tool)
+	if !ok {
+		return abi.EffectAdmin
+	}
+	writes := func(method string) bool { return method != "GET" && method != "HEAD" }
+	if c.Tool == abi.ToolHTTPRequest && !slices.ContainsFunc(c.Methods, writes) {
+		return abi.EffectRead
+	}
+	return spec.Effect
+}
+
+// toolLabels are the labels that the results of tools add to an output.
+func toolLabels(capabilities []writ.Capability) []writ.Label {
+	labels := []writ.Label{}
+	for i := range capabilities {
+		switch tool := capabilities[i].Tool; {
+		case tool == abi.ToolHTTPRequest:
+			labels = append(labels, writ.LabelHTTP)
+		case strings.HasPrefix(tool, "kv."), strings.HasPrefix(tool, "file."):
+			labels = append(labels, writ.LabelStored)
+		}
+	}
+	return writ.JoinLabels(labels)
+}
