@@ -37,27 +37,31 @@ func capabilities() *ast.Capabilities {
 	return c
 }
 
-// anyArray and anything are arguments whose members the functions check.
-var (
-	anyArray = types.NewArray(nil, types.A)
-	anything = types.A
-)
-
-// ownBuiltins let rules ask what only the vocabulary can decide exactly: whether
-// one scope contains another. Both are pure.
+// ownBuiltins let rules ask what the vocabulary alone decides exactly: whether a
+// scope contains another, and whether a grant is live. Both are pure.
 func ownBuiltins() []*tester.Builtin {
-	uncovered := &rego.Function{
-		Name:        "capability.uncovered",
-		Description: "The members of wanted that no capability of held covers.",
-		Decl:        types.NewFunction(types.Args(types.Named("held", anyArray), types.Named("wanted", anyArray)), types.Named("uncovered", anyArray)),
+	missing := &rego.Function{
+		Name: "grants.missing",
+		Description: "Capabilities and tools of the step that no live grant of the principal covers, for its skill, " +
+			"at its risk, at the time of the question. {\"tool\": \"*\"} stands for a step that has an effect and no tool.",
+		Decl: types.NewFunction(types.Args(types.Named("question", types.A)),
+			types.Named("missing", types.NewArray(nil, types.NewObject(nil, types.NewDynamicProperty(types.S, types.A))))),
 	}
 	allows := &rego.Function{
 		Name:        "capability.allows",
 		Description: "Whether a capability of held lets the call pass.",
-		Decl:        types.NewFunction(types.Args(types.Named("held", anyArray), types.Named("call", anything)), types.Named("allowed", types.B)),
+		Decl: types.NewFunction(types.Args(types.Named("held", types.A), types.Named("call", types.A)),
+			types.Named("allowed", types.B)),
+	}
+	untrusted := &rego.Function{
+		Name:        "taint.untrusted",
+		Description: "Paths of the sinks that data reaches which is not trusted, or has no label.",
+		Decl: types.NewFunction(types.Args(types.Named("sinks", types.A)),
+			types.Named("paths", types.NewArray(nil, types.S))),
 	}
 	return []*tester.Builtin{
-		{Decl: declaration(uncovered), Func: rego.Function2(uncovered, builtinUncovered)},
+		{Decl: declaration(untrusted), Func: rego.Function1(untrusted, builtinUntrusted)},
+		{Decl: declaration(missing), Func: rego.Function1(missing, builtinMissing)},
 		{Decl: declaration(allows), Func: rego.Function2(allows, builtinAllows)},
 	}
 }
@@ -66,35 +70,30 @@ func declaration(f *rego.Function) *ast.Builtin {
 	return &ast.Builtin{Name: f.Name, Description: f.Description, Decl: f.Decl}
 }
 
-func builtinUncovered(_ rego.BuiltinContext, held, wanted *ast.Term) (*ast.Term, error) {
-	have, err := capabilitiesOf(held)
-	if err != nil {
-		return nil, err
+func builtinUntrusted(_ rego.BuiltinContext, sinks *ast.Term) (*ast.Term, error) {
+	if _, null := sinks.Value.(ast.Null); null {
+		return ast.InternedEmptyArray, nil
 	}
-	list, ok := wanted.Value.(*ast.Array)
+	list, ok := sinks.Value.(*ast.Array)
 	if !ok {
-		return nil, builtins.NewOperandTypeErr(2, wanted.Value, "array")
+		return nil, builtins.NewOperandTypeErr(1, sinks.Value, "array")
 	}
-	missing := []*ast.Term{}
+	paths := []*ast.Term{}
 	for i := range list.Len() {
-		c, err := capabilityOf(list.Elem(i))
-		if err != nil {
-			return nil, err
+		flow, ok := list.Elem(i).Value.(ast.Object)
+		if !ok {
+			return nil, builtins.NewOperandErr(1, "a sink is not an object")
 		}
-		if !slices.ContainsFunc(have, func(h writ.Capability) bool { return covers(&h, &c) }) {
-			missing = append(missing, list.Elem(i))
+		labels, ok := member(flow, keyLabels).(*ast.Array)
+		trusted := ok && labels.Len() > 0 && !labels.Until(func(t *ast.Term) bool {
+			label, _ := t.Value.(ast.String)
+			return !writ.Label(label).Trusted()
+		})
+		if !trusted {
+			paths = append(paths, str(text(flow, keyPath)))
 		}
 	}
-	return ast.ArrayTerm(missing...), nil
-}
-
-// covers adds to CapabilityCovers what only a grant may say: every tool.
-func covers(held, wanted *writ.Capability) bool {
-	if held.Tool == "*" {
-		return len(held.Hosts)+len(held.Methods)+len(held.Paths)+len(held.Prefixes)+
-			len(held.Servers)+len(held.Models)+len(held.Channels)+len(held.Secrets) == 0
-	}
-	return writ.CapabilityCovers(held, wanted)
+	return ast.ArrayTerm(paths...), nil
 }
 
 func builtinAllows(_ rego.BuiltinContext, held, call *ast.Term) (*ast.Term, error) {
@@ -118,6 +117,9 @@ func builtinAllows(_ rego.BuiltinContext, held, call *ast.Term) (*ast.Term, erro
 }
 
 func capabilitiesOf(t *ast.Term) ([]writ.Capability, error) {
+	if _, null := t.Value.(ast.Null); null {
+		return nil, nil
+	}
 	list, ok := t.Value.(*ast.Array)
 	if !ok {
 		return nil, builtins.NewOperandTypeErr(1, t.Value, "array")
@@ -136,6 +138,9 @@ func capabilitiesOf(t *ast.Term) ([]writ.Capability, error) {
 // capabilityOf fails on what it does not understand: a scope that is read as
 // empty would cover less than it says as a grant, but more as a wish.
 func capabilityOf(t *ast.Term) (writ.Capability, error) {
+	if t == nil {
+		return writ.Capability{}, builtins.NewOperandErr(1, "a grant has no capability")
+	}
 	object, ok := t.Value.(ast.Object)
 	if !ok {
 		return writ.Capability{}, builtins.NewOperandTypeErr(1, t.Value, "object")
@@ -200,7 +205,7 @@ func text(object ast.Object, key *ast.Term) string {
 
 func texts(object ast.Object, key *ast.Term) ([]string, error) {
 	value := member(object, key)
-	if value == nil {
+	if _, null := value.(ast.Null); null || value == nil {
 		return nil, nil
 	}
 	list, ok := value.(*ast.Array)

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"unicode/utf8"
@@ -16,40 +15,73 @@ var errNotJSON = errors.New("not one JSON document")
 
 // questionValue is the JSON form of q as the evaluator's value, built without
 // JSON: the round trip costs more than the decision. A test holds the two equal.
-// It errs where a raw member is not JSON.
-func questionValue(q *writ.Question) (ast.Value, error) {
-	step, err := stepTerm(&q.Step)
-	if err != nil {
-		return nil, err
+// Raw documents and what few rules read are converted when a rule reads them. It
+// errs where a raw member is not JSON.
+func (m *memory) questionValue(q *writ.Question) (ast.Value, error) {
+	if !document(q.Step.Input) || (q.Call != nil && !document(q.Call.Arguments)) {
+		return nil, errNotJSON
 	}
-	call, err := callTerm(q.Call)
-	if err != nil {
-		return nil, err
-	}
-	return ast.NewObject(
-		[2]*ast.Term{keyPoint, str(q.Point)},
-		[2]*ast.Term{keyPrincipal, principalTerm(q.Principal)},
-		[2]*ast.Term{keyGrants, array(q.Grants, grantTerm)},
-		[2]*ast.Term{keyOrigin, str(q.Origin)},
-		[2]*ast.Term{keyPlan, ast.ObjectTerm(
-			[2]*ast.Term{keyHash, str(q.Plan.Hash)},
-			[2]*ast.Term{keySteps, integer(q.Plan.Steps)},
-		)},
-		[2]*ast.Term{keyStep, step},
-		[2]*ast.Term{keyCall, call},
-		[2]*ast.Term{keyTaint, ast.ObjectTerm(
+	return ast.LazyObject(map[string]any{
+		"point":     word(q.Point),
+		"principal": m.principal(q.Principal),
+		"grants":    m.grants(q.Principal, q.Grants),
+		"origin":    word(q.Origin),
+		"plan":      &q.Plan,
+		"step":      m.step(&q.Step),
+		"call":      callValue(q.Call),
+		"taint": ast.NewObject(
 			[2]*ast.Term{keyLabels, array(q.Taint.Labels, strOf)},
 			[2]*ast.Term{keyUntrusted, ast.InternedTerm(q.Taint.Untrusted)},
 			[2]*ast.Term{keySinks, array(q.Taint.Sinks, sinkTerm)},
-		)},
-		[2]*ast.Term{keyHistory, ast.ObjectTerm(
+		),
+		"history": ast.NewObject(
 			[2]*ast.Term{keyStepsLastHour, integer(q.History.StepsLastHour)},
 			[2]*ast.Term{keyCallsInStep, integer(q.History.CallsInStep)},
 			[2]*ast.Term{keyApprovals, integer(q.History.Approvals)},
-		)},
-		[2]*ast.Term{keyHost, hostTerm(&q.Host)},
-		[2]*ast.Term{keyTime, moment(q.Time)},
-	), nil
+		),
+		"host": &q.Host,
+		"time": moment(q.Time),
+	}), nil
+}
+
+func (m *memory) step(s *writ.StepFacts) ast.Value {
+	return ast.LazyObject(map[string]any{
+		"id":           word(s.ID),
+		"name":         word(s.Name),
+		"skill":        word(s.Skill),
+		"publisher":    word(s.Publisher),
+		"version":      word(s.Version),
+		"digest":       word(s.Digest),
+		"action":       word(s.Action),
+		"effect":       word(s.Effect),
+		"risk":         word(s.Risk),
+		"capabilities": m.capabilities(s),
+		"tools":        array(s.Tools, strOf).Value,
+		"input":        s.Input,
+		"resolved":     s.Resolved,
+		"attempt":      s.Attempt,
+	})
+}
+
+func callValue(c *writ.CallFacts) ast.Value {
+	if c == nil {
+		return ast.InternedNullValue
+	}
+	var target fields
+	target.optional(keyScheme, c.Target.Scheme)
+	target.optional(keyHost, c.Target.Host)
+	target.optional(keyMethod, c.Target.Method)
+	target.optional(keyPath, c.Target.Path)
+	target.optional(keyKey, c.Target.Key)
+	return ast.LazyObject(map[string]any{
+		"sequence":   c.Sequence,
+		"tool":       word(c.Tool),
+		"effect":     word(c.Effect),
+		"idempotent": c.Idempotent,
+		"arguments":  c.Arguments,
+		"digest":     word(c.Digest),
+		"target":     target.term().Value,
+	})
 }
 
 func principalTerm(p *writ.Principal) *ast.Term {
@@ -87,7 +119,7 @@ func grantTerm(g *writ.Grant) *ast.Term {
 	}
 	f.optional(keyMaxRisk, string(g.MaxRisk))
 	if g.Expires != 0 {
-		f.put(keyExpires, moment(g.Expires))
+		f.put(keyExpires, ast.NewTerm(moment(g.Expires)))
 	}
 	if g.MaxUses != 0 {
 		f.put(keyMaxUses, integer(g.MaxUses))
@@ -125,73 +157,10 @@ func secretTerm(s *abi.Secret) *ast.Term {
 	)
 }
 
-func stepTerm(s *writ.StepFacts) (*ast.Term, error) {
-	input, err := raw(s.Input)
-	if err != nil {
-		return nil, err
-	}
-	return ast.ObjectTerm(
-		[2]*ast.Term{keyID, str(s.ID)},
-		[2]*ast.Term{keyName, str(s.Name)},
-		[2]*ast.Term{keySkill, str(s.Skill)},
-		[2]*ast.Term{keyPublisher, str(s.Publisher)},
-		[2]*ast.Term{keyVersion, str(s.Version)},
-		[2]*ast.Term{keyDigest, str(s.Digest)},
-		[2]*ast.Term{keyAction, str(s.Action)},
-		[2]*ast.Term{keyEffect, str(s.Effect)},
-		[2]*ast.Term{keyRisk, str(s.Risk)},
-		[2]*ast.Term{keyCapabilities, array(s.Capabilities, capabilityTerm)},
-		[2]*ast.Term{keyTools, array(s.Tools, strOf)},
-		[2]*ast.Term{keyInput, input},
-		[2]*ast.Term{keyResolved, ast.InternedTerm(s.Resolved)},
-		[2]*ast.Term{keyAttempt, integer(s.Attempt)},
-	), nil
-}
-
-func callTerm(c *writ.CallFacts) (*ast.Term, error) {
-	if c == nil {
-		return ast.InternedNullTerm, nil
-	}
-	arguments, err := raw(c.Arguments)
-	if err != nil {
-		return nil, err
-	}
-	var target fields
-	target.optional(keyScheme, c.Target.Scheme)
-	target.optional(keyHost, c.Target.Host)
-	target.optional(keyMethod, c.Target.Method)
-	target.optional(keyPath, c.Target.Path)
-	target.optional(keyKey, c.Target.Key)
-	return ast.ObjectTerm(
-		[2]*ast.Term{keySequence, integer(c.Sequence)},
-		[2]*ast.Term{keyTool, str(c.Tool)},
-		[2]*ast.Term{keyEffect, str(c.Effect)},
-		[2]*ast.Term{keyIdempotent, ast.InternedTerm(c.Idempotent)},
-		[2]*ast.Term{keyArguments, arguments},
-		[2]*ast.Term{keyDigest, str(c.Digest)},
-		[2]*ast.Term{keyTarget, target.term()},
-	), nil
-}
-
 func sinkTerm(s *writ.SinkFlow) *ast.Term {
 	return ast.ObjectTerm(
 		[2]*ast.Term{keyPath, str(s.Path)},
 		[2]*ast.Term{keyLabels, array(s.Labels, strOf)},
-	)
-}
-
-func hostTerm(h *writ.HostFacts) *ast.Term {
-	labels := ast.InternedNullTerm
-	if h.Labels != nil {
-		object := ast.NewObjectWithCapacity(len(h.Labels))
-		for name, value := range h.Labels {
-			object.Insert(str(name), str(value))
-		}
-		labels = ast.NewTerm(object)
-	}
-	return ast.ObjectTerm(
-		[2]*ast.Term{keyVersion, str(h.Version)},
-		[2]*ast.Term{keyLabels, labels},
 	)
 }
 
@@ -214,11 +183,16 @@ func (f *fields) list(key *ast.Term, values []string) {
 
 func (f fields) term() *ast.Term { return ast.NewTerm(ast.NewObject(f...)) }
 
-// str reads invalid UTF-8 as encoding/json writes it, so that two byte strings
-// are equal for a rule exactly where their stored forms are.
+// word is a string, read as encoding/json writes it where it is not UTF-8, so
+// that two strings are equal for a rule exactly where their stored forms are.
+func word[S ~string](s S) ast.Value { return str(s).Value }
+
 func str[S ~string](s S) *ast.Term {
 	if !utf8.ValidString(string(s)) {
 		return ast.StringTerm(string([]rune(string(s))))
+	}
+	if known, ok := vocabulary[string(s)]; ok {
+		return known
 	}
 	return ast.InternedTerm(string(s))
 }
@@ -227,11 +201,11 @@ func strOf[S ~string](s *S) *ast.Term { return str(*s) }
 
 func integer(n int) *ast.Term { return ast.InternedTerm(n) }
 
-func moment(t writ.Time) *ast.Term {
+func moment(t writ.Time) ast.Value {
 	if t == 0 {
-		return ast.InternedNullTerm
+		return ast.InternedNullValue
 	}
-	return ast.StringTerm(t.String())
+	return ast.String(t.String())
 }
 
 // array is null for a nil slice, as in JSON.
@@ -246,19 +220,5 @@ func array[T any](items []T, term func(*T) *ast.Term) *ast.Term {
 	return ast.ArrayTerm(terms...)
 }
 
-func raw(message json.RawMessage) (*ast.Term, error) {
-	if len(message) == 0 {
-		if message != nil {
-			return nil, errNotJSON
-		}
-		return ast.InternedNullTerm, nil
-	}
-	if !json.Valid(message) {
-		return nil, errNotJSON
-	}
-	value, err := ast.ValueFromReader(bytes.NewReader(message))
-	if err != nil {
-		return nil, err
-	}
-	return ast.NewTerm(value), nil
-}
+// document reports whether the evaluator can convert the bytes later; nil is null.
+func document(raw json.RawMessage) bool { return raw == nil || json.Valid(raw) }

@@ -1,30 +1,27 @@
 package policy
 
-import "github.com/open-policy-agent/opa/v1/ast"
+import (
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/abi"
+)
 
 // Member names of the question. Terms are immutable, so all inputs share them.
 var (
-	keyAction        = ast.StringTerm("action")
 	keyApprovals     = ast.StringTerm("approvals")
-	keyArguments     = ast.StringTerm("arguments")
-	keyAttempt       = ast.StringTerm("attempt")
-	keyCall          = ast.StringTerm("call")
 	keyCallsInStep   = ast.StringTerm("callsInStep")
 	keyCapabilities  = ast.StringTerm("capabilities")
 	keyCapability    = ast.StringTerm("capability")
 	keyChannels      = ast.StringTerm("channels")
-	keyDigest        = ast.StringTerm("digest")
 	keyEffect        = ast.StringTerm("effect")
 	keyExpires       = ast.StringTerm("expires")
 	keyGrants        = ast.StringTerm("grants")
-	keyHash          = ast.StringTerm("hash")
-	keyHistory       = ast.StringTerm("history")
 	keyHost          = ast.StringTerm("host")
 	keyHosts         = ast.StringTerm("hosts")
 	keyID            = ast.StringTerm("id")
 	keyIdempotent    = ast.StringTerm("idempotent")
 	keyInjectAs      = ast.StringTerm("injectAs")
-	keyInput         = ast.StringTerm("input")
 	keyKey           = ast.StringTerm("key")
 	keyKind          = ast.StringTerm("kind")
 	keyLabels        = ast.StringTerm("labels")
@@ -35,21 +32,15 @@ var (
 	keyModels        = ast.StringTerm("models")
 	keyName          = ast.StringTerm("name")
 	keyOnBehalfOf    = ast.StringTerm("onBehalfOf")
-	keyOrigin        = ast.StringTerm("origin")
 	keyParent        = ast.StringTerm("parent")
 	keyPath          = ast.StringTerm("path")
 	keyPaths         = ast.StringTerm("paths")
-	keyPlan          = ast.StringTerm("plan")
-	keyPoint         = ast.StringTerm("point")
 	keyPrefixes      = ast.StringTerm("prefixes")
 	keyPrincipal     = ast.StringTerm("principal")
-	keyPublisher     = ast.StringTerm("publisher")
-	keyResolved      = ast.StringTerm("resolved")
 	keyRisk          = ast.StringTerm("risk")
 	keyRoles         = ast.StringTerm("roles")
 	keyScheme        = ast.StringTerm("scheme")
 	keySecrets       = ast.StringTerm("secrets")
-	keySequence      = ast.StringTerm("sequence")
 	keyServers       = ast.StringTerm("servers")
 	keySession       = ast.StringTerm("session")
 	keySinks         = ast.StringTerm("sinks")
@@ -57,10 +48,8 @@ var (
 	keySkills        = ast.StringTerm("skills")
 	keySource        = ast.StringTerm("source")
 	keyStep          = ast.StringTerm("step")
-	keySteps         = ast.StringTerm("steps")
 	keyStepsLastHour = ast.StringTerm("stepsLastHour")
 	keyStrength      = ast.StringTerm("strength")
-	keyTaint         = ast.StringTerm("taint")
 	keyTarget        = ast.StringTerm("target")
 	keyTenant        = ast.StringTerm("tenant")
 	keyTime          = ast.StringTerm("time")
@@ -68,6 +57,32 @@ var (
 	keyTools         = ast.StringTerm("tools")
 	keyUntrusted     = ast.StringTerm("untrusted")
 	keyUses          = ast.StringTerm("uses")
-	keyVersion       = ast.StringTerm("version")
 	keyWorkspace     = ast.StringTerm("workspace")
 )
+
+// vocabulary holds the words that most questions are made of.
+var vocabulary = wordTerms()
+
+func wordTerms() map[string]*ast.Term {
+	words := []string{
+		string(writ.PointStep), string(writ.PointCall), string(writ.DefaultTenant),
+		string(writ.Human), string(writ.Service), string(writ.Agent), string(writ.Tool),
+		string(writ.StrengthPeer), string(writ.StrengthToken),
+		string(writ.OriginHuman), string(writ.OriginModel), string(writ.OriginAutomation), string(writ.OriginChannel),
+		string(writ.RiskLow), string(writ.RiskMedium), string(writ.RiskHigh), string(writ.RiskBlocked),
+		string(writ.LabelOperator), string(writ.LabelPrincipal), string(writ.LabelChannel), string(writ.LabelHTTP),
+		string(writ.LabelModel), string(writ.LabelSecret), string(writ.LabelStored),
+		"*", "http", "https", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE",
+	}
+	for _, effect := range abi.Effects {
+		words = append(words, string(effect))
+	}
+	for _, tool := range writ.Tools() {
+		words = append(words, tool.Name)
+	}
+	terms := make(map[string]*ast.Term, len(words))
+	for _, word := range words {
+		terms[word] = ast.StringTerm(word)
+	}
+	return terms
+}

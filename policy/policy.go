@@ -23,7 +23,7 @@ import (
 
 // DefaultDeadline ends a decision. A decision takes tens of microseconds, so only
 // a runaway rule meets it, also on a machine that is busy.
-const DefaultDeadline = 500 * time.Millisecond
+const DefaultDeadline = 2 * time.Second
 
 // decisionPoints are the rules that a bundle must define.
 var decisionPoints = []writ.Point{writ.PointStep, writ.PointCall}
@@ -33,6 +33,7 @@ var decisionPoints = []writ.Point{writ.PointStep, writ.PointCall}
 type Policy struct {
 	ref      writ.PolicyRef
 	queries  map[writ.Point]rego.PreparedEvalQuery
+	memory   *memory
 	deadline time.Duration
 }
 
@@ -49,7 +50,7 @@ func Compile(ctx context.Context, b *Bundle, deadline time.Duration) (*Policy, e
 	if err != nil {
 		return nil, err
 	}
-	p := &Policy{ref: b.Ref(), queries: map[writ.Point]rego.PreparedEvalQuery{}, deadline: deadline}
+	p := &Policy{ref: b.Ref(), queries: map[writ.Point]rego.PreparedEvalQuery{}, memory: newMemory(), deadline: deadline}
 	for _, point := range decisionPoints {
 		query, err := program.prepare(ctx, ast.MustParseRef("data.writ."+string(point)))
 		if err != nil {
@@ -89,7 +90,7 @@ func (p *Policy) answer(ctx context.Context, q *writ.Question, options []rego.Ev
 	if !ok {
 		return fault("question", fmt.Sprintf("%q is not a decision point", q.Point)), nil
 	}
-	input, err := questionValue(q)
+	input, err := p.memory.questionValue(q)
 	if err != nil {
 		return fault("question", "the question's input or arguments are not JSON"), nil
 	}

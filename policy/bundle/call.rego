@@ -11,11 +11,12 @@ default call := {
 }
 
 call := {
-	"mode": "blocked",
+	"mode": "autonomous",
 	"risk": input.step.risk,
-	"reasons": call_denials,
+	"reasons": [{"rule": "within-step", "message": "within what the step was judged for"}],
 } if {
-	count(call_denials) > 0
+	permitted
+	seen
 } else := {
 	"mode": "assist",
 	"risk": input.step.risk,
@@ -27,24 +28,22 @@ call := {
 	"approvals": lib.ask(1),
 } if {
 	permitted
-	unseen
 } else := {
-	"mode": "autonomous",
+	"mode": "blocked",
 	"risk": input.step.risk,
-	"reasons": [{"rule": "within-step", "message": "within what the step was granted"}],
+	"reasons": call_denials,
 } if {
-	permitted
-	not unseen
+	count(call_denials) > 0
 }
 
 permitted if {
-	lib.people[input.step.risk] >= 0
-	in_scope
+	input.step.risk in {"low", "medium", "high"}
 	in_effect
 	in_budget
+	in_scope
 }
 
-in_scope if capability.allows(lib.list(input.step.capabilities), input.call)
+in_scope if capability.allows(input.step.capabilities, input.call)
 
 in_effect if lib.severity[input.call.effect] <= lib.severity[input.step.effect]
 
@@ -53,23 +52,24 @@ in_budget if {
 	input.history.callsInStep < lib.calls
 }
 
-# Untrusted data in a write, or beside a secret in any call, needs a person's eyes.
-unseen if {
-	not approved
-	not clean
-	not mild_call
+# Untrusted data in a write outside, or beside a secret in any call, needs a
+# person's eyes.
+seen if taint.untrusted(input.taint.sinks) == []
+
+seen if input.history.approvals >= 1
+
+seen if {
+	input.call.effect in {"none", "read", "write-local"}
+	secretless
 }
 
-unseen if {
-	not approved
-	not clean
-	some flow in input.taint.sinks
-	"secret" in flow.labels
+secretless if {
+	every flow in lib.list(input.taint.sinks) {
+		every label in flow.labels {
+			label != "secret"
+		}
+	}
 }
-
-approved if input.history.approvals >= 1
-
-mild_call if input.call.effect in {"none", "read", "write-local"}
 
 call_denials contains {
 	"rule": "call-scope",

@@ -18,16 +18,6 @@ people := {"low": 0, "medium": 1, "high": 2}
 # Tool calls that one step may make.
 calls := 1000
 
-# Only these labels may reach a sink unseen; data without a label is untrusted.
-trusted := {"operator", "principal"}
-
-trusted_flow(flow) if {
-	count(flow.labels) > 0
-	every label in flow.labels {
-		label in trusted
-	}
-}
-
 # An empty Go slice is null in JSON.
 list(null) := []
 
@@ -40,6 +30,10 @@ ask(count) := {
 	"escalateAfter": "4h",
 	"escalateTo": ["admin"],
 }
+
+tool_name("*") := "every tool"
+
+tool_name(tool) := tool if tool != "*"
 
 # One word of a shell command: what came from a draft must not become a command.
 word(s) := s if regex.match(`^[A-Za-z0-9._/:@=-]+$`, s)

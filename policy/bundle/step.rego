@@ -11,11 +11,15 @@ default step := {
 }
 
 step := {
-	"mode": "blocked",
-	"risk": input.step.risk,
-	"reasons": denials,
+	"mode": "autonomous",
+	"risk": "low",
+	"reasons": [{"rule": "low-risk", "message": "low risk, and grants cover it"}],
+	"budget": {"calls": lib.calls},
 } if {
-	count(denials) > 0
+	input.step.risk == "low"
+	trusted_author
+	untrusted_sinks == []
+	missing == []
 } else := {
 	"mode": "assist",
 	"risk": input.step.risk,
@@ -23,30 +27,41 @@ step := {
 	"approvals": lib.ask(people),
 	"budget": {"calls": lib.calls},
 } if {
-	granted
-	people > 0
+	people >= 1
+	lib.severity[input.step.effect] >= 0
+	missing == []
 } else := {
-	"mode": "autonomous",
+	"mode": "blocked",
 	"risk": input.step.risk,
-	"reasons": [{"rule": "low-risk", "message": "low risk, covered by grants"}],
-	"budget": {"calls": lib.calls},
+	"reasons": denials,
 } if {
-	granted
-	people == 0
+	count(denials) > 0
 }
+
+# Grants -----------------------------------------------------------------
+
+# What no live grant of the principal covers, at this risk, for this skill, now.
+missing := grants.missing(input)
 
 # People -----------------------------------------------------------------
 
-people := max({lib.people[input.step.risk]} | extra)
+# At least one: what is low and calm was autonomous above.
+people := max([1, lib.people[input.step.risk]])
 
-extra contains 1 if untrusted_origin_writes
+# Who wrote the intent matters only where the step writes outside the host.
+trusted_author if input.step.effect in {"none", "read", "write-local"}
 
-extra contains 1 if not clean
+trusted_author if {
+	input.origin in {"human", "automation"}
+	input.step.effect in {"write-external", "irreversible", "financial", "admin"}
+}
+
+untrusted_sinks := taint.untrusted(input.taint.sinks)
 
 cautions contains {
 	"rule": "risk",
 	"message": sprintf("the step's risk is %s", [input.step.risk]),
-	"fix": sprintf("have %d of the approvers approve it", [lib.people[input.step.risk]]),
+	"fix": sprintf("have %d of the approvers approve it", [people]),
 } if {
 	lib.people[input.step.risk] > 0
 }
@@ -56,7 +71,7 @@ cautions contains {
 	"message": sprintf("the step writes outside the host (%s) and its author is of origin %q", [input.step.effect, input.origin]),
 	"fix": "have an approver approve it, or submit the plan as a person",
 } if {
-	untrusted_origin_writes
+	not trusted_author
 }
 
 cautions contains {
@@ -64,70 +79,8 @@ cautions contains {
 	"message": sprintf("untrusted data reaches %s", [concat(", ", untrusted_sinks)]),
 	"fix": "have an approver approve the exact bytes, or feed the parameter from the plan's own words",
 } if {
-	not clean
+	untrusted_sinks != []
 }
-
-trusted_origin if input.origin in {"human", "automation"}
-
-internal_effect if input.step.effect in {"none", "read", "write-local"}
-
-untrusted_origin_writes if {
-	not trusted_origin
-	not internal_effect
-}
-
-clean if {
-	every flow in lib.list(input.taint.sinks) {
-		lib.trusted_flow(flow)
-	}
-}
-
-untrusted_sinks := [flow.path |
-	some flow in input.taint.sinks
-	not lib.trusted_flow(flow)
-]
-
-# Grants -----------------------------------------------------------------
-
-# Capabilities that this principal holds for this skill, at this risk, now. The
-# candidates in the input are few: they were looked up for this step.
-live := [grant.capability |
-	is_string(input.time)
-	some grant in input.grants
-	grant.principal == input.principal.id
-	grant.tenant == input.principal.tenant
-	lib.people[object.get(grant, "maxRisk", "low")] >= lib.people[input.step.risk]
-	object.get(grant, "expires", "9999") > input.time
-	object.get(grant, "uses", 0) < object.get(grant, "maxUses", 9007199254740991)
-	input.step.skill in object.get(grant, "skills", [input.step.skill])
-]
-
-uncovered := capability.uncovered(live, lib.list(input.step.capabilities))
-
-live_tools := {held.tool | some held in live}
-
-ungranted_tools := [tool |
-	some tool in input.step.tools
-	not live_tools["*"]
-	not live_tools[tool]
-]
-
-granted if {
-	uncovered == []
-	ungranted_tools == []
-	reach
-}
-
-# A step without tools reaches nothing. Where it claims an effect all the same,
-# only a grant of every tool says that somebody wanted it.
-reach if count(input.step.tools) > 0
-
-reach if {
-	input.step.effect == "none"
-	input.step.risk == "low"
-}
-
-reach if live_tools["*"]
 
 # Denials ----------------------------------------------------------------
 
@@ -152,32 +105,13 @@ denials contains {
 	"message": sprintf("%s has no live grant that lets %s use %s at %s risk", [
 		input.principal.id,
 		input.step.skill,
-		wanted.tool,
+		lib.tool_name(wanted.tool),
 		input.step.risk,
 	]),
 	"fix": grant_command(wanted),
 } if {
 	lib.people[input.step.risk] >= 0
-	some wanted in uncovered
-}
-
-denials contains {
-	"rule": "grant",
-	"message": sprintf("%s has no live grant of the tool %s at %s risk", [input.principal.id, tool, input.step.risk]),
-	"fix": grant_command({"tool": tool}),
-} if {
-	lib.people[input.step.risk] >= 0
-	uncovered == []
-	some tool in ungranted_tools
-}
-
-denials contains {
-	"rule": "grant",
-	"message": sprintf("%s uses no tool but claims effect %s at %s risk", [input.step.name, input.step.effect, input.step.risk]),
-	"fix": grant_command({"tool": "*"}),
-} if {
-	lib.people[input.step.risk] >= 0
-	not reach
+	some wanted in missing
 }
 
 grant_command(wanted) := concat("", [

@@ -181,7 +181,7 @@ test_trusted_sink if {
 
 test_missing_taint_is_not_trusted if {
 	answer := writ.step with input as object.remove(question, ["taint"])
-	answer.mode == "assist"
+	answer.mode != "autonomous"
 }
 
 test_fix_is_safe_to_paste if {
