@@ -115,7 +115,8 @@ func (s *Server) admit(route Route, v *visit, r *http.Request) (*http.Request, e
 	case Public, BySignature:
 		return r, nil
 	case "":
-		return nil, writ.Errorf(writ.CodeForbidden, "route", "nobody may use this route")
+		return nil, writ.Errorf(writ.CodeForbidden, "route", "nobody may use this route").
+			WithFix("give the route a permission")
 	}
 	v.again = s.credential(r)
 	p, err := v.again(r.Context())
