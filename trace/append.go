@@ -33,8 +33,10 @@ type head struct {
 	// Owner is the tenant that an imported journal names in its records. Such a
 	// journal has no leaf here and takes no more records.
 	Owner writ.TenantID `json:"owner,omitempty"`
-	Key   []byte        `json:"key,omitempty"`   // of the host that an imported journal came from
-	Swept writ.Time     `json:"swept,omitempty"` // payloads were removed then
+	Key   []byte        `json:"key,omitempty"` // of the host that an imported journal came from
+	// Swept is when payloads were first removed, SweepDone whether all are.
+	Swept     writ.Time `json:"swept,omitempty"`
+	SweepDone bool      `json:"sweepDone,omitempty"`
 }
 
 func (h *head) imported() bool { return h.Owner != "" }
@@ -213,7 +215,7 @@ func readHead(txn *badger.Txn, name string) (*head, error) {
 		return nil, err
 	}
 	h := new(head)
-	if err := canon.UnmarshalCBOR(value, h); err != nil {
+	if err := canon.UnmarshalForeignCBOR(value, h); err != nil {
 		return nil, writ.Errorf(writ.CodeTampered, "stream", "the head does not decode: %w", err)
 	}
 	return h, nil

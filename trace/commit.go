@@ -320,8 +320,14 @@ func (c *change) finishStream(name string, t *track) error {
 const (
 	payloadInline  = 0 // salt, data
 	payloadPieces  = 1 // salt, size: the data is at the key with a number after it
-	payloadExpired = 2 // time of the sweep, nanoseconds
+	payloadExpired = 2 // time of the sweep in nanoseconds; zero: it never was here
 )
+
+const expiredSize = 9
+
+func expiredMark(at writ.Time) []byte {
+	return binary.BigEndian.AppendUint64([]byte{payloadExpired}, uint64(at))
+}
 
 func payloadWrites(tenant writ.TenantID, p *salted) []write {
 	key := payloadKey(tenant, p.digest)

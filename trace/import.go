@@ -140,7 +140,7 @@ func (j *Journal) importBulk(tenant writ.TenantID, e *Evidence) ([]write, error)
 			if have, err := get(txn, key); err != nil {
 				return err
 			} else if have == nil {
-				writes = append(writes, write{key, []byte{payloadExpired}})
+				writes = append(writes, write{key, expiredMark(0)})
 			}
 		}
 		return nil

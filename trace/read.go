@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -229,16 +230,20 @@ func readPayload(txn *badger.Txn, tenant writ.TenantID, ref writ.PayloadRef) (*s
 	if err != nil {
 		return nil, err
 	}
-	if len(value) > 0 && value[0] == payloadExpired {
+	if len(value) == expiredSize && value[0] == payloadExpired {
 		return nil, expired(op, value)
 	}
-	if len(value) < 1+saltSize {
+	if len(value) < 1+saltSize || value[0] > payloadPieces {
 		return nil, writ.Errorf(writ.CodeTampered, op, "is neither stored nor recorded as expired")
 	}
 	p := &salted{digest: ref.Digest, salt: value[1 : 1+saltSize], data: value[1+saltSize:]}
 	if value[0] == payloadPieces {
+		size := p.data
 		if p.data, err = readPieces(txn, key); err != nil {
 			return nil, err
+		}
+		if !bytes.Equal(size, binary.BigEndian.AppendUint64(nil, uint64(len(p.data)))) {
+			return nil, writ.Errorf(writ.CodeTampered, op, "a piece is missing")
 		}
 	}
 	if int64(len(p.data)) != ref.Size || canon.Sum(canon.DomainPayload, p.salt, p.data) != ref.Digest {
@@ -248,11 +253,12 @@ func readPayload(txn *badger.Txn, tenant writ.TenantID, ref writ.PayloadRef) (*s
 }
 
 func expired(op string, value []byte) error {
-	when := "some time ago"
-	if len(value) == 9 {
-		when = "on " + time.Unix(0, int64(binary.BigEndian.Uint64(value[1:]))).UTC().Format(time.DateOnly)
+	at := binary.BigEndian.Uint64(value[1:])
+	if at == 0 {
+		return writ.Errorf(writ.CodeUnreplayable, op, "was not in the evidence that was imported")
 	}
-	return writ.Errorf(writ.CodeUnreplayable, op, "was removed %s: its retention had passed", when)
+	return writ.Errorf(writ.CodeUnreplayable, op, "was removed on %s: its retention had passed",
+		time.Unix(0, int64(at)).UTC().Format(time.DateOnly))
 }
 
 // readPieces reads what follows the key. What is missing shows in the digest.

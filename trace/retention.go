@@ -35,7 +35,7 @@ func checkGone(txn *badger.Txn, name string, stream writ.StreamID) error {
 		return err
 	}
 	var t tombstone
-	if err := canon.UnmarshalCBOR(value, &t); err != nil {
+	if err := canon.UnmarshalForeignCBOR(value, &t); err != nil {
 		return writ.Errorf(writ.CodeTampered, "stream "+string(stream), "the tombstone does not decode: %w", err)
 	}
 	gone := writ.Errorf(writ.CodeNotFound, "stream "+string(stream),

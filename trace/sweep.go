@@ -2,7 +2,6 @@ package trace
 
 import (
 	"context"
-	"encoding/binary"
 
 	badger "github.com/dgraph-io/badger/v4"
 
@@ -151,12 +150,19 @@ func (s *sweeper) plan(retention *Retention) func(*badger.Txn) error {
 		}
 		age := s.now.Std().Sub(execution.UpdatedAt.Std())
 		s.whole = age > retention.Entries
-		if !execution.Status.Final() || (!s.whole && (age <= retention.Payloads || h.Swept != 0)) {
+		if !execution.Status.Final() || (!s.whole && (age <= retention.Payloads || h.SweepDone)) {
 			return nil
 		}
 		records, err := readRecords(txn, &writ.RecordQuery{Tenant: s.tenant, Stream: s.stream})
 		if err != nil {
 			return err
+		}
+		// The head says so before the first payload is gone and after the last.
+		if !s.whole {
+			h.Swept = orDefault(h.Swept, s.now)
+			if err := s.writeHead(h); err != nil {
+				return err
+			}
 		}
 		for i := range records {
 			if err := s.removePayloads(txn, &records[i]); err != nil {
@@ -166,11 +172,15 @@ func (s *sweeper) plan(retention *Retention) func(*badger.Txn) error {
 		if s.whole {
 			return s.removeRecords(txn, h, execution, records)
 		}
-		h.Swept = s.now
-		encoded, err := canon.MarshalCBOR(h)
-		s.writes = append(s.writes, write{streamPrefix(spaceHead, s.name), encoded})
-		return err
+		h.SweepDone = true
+		return s.writeHead(h)
 	}
+}
+
+func (s *sweeper) writeHead(h *head) error {
+	encoded, err := canon.MarshalCBOR(h)
+	s.writes = append(s.writes, write{streamPrefix(spaceHead, s.name), encoded})
+	return err
 }
 
 // removePayloads leaves a mark for each, or nothing where the records go too.
@@ -192,7 +202,7 @@ func (s *sweeper) removePayloads(txn *badger.Txn, r *writ.Stored) error {
 		}
 		var mark []byte
 		if !s.whole {
-			mark = binary.BigEndian.AppendUint64([]byte{payloadExpired}, uint64(s.now))
+			mark = expiredMark(s.now)
 			s.payloads++
 		}
 		s.writes = append(s.writes, write{key, mark})

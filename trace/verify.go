@@ -152,6 +152,9 @@ func (v *verifier) journal(tenant writ.TenantID, stream writ.StreamID) error {
 	if err := v.projection(tenant, stream, records); err != nil {
 		return v.note(stream, err)
 	}
+	if last := &records[len(records)-1]; !h.imported() && last.Position != h.Position {
+		return v.note(stream, broken(stream, last.Seq, "position", "the head says %d", h.Position))
+	}
 	if h.imported() {
 		return v.note(stream, v.evidence(tenant, h, records))
 	}
@@ -162,9 +165,12 @@ func (v *verifier) journal(tenant writ.TenantID, stream writ.StreamID) error {
 func (v *verifier) record(tenant writ.TenantID, h *head, r *writ.Stored) error {
 	for _, ref := range r.Payloads {
 		_, err := readPayload(v.txn, tenant, ref)
-		if writ.IsCode(err, writ.CodeUnreplayable) {
+		if writ.IsCode(err, writ.CodeUnreplayable) && (h.imported() || h.Swept != 0) {
 			v.report.Expired++
 			continue
+		}
+		if writ.IsCode(err, writ.CodeUnreplayable) {
+			return broken(r.Stream, r.Seq, "payloads/"+ref.Name, "is marked as expired, and nothing of this journal was swept")
 		}
 		if err != nil {
 			return broken(r.Stream, r.Seq, "payloads/"+ref.Name, "%w", err)
@@ -189,24 +195,23 @@ func (v *verifier) projection(tenant writ.TenantID, stream writ.StreamID, record
 	if stream == writ.SystemStream {
 		return nil
 	}
-	stored, _, err := readExecution(v.txn, tenant, stream)
+	value, err := get(v.txn, streamPrefix(spaceProject, streamName(tenant, stream)))
 	if err != nil {
 		return err
 	}
 	folded := Fold(records)
-	if stored.Tenant != "" {
-		folded.Tenant = tenant
+	if folded.ID != "" {
+		folded.Tenant = tenant // an imported execution belongs to who imported it
 	}
 	want, err := canon.MarshalCBOR(folded)
 	if err != nil {
 		return err
 	}
-	have, err := canon.MarshalCBOR(stored)
-	if err != nil {
-		return err
+	if len(want) > maxProjection {
+		want = []byte{}
 	}
-	if !bytes.Equal(want, have) {
-		return broken(stream, stored.Seq, "projection", "is not the fold of the records")
+	if value == nil || !bytes.Equal(want, value) {
+		return broken(stream, folded.Seq, "projection", "is not the fold of the records")
 	}
 	return nil
 }
@@ -234,6 +239,9 @@ func (v *verifier) all(ctx context.Context, tenant writ.TenantID) error {
 			return contextError("verify", err)
 		}
 		l, err := readLeaf(v.txn, i)
+		if err == nil {
+			err = v.tree(i, l)
+		}
 		if err != nil {
 			if err := v.note("", err); err != nil {
 				return err
@@ -248,6 +256,26 @@ func (v *verifier) all(ctx context.Context, tenant writ.TenantID) error {
 		}
 	}
 	return v.note("", v.chain())
+}
+
+// tree computes again what the leaf added to the log.
+func (v *verifier) tree(index int64, l *leaf) error {
+	stored := treeReader(v.txn)
+	want, err := tlog.StoredHashesForRecordHash(index, leafHash(streamName(l.tenant, l.stream), l.first), stored)
+	if err != nil {
+		return err
+	}
+	at := tlog.StoredHashIndex(0, index)
+	for i := range want {
+		have, err := stored.ReadHashes([]int64{at + int64(i)})
+		if err != nil {
+			return err
+		}
+		if have[0] != want[i] {
+			return broken(l.stream, 1, "leaf", "the log holds another leaf %d", index)
+		}
+	}
+	return nil
 }
 
 // existing verifies the journal of a leaf, which may have expired and may not be
