@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -60,12 +61,10 @@ func outOfMemory() *abi.Failure {
 func trapMessage(err error) string {
 	text := err.Error()
 	if at := strings.Index(text, "wasm error: "); at >= 0 {
-		line, _, _ := strings.Cut(text[at+len("wasm error: "):], "\n")
-		for _, known := range traps {
-			if line == known {
-				return "the guest trapped: " + known
-			}
-		}
+		text = text[at+len("wasm error: "):]
+	}
+	if line, _, _ := strings.Cut(text, "\n"); slices.Contains(traps, line) {
+		return "the guest trapped: " + line
 	}
 	return "the guest trapped"
 }

@@ -26,8 +26,8 @@ func NewExtismSandbox(o Options) (writ.Sandbox, error) {
 // of the same names, and a host cannot replace those.
 const sdkEnv = "writ:extism/env"
 
-// sdkKernel is what go-sdk's kernel, itself a module, takes before a plug-in
-// allocates: 16 pages and its first page of blocks.
+// sdkKernel is what go-sdk's kernel, itself a module, takes besides a plug-in's
+// blocks: 16 pages, and a page for rounding.
 const sdkKernel = 17 * pageBytes
 
 type goSDK struct{ functions map[importKey]hostFunc }
@@ -115,7 +115,7 @@ func (p *sdkProgram) facts() *facts { return p.known }
 func (p *sdkProgram) close(ctx context.Context) { _ = p.plugin.Close(ctx) }
 
 func (p *sdkProgram) instance(ctx context.Context, g *guest) (instance, error) {
-	g.memory.skip, g.memory.limit = 1, g.memory.limit+sdkKernel
+	g.memory.skip = 1
 	plugin, err := p.plugin.Instance(experimental.WithMemoryAllocator(ctx, &g.memory), extism.PluginInstanceConfig{ModuleConfig: moduleConfig()})
 	if err != nil {
 		return nil, err

@@ -8,12 +8,18 @@ type memories struct {
 	limit, used int64
 	refused     bool // something was not given: a later trap is put down to it
 	all         []*linear
-	skip        int // memories that are not the guest's own
+	// skip is how many memories come before the guest's own: go-sdk's kernel, which
+	// is held below the limit for itself.
+	skip int
 }
 
 // Allocate implements experimental.MemoryAllocator.
 func (m *memories) Allocate(_, maximum uint64) experimental.LinearMemory {
-	l := &linear{owner: m, reserve: min(maximum, uint64(m.limit))}
+	l := &linear{owner: m, reserve: uint64(m.limit), apart: len(m.all) < m.skip}
+	if l.apart {
+		l.reserve += sdkKernel
+	}
+	l.reserve = min(maximum, l.reserve)
 	m.all = append(m.all, l)
 	return l
 }
@@ -40,6 +46,7 @@ func (m *memories) guest() *linear {
 type linear struct {
 	owner   *memories
 	reserve uint64
+	apart   bool   // not counted together with the others
 	region  []byte // all of the reservation
 	buf     []byte // what the guest has now
 }
@@ -50,7 +57,7 @@ func (l *linear) Reallocate(size uint64) []byte {
 		l.owner.refused = true
 		return nil
 	}
-	if !l.owner.take(int64(size) - int64(len(l.buf))) {
+	if !l.apart && !l.owner.take(int64(size)-int64(len(l.buf))) {
 		return nil
 	}
 	if l.region == nil {
@@ -69,7 +76,9 @@ func (l *linear) Free() {
 	if l.region != nil {
 		release(l.region)
 	}
-	l.owner.used -= int64(len(l.buf))
+	if !l.apart {
+		l.owner.used -= int64(len(l.buf))
+	}
 	l.region, l.buf = nil, nil
 }
 

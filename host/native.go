@@ -34,7 +34,7 @@ func runtimeConfig() wazero.RuntimeConfig {
 	if execution() == "compiler" {
 		c = wazero.NewRuntimeConfigCompiler()
 	}
-	return c.WithCloseOnContextDone(true).WithMemoryLimitPages(uint32(MaxMemory / pageBytes)).WithDebugInfoEnabled(false)
+	return c.WithCloseOnContextDone(true).WithDebugInfoEnabled(false)
 }
 
 // compile implements compiler.
