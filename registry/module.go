@@ -26,7 +26,7 @@ func proveModule(inspector writ.Inspector, m *abi.Manifest, module []byte) []wri
 	var issues []writ.SkillIssue
 	seen := map[string]bool{}
 	for _, i := range facts.Imports {
-		if name := i.Module + " " + i.Name; !seen[name] {
+		if name := i.Module + "\x00" + i.Name + "\x00" + i.Kind; !seen[name] {
 			seen[name] = true
 			if issue := proveImport(m, i); issue != nil {
 				issues = append(issues, *issue)

@@ -144,9 +144,44 @@ func (r *rules) schema(m *abi.Manifest, pointer string, raw json.RawMessage) {
 	if err == nil {
 		_, err = s.Resolve(nil)
 	}
+	var tree any
+	if err == nil {
+		err = json.Unmarshal(raw, &tree)
+	}
+	if err == nil {
+		err = knownTypes(tree)
+	}
 	if err != nil {
 		r.found.add(pointer, "write a JSON Schema 2020-12 that refers to nothing outside itself", "not a usable schema: %s", clip(err.Error()))
 	}
+}
+
+var schemaTypes = []string{"null", "boolean", "object", "array", "number", "string", "integer"}
+
+// knownTypes finds a type that JSON Schema has not: the validator would take it
+// and then refuse every value.
+func knownTypes(tree any) error {
+	switch v := tree.(type) {
+	case []any:
+		for _, item := range v {
+			if err := knownTypes(item); err != nil {
+				return err
+			}
+		}
+	case map[string]any:
+		for name, member := range v {
+			if name == "const" || name == "enum" || name == "default" || name == "examples" {
+				continue // data, not schema
+			}
+			if text, ok := member.(string); ok && name == "type" && !slices.Contains(schemaTypes, text) {
+				return writ.Errorf(writ.CodeInvalid, "type", "%q is not one of %s", clip(text), strings.Join(schemaTypes, ", "))
+			}
+			if err := knownTypes(member); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // capability checks the scope. In uses, patterns may hold {member} of the input.

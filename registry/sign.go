@@ -21,8 +21,9 @@ const (
 	PredicateSkill = "https://writ.dev/attestations/skill/v1"
 	// PredicateProvenance is SLSA provenance v1.
 	PredicateProvenance = "https://slsa.dev/provenance/v1"
-	// BuildType and LocalBuilder stand in provenance that Sign makes.
-	BuildType    = "https://writ.dev/build-types/skill/v1"
+	// BuildType is that of provenance that Sign makes.
+	BuildType = "https://writ.dev/build-types/skill/v1"
+	// LocalBuilder is the builder where ProvenanceInput names none.
 	LocalBuilder = "https://writ.dev/builders/local/v1"
 )
 
