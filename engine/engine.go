@@ -214,3 +214,26 @@ func (e *Engine) draw(n int) ([]byte, error) {
 	}
 	return b, nil
 }
+
+// Rest returns when no step is running: what is left waits for people, for
+// time, or has ended.
+func (e *Engine) Rest(ctx context.Context) error {
+	for {
+		e.mu.Lock()
+		var busy *execution
+		for _, x := range e.live {
+			x.mu.Lock()
+			if len(x.running) > 0 {
+				busy = x
+			}
+			x.mu.Unlock()
+		}
+		e.mu.Unlock()
+		if busy == nil {
+			return nil
+		}
+		if err := busy.wait(ctx); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,351 @@
+package engine_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/canon"
+	"github.com/writ-run/writ/contract"
+	"github.com/writ-run/writ/engine"
+	"github.com/writ-run/writ/host"
+	"github.com/writ-run/writ/host/wasmtest"
+	"github.com/writ-run/writ/plan"
+	"github.com/writ-run/writ/policy"
+	"github.com/writ-run/writ/trace"
+)
+
+// rig is an engine with a real planner, policy, sandbox and journal. The skills
+// are hand-made modules, the toolbox is a fake that can fail on purpose.
+type rig struct {
+	t       *testing.T
+	engine  *engine.Engine
+	journal *trace.Journal
+	sandbox writ.Sandbox
+	skills  shelf
+	tools   *fakeTools
+	judges  judges
+	now     func() time.Time
+	grants  []writ.Grant
+}
+
+var (
+	agent    = &writ.Principal{ID: "agent:bot", Kind: writ.Agent, Tenant: writ.DefaultTenant, Workspace: writ.DefaultWorkspace, Strength: writ.StrengthToken}
+	service  = &writ.Principal{ID: "service:ci", Kind: writ.Service, Tenant: writ.DefaultTenant, Workspace: writ.DefaultWorkspace, Strength: writ.StrengthToken}
+	approver = &writ.Principal{ID: "human:ada", Kind: writ.Human, Tenant: writ.DefaultTenant, Workspace: writ.DefaultWorkspace, Roles: []string{"approver"}, Strength: writ.StrengthToken}
+	second   = &writ.Principal{ID: "human:bob", Kind: writ.Human, Tenant: writ.DefaultTenant, Workspace: writ.DefaultWorkspace, Roles: []string{"approver"}, Strength: writ.StrengthToken}
+)
+
+func as(p *writ.Principal) context.Context { return writ.WithPrincipal(context.Background(), p) }
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{t: t, now: time.Now, tools: &fakeTools{}, skills: shelf{}}
+	var err error
+	if r.journal, err = trace.Open(t.Context(), trace.Options{InMemory: true, Clock: r.clock}); err != nil {
+		t.Fatal(err)
+	}
+	if r.sandbox, err = host.NewSandbox(host.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	bundle, err := policy.DefaultBundle()
+	if err != nil {
+		t.Fatal(err)
+	}
+	judge, err := policy.Compile(t.Context(), bundle, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.judges = judges{judge}
+	r.grants = []writ.Grant{{ID: "grant_all", Principal: agent.ID, Tenant: writ.DefaultTenant, Capability: writ.Capability{Tool: "*"}, MaxRisk: writ.RiskHigh}}
+	r.shelve()
+	r.boot()
+	t.Cleanup(func() {
+		ctx := context.Background()
+		if err := r.engine.Close(ctx); err != nil {
+			t.Error(err)
+		}
+		_ = r.sandbox.Close(ctx)
+		if err := r.journal.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+func (r *rig) clock() time.Time { return r.now() }
+
+// boot starts an engine on what the journal holds, as a new process would.
+func (r *rig) boot() {
+	planner, err := plan.New(plan.Options{})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.engine, err = engine.New(engine.Options{
+		Journal: r.journal, Traces: r.journal, Planner: planner, Judges: r.judges, Skills: r.skills,
+		Sandbox: r.sandbox, Toolbox: r.tools, Approvals: anySignature{}, Grants: grantList{r}, Clock: r.clock,
+		Entropy: rand.Reader, EngineID: host.EngineID(),
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) reboot() {
+	if err := r.engine.Close(context.Background()); err != nil {
+		r.t.Fatal(err)
+	}
+	r.boot()
+	if err := r.engine.Recover(context.Background()); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) submit(p *writ.Principal, draft string) writ.ExecutionID {
+	r.t.Helper()
+	out, err := r.engine.IntentSubmit(as(p), &contract.IntentSubmitInput{Text: "do it", Metadata: contract.Object(`{"name":"Ada","n":3}`), Draft: draft})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return out.ExecutionID
+}
+
+// begin compiles and starts, and returns when nothing moves any more.
+func (r *rig) begin(p *writ.Principal, draft string) writ.ExecutionID {
+	r.t.Helper()
+	id := r.submit(p, draft)
+	if _, err := r.engine.PlanCompile(as(p), &contract.PlanCompileInput{ExecutionID: id}); err != nil {
+		var e *writ.Error
+		if x, ok := err.(*writ.Error); ok {
+			e = x
+		}
+		r.t.Fatalf("compile: %v %+v", err, e)
+	}
+	r.start(p, id)
+	return id
+}
+
+func (r *rig) start(p *writ.Principal, id writ.ExecutionID) *contract.ExecutionStartOutput {
+	r.t.Helper()
+	out, err := r.engine.ExecutionStart(as(p), &contract.ExecutionStartInput{ExecutionID: id, Wait: true})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return out
+}
+
+func (r *rig) state(id writ.ExecutionID) *writ.Execution {
+	r.t.Helper()
+	state, err := r.journal.Execution(context.Background(), writ.DefaultTenant, id)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return state
+}
+
+func (r *rig) expect(id writ.ExecutionID, status writ.ExecutionStatus) *writ.Execution {
+	r.t.Helper()
+	state := r.state(id)
+	if state.Status != status {
+		raw, _ := json.MarshalIndent(state, "", " ")
+		r.t.Fatalf("status %s, want %s\n%s", state.Status, status, raw)
+	}
+	return state
+}
+
+func (r *rig) output(id writ.ExecutionID, step string) string {
+	r.t.Helper()
+	s := r.state(id).Step(step)
+	if s == nil || s.Output == nil {
+		r.t.Fatalf("step %s has no output", step)
+	}
+	raw, err := r.journal.Payload(context.Background(), writ.DefaultTenant, *s.Output)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return string(raw)
+}
+
+// approve gives p's word for whatever is pending and waits.
+func (r *rig) approve(p *writ.Principal, id writ.ExecutionID) {
+	r.t.Helper()
+	item := r.pending(id)
+	if _, err := r.engine.ExecutionApprove(as(p), &contract.ExecutionApproveInput{
+		ExecutionID: id, StepID: item.StepID, ApprovalDigest: item.Digest, Signature: []byte("signed"),
+	}); err != nil {
+		r.t.Fatal(err)
+	}
+	r.start(p, id)
+}
+
+func (r *rig) pending(id writ.ExecutionID) contract.Approval {
+	r.t.Helper()
+	out, err := r.engine.ApprovalList(as(approver), &contract.ApprovalListInput{ExecutionID: id})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if len(out.Items) != 1 {
+		r.t.Fatalf("%d approvals pending, want 1", len(out.Items))
+	}
+	return out.Items[0]
+}
+
+// identical replays and fails on the first difference.
+func (r *rig) identical(id writ.ExecutionID) {
+	r.t.Helper()
+	if out := r.replay(id); !out.Identical {
+		raw, _ := json.MarshalIndent(out.Report, "", " ")
+		r.t.Fatalf("replay differs: %s", raw)
+	}
+}
+
+func (r *rig) replay(id writ.ExecutionID) *contract.ReplayRunOutput {
+	r.t.Helper()
+	before := r.tools.count()
+	out, err := r.engine.ReplayRun(as(approver), &contract.ReplayRunInput{ExecutionID: id})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if r.tools.count() != before {
+		r.t.Fatal("the replay performed an effect")
+	}
+	return out
+}
+
+func (r *rig) records(id writ.ExecutionID) []writ.Stored {
+	r.t.Helper()
+	records, err := r.journal.Records(context.Background(), writ.RecordQuery{Tenant: writ.DefaultTenant, Stream: writ.StreamID(id)})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return records
+}
+
+func (r *rig) countRecords(id writ.ExecutionID, kind writ.RecordType) int {
+	n := 0
+	for _, record := range r.records(id) {
+		if record.Type == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// shelf is a fixed set of skills.
+type shelf map[writ.SkillKey]*writ.Skill
+
+const anyObject = `{"type":"object"}`
+
+func (r *rig) shelve() {
+	add := func(name string, module []byte, capabilities []writ.Capability, actions ...abi.Action) {
+		m := &abi.Manifest{
+			APIVersion: abi.ManifestVersion, Name: "test/" + name, Version: "1.0.0", Description: name,
+			ABI: abi.V1, Capabilities: capabilities, Actions: actions,
+		}
+		raw, err := json.Marshal(m)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		ref := writ.SkillRef{Key: writ.SkillKey(m.Name), Version: m.Version, Digest: canon.SHA256(raw), Module: canon.SHA256(module)}
+		r.skills[ref.Key] = &writ.Skill{Release: writ.Release{SkillRef: ref, Manifest: m}, Module: module}
+	}
+	action := func(effect writ.Effect, uses ...writ.Capability) abi.Action {
+		return abi.Action{
+			Name: "run", Description: "runs", Input: json.RawMessage(anyObject), Output: json.RawMessage(`{}`),
+			Effects: []writ.Effect{effect}, Uses: uses,
+		}
+	}
+	web := writ.Capability{Tool: abi.ToolHTTPRequest, Hosts: []string{"api.example.com"}, Methods: []string{"GET", "POST", "PUT"}, Paths: []string{"/**"}}
+	kv := writ.Capability{Tool: abi.ToolKVPut, Prefixes: []string{"k"}}
+	add("echo", wasmtest.Echo(), nil, action(abi.EffectNone))
+	add("fail", wasmtest.Fail("went_wrong"), nil, action(abi.EffectNone))
+	add("loop", wasmtest.Loop(), nil, action(abi.EffectNone))
+	add("web", wasmtest.ToolCaller(abi.ToolHTTPRequest), []writ.Capability{web}, action(abi.EffectWriteExternal))
+	read := web
+	read.Methods = []string{"GET"}
+	add("look", wasmtest.ToolCaller(abi.ToolHTTPRequest), []writ.Capability{read}, action(abi.EffectRead))
+	add("keep", wasmtest.ToolCaller(abi.ToolKVPut), []writ.Capability{kv}, action(abi.EffectWriteLocal))
+}
+
+func (s shelf) Catalogue(context.Context, writ.TenantID) (writ.Catalogue, error) { return s, nil }
+
+func (s shelf) Resolve(key writ.SkillKey, _ string) (*writ.Release, error) {
+	if skill, ok := s[key]; ok {
+		return &skill.Release, nil
+	}
+	return nil, writ.Errorf(writ.CodeNotFound, "skill "+string(key), "is not installed")
+}
+
+func (s shelf) Load(_ context.Context, req writ.LoadRequest) (*writ.Skill, error) {
+	if skill, ok := s[req.Ref.Key]; ok && skill.SkillRef == req.Ref {
+		return skill, nil
+	}
+	return nil, writ.Errorf(writ.CodeNotFound, "skill "+req.Ref.String(), "is not installed")
+}
+
+// judges has one bundle.
+type judges struct{ judge writ.Judge }
+
+func (j judges) Active() writ.Judge { return j.judge }
+
+func (j judges) ByDigest(_ context.Context, d writ.Digest) (writ.Judge, error) {
+	if d == j.judge.Policy().Digest {
+		return j.judge, nil
+	}
+	return nil, writ.Errorf(writ.CodeNotFound, "policy "+string(d), "is not kept")
+}
+
+type grantList struct{ r *rig }
+
+func (g grantList) Candidates(context.Context, *writ.Principal, []string) ([]writ.Grant, error) {
+	return g.r.grants, nil
+}
+
+// anySignature accepts whatever is signed: keys are the identity package's.
+type anySignature struct{}
+
+func (anySignature) VerifyApproval(_ context.Context, _ *writ.Principal, _ writ.Digest, envelope []byte) error {
+	if len(envelope) == 0 {
+		return writ.Errorf(writ.CodeForbidden, "approval", "is not signed")
+	}
+	return nil
+}
+
+// fakeTools answers calls; fail decides what goes wrong.
+type fakeTools struct {
+	mu   sync.Mutex
+	keys []string
+	fail func(n int, call *writ.ToolCall) *writ.ToolResult
+}
+
+func (f *fakeTools) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.keys)
+}
+
+func (f *fakeTools) Perform(_ context.Context, permit writ.Permit, call *writ.ToolCall) (*writ.ToolResult, error) {
+	if _, err := permit.Covers(&call.CallFacts); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	f.keys = append(f.keys, call.Key)
+	n, fail := len(f.keys), f.fail
+	f.mu.Unlock()
+	if fail != nil {
+		if result := fail(n, call); result != nil {
+			return result, nil
+		}
+	}
+	body := []byte(fmt.Sprintf(`{"n":%d}`, n))
+	if call.Tool == abi.ToolHTTPRequest {
+		body = []byte(`{"headers":{},"status":200}`)
+	}
+	return &writ.ToolResult{Outcome: writ.OutcomeDone, Body: body, Labels: []writ.Label{writ.LabelHTTP}}, nil
+}
