@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"context"
 	"crypto"
 	"crypto/ed25519"
 	"encoding/base64"
@@ -159,9 +160,6 @@ func (j *Journal) keepAnchor() {
 		if err != nil {
 			return
 		}
-		if err := j.writeAnchor(); err != nil {
-			j.log.Error("the anchor cannot be written", "error", err)
-		}
 		if !j.anchorBehind() {
 			select {
 			case <-changed:
@@ -169,8 +167,24 @@ func (j *Journal) keepAnchor() {
 				return
 			}
 		}
+		if err := j.writeAnchor(); err != nil {
+			j.log.Error("the anchor cannot be written", "error", err)
+		}
 		pause.Reset(j.opts.AnchorEvery)
 	}
+}
+
+// Checkpoint signs what is durable now, writes it to the anchor file and returns
+// the note: for a witness, or to hold against the store later.
+func (j *Journal) Checkpoint(ctx context.Context) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, contextError("checkpoint", err)
+	}
+	if err := j.writeAnchor(); err != nil {
+		return nil, err
+	}
+	signed, _, err := j.checkpoint()
+	return signed, err
 }
 
 func (j *Journal) anchorBehind() bool {
