@@ -14,7 +14,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
 	commonv1 "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
@@ -185,14 +184,14 @@ func (k *Key) GoString() string { return k.String() }
 // PEM is the private key: PKCS 8 or, with a passphrase, the encrypted form of
 // cosign, which cosign reads too.
 func (k *Key) PEM(passphrase []byte) ([]byte, error) {
-	der, err := cryptoutils.MarshalPrivateKeyToDER(k.secret)
-	if err != nil {
-		return nil, &writ.Error{Code: writ.CodeInternal, Op: "signing key", Message: "cannot be encoded", Err: err}
-	}
 	if passphrase == nil {
+		der, err := cryptoutils.MarshalPrivateKeyToDER(k.secret)
+		if err != nil {
+			return nil, &writ.Error{Code: writ.CodeInternal, Op: "signing key", Message: "cannot be encoded", Err: err}
+		}
 		return cryptoutils.PEMEncode(cryptoutils.PrivateKeyPEMType, der), nil
 	}
-	sealed, err := encrypted.Encrypt(der, passphrase)
+	sealed, err := cryptoutils.MarshalPrivateKeyToEncryptedDER(k.secret, func(bool) ([]byte, error) { return passphrase, nil })
 	if err != nil {
 		return nil, &writ.Error{Code: writ.CodeInternal, Op: "signing key", Message: "cannot be encrypted", Err: err}
 	}

@@ -74,17 +74,25 @@ func readLayout(entries []entry, lim Limits) (*layout, *writ.SkillIssue) {
 	return l, nil
 }
 
+// readJSON reads a document that nobody has signed. Two readings of it would do
+// no harm: all that it can do is point at what digests and signatures hold.
 func readJSON(name string, raw []byte, into any) *writ.SkillIssue {
 	if raw == nil {
 		return broken("%s is missing", name)
-	}
-	if err := canon.CheckJSON(raw); err != nil {
-		return broken("%s: %s", name, clip(err.Error()))
 	}
 	if err := json.Unmarshal(raw, into); err != nil {
 		return broken("%s: %s", name, clip(err.Error()))
 	}
 	return nil
+}
+
+// readSigned reads a signed document, which must have one reading alone: no
+// duplicate keys, large integers or broken Unicode.
+func readSigned(name string, raw []byte, into any) *writ.SkillIssue {
+	if err := canon.CheckJSON(raw); err != nil {
+		return broken("%s: %s", name, clip(err.Error()))
+	}
+	return readJSON(name, raw, into)
 }
 
 // readIndex finds the image, which alone carries a reference name, and what is
@@ -173,14 +181,14 @@ type wasmConfig struct {
 // image is what the image manifest leads to. It is read only after a signature
 // over the manifest's digest has been verified.
 type image struct {
-	manifest []byte // the skill's manifest, JSON as it was signed
+	manifest []byte // the skill's manifest, JSON as it was signed, with one reading
 	module   []byte
 	digest   writ.Digest // of module
 }
 
 func (l *layout) readImage(lim Limits) (*image, *writ.SkillIssue) {
 	var m ocispec.Manifest
-	if issue := readJSON("manifest", l.blobs[l.digest()], &m); issue != nil {
+	if issue := readSigned("manifest", l.blobs[l.digest()], &m); issue != nil {
 		return nil, issue
 	}
 	if m.MediaType != ocispec.MediaTypeImageManifest || m.Subject != nil || len(m.Layers) != 1 {
@@ -191,7 +199,7 @@ func (l *layout) readImage(lim Limits) (*image, *writ.SkillIssue) {
 		return nil, issue
 	}
 	var config wasmConfig
-	if issue := readJSON("config", raw, &config); issue != nil {
+	if issue := readSigned("config", raw, &config); issue != nil {
 		return nil, issue
 	}
 	module, issue := l.fetch(m.Layers[0], mediaModule, lim.Module)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"reflect"
 	"slices"
 
@@ -26,10 +27,8 @@ func ParseManifest(file string, text []byte) (*abi.Manifest, error) {
 	root, places, found := readYAML(text)
 	if len(found) == 0 {
 		var m *abi.Manifest
-		if m, found = decodeManifest(root); len(found) == 0 {
-			if found = checkManifest(m, false); len(found) == 0 {
-				return m, nil
-			}
+		if m, found = fromYAML(root); len(found) == 0 {
+			return m, nil
 		}
 	}
 	list := problems(file, places, found)
@@ -39,34 +38,55 @@ func ParseManifest(file string, text []byte) (*abi.Manifest, error) {
 	}
 }
 
+func fromYAML(root any) (*abi.Manifest, defects) {
+	raw, err := canon.MarshalJSON(root)
+	var bad *canon.InputError
+	if errors.As(err, &bad) {
+		return nil, defects{{bad.Path, writ.IssueManifestInvalid, bad.Message, "write integers of at most 2^53-1, larger ones as text"}}
+	}
+	if err != nil {
+		return nil, defects{{"", writ.IssueManifestInvalid, clip(err.Error()), "see docs/skills.md"}}
+	}
+	m, found := decodeManifest(root, raw)
+	if len(found) > 0 {
+		return nil, found
+	}
+	return m, checkManifest(m, false)
+}
+
 func placeOf(p *writ.Problem) string {
 	return p.File + ":" + itoa(p.Line) + ":" + itoa(p.Column)
 }
 
-// readManifest reads the manifest of a bundle, which must be complete.
+const packAgain = "pack the skill again with writ skill build"
+
+// readManifest reads a manifest that must be complete.
 func readManifest(raw []byte) (*abi.Manifest, defects) {
-	var found defects
 	if err := canon.CheckJSON(raw); err != nil {
-		found.add("", "pack the skill again with writ skill build", "%s", clip(err.Error()))
-		return nil, found
+		return nil, defects{{"", writ.IssueManifestInvalid, clip(err.Error()), packAgain}}
 	}
+	return readChecked(raw)
+}
+
+// readChecked is readManifest for JSON that has passed canon.CheckJSON.
+func readChecked(raw []byte) (*abi.Manifest, defects) {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()
 	var root any
 	if err := decoder.Decode(&root); err != nil {
-		found.add("", "pack the skill again with writ skill build", "%s", clip(err.Error()))
-		return nil, found
+		return nil, defects{{"", writ.IssueManifestInvalid, clip(err.Error()), packAgain}}
 	}
-	m, found := decodeManifest(root)
+	m, found := decodeManifest(root, raw)
 	if len(found) > 0 {
 		return nil, found
 	}
 	return m, checkManifest(m, true)
 }
 
-// decodeManifest turns a checked tree into the type. A schema version that this
-// host does not know ends the reading: its members may mean something else.
-func decodeManifest(root any) (*abi.Manifest, defects) {
+// decodeManifest turns a document and its JSON into the type. A schema version
+// that this host does not know ends the reading: its members may mean something
+// else.
+func decodeManifest(root any, raw []byte) (*abi.Manifest, defects) {
 	if object, ok := root.(map[string]any); ok {
 		if version, ok := object["apiVersion"].(string); ok && version != abi.ManifestVersion {
 			return nil, defects{{
@@ -80,15 +100,9 @@ func decodeManifest(root any) (*abi.Manifest, defects) {
 	if len(s.found) > 0 {
 		return nil, s.found
 	}
-	raw, err := canon.MarshalJSON(root)
-	if err != nil {
-		s.found.add("", "write numbers of at most 2^53-1 and valid Unicode", "%s", clip(err.Error()))
-		return nil, s.found
-	}
 	m := &abi.Manifest{}
 	if err := json.Unmarshal(raw, m); err != nil {
-		s.found.add("", "see docs/skills.md", "%s", clip(err.Error()))
-		return nil, s.found
+		return nil, defects{{"", writ.IssueManifestInvalid, clip(err.Error()), "see docs/skills.md"}}
 	}
 	return m, nil
 }

@@ -102,7 +102,7 @@ func TestManifestProblems(t *testing.T) {
 		"anchor":                   {"licence: Apache-2.0", "licence: &x Apache-2.0", 5, "anchors"},
 		"tag":                      {"licence: Apache-2.0", "licence: !!binary YQ==", 5, "tag"},
 		"octal":                    {"calls: 20", "calls: 0o17", 30, "not a JSON number"},
-		"number beyond 2^53":       {"calls: 20", "calls: 9007199254740993", 30, "want a whole number"},
+		"number beyond 2^53":       {"calls: 20", "calls: 9007199254740993", 30, "beyond 2^53-1"},
 		"key that is no text":      {"licence: Apache-2.0", "1: x", 5, "a key must be a string"},
 		"null":                     {"licence: Apache-2.0", "licence:", 5, "is empty: want a string"},
 		"second document":          {"limits:", "---\nlimits:", 1, "more than one document"},

@@ -79,7 +79,7 @@ func Inspect(bundle []byte) (*Inspection, error) {
 	if issue != nil {
 		return nil, refusal("skill bundle", []writ.SkillIssue{*issue})
 	}
-	m, findings := readManifest(img.manifest)
+	m, findings := readChecked(img.manifest)
 	if len(findings) > 0 {
 		return nil, refusal("skill bundle", findings.issues())
 	}

@@ -129,7 +129,7 @@ func (c *court) read(l *layout, report *Report, limits Limits) bool {
 	if c.deniedDigest(img.digest, report) {
 		return false
 	}
-	m, found := readManifest(img.manifest)
+	m, found := readChecked(img.manifest)
 	if len(found) > 0 {
 		report.find(found.issues()...)
 		return false
