@@ -38,7 +38,12 @@ type pendingKeys struct {
 }
 
 // pendingValue is a document that was written, nil for one that was deleted.
-type pendingValue struct{ document []byte }
+type pendingValue struct {
+	document []byte
+	// late marks a deletion of what was itself not durable yet: that the store
+	// has nothing may then mean that it has not come so far.
+	late bool
+}
 
 func newOverlay() overlay { return overlay{mu: &sync.Mutex{}, owners: map[owner]*pendingKeys{}} }
 
@@ -61,7 +66,8 @@ func (o *overlay) put(who owner, key string, document []byte) bool {
 	if size > maxPendingBytes || (!replaces && len(keys.entries) >= maxPendingKeys) {
 		return false
 	}
-	keys.entries[key], keys.bytes = pendingValue{document}, size
+	keys.entries[key] = pendingValue{document: document, late: document == nil && replaces}
+	keys.bytes = size
 	o.owners[who] = keys
 	return true
 }
@@ -79,7 +85,7 @@ func (o *overlay) get(who owner, key string, stored []byte) []byte {
 	if !ok {
 		return stored
 	}
-	if string(entry.document) == string(stored) {
+	if string(entry.document) == string(stored) && !entry.late {
 		keys.bytes -= len(key) + len(entry.document)
 		delete(keys.entries, key)
 		if len(keys.entries) == 0 {
