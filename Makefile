@@ -1,0 +1,76 @@
+# Two commands do everything on a fresh Debian machine with Go:
+#   make demo   the whole story, from a signed skill to a replayed execution
+#   make test   every test
+SHELL := /bin/bash
+.DEFAULT_GOAL := build
+
+export GOFLAGS := -buildvcs=false
+BUILD   := build
+BIN     := bin/writ
+SKILLS  := http text json github
+KEY     := $(BUILD)/first-party
+
+GO_SOURCES := $(shell find . -name '*.go' -not -path './build/*') go.mod go.sum
+
+.PHONY: build skills demo test race check format lint generate bench fuzz clean tools vulncheck
+
+build: $(BIN) ## the binary, with the public key of the first-party skills
+
+$(KEY).key:
+	@mkdir -p $(BUILD)
+	go run ./cmd/writ --home $(BUILD)/none skill key --out $(KEY)
+
+$(BIN): $(GO_SOURCES) $(KEY).key
+	@mkdir -p bin
+	go build -trimpath -ldflags "-s -w -X main.firstPartyKey=$$(base64 -w0 $(KEY).pub)" -o $(BIN) ./cmd/writ
+
+skills: $(BIN) ## the first-party skills, built and signed
+	@for s in $(SKILLS); do \
+	  $(BIN) skill build skills/$$s --to $(BUILD)/$$s.skill >/dev/null && \
+	  $(BIN) skill sign $(BUILD)/$$s.skill --key $(KEY).key >/dev/null && echo "built and signed $(BUILD)/$$s.skill" || exit 1; \
+	done
+
+demo: build skills ## sign, install, plan, approve, execute, verify, replay, tamper
+	go run ./examples/issue-triage/demo -writ $(BIN) -skills $(BUILD)
+
+tools: ## what the tests need besides Go
+	@command -v node >/dev/null || { echo "installing nodejs"; apt-get update -qq && apt-get install -y -qq nodejs; }
+
+test: tools ## every test
+	go test ./...
+
+race: ## the hammer tests with the race detector
+	go test -race ./engine/... ./host/... ./trace/...
+
+format:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "run gofmt on:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	@go tool gofumpt -l $$(git ls-files '*.go') | (! grep .) || { echo "run: go tool gofumpt -w FILES"; exit 1; }
+
+lint:
+	go vet ./...
+	go tool staticcheck ./...
+	GOOS=wasip1 GOARCH=wasm go vet ./abi ./sdk ./skills/... ./examples/hello/...
+
+generate: ## write the generated documents and goldens again
+	go test ./contract -run 'Docs|Documents|Baseline' -update
+
+check: format lint test ## what CI runs
+	go mod tidy -diff
+	go run ./cmd/writ contract check
+	git diff --exit-code
+
+bench: ## our numbers, as a table and bench/out/*.json
+	go run ./bench
+
+fuzz: ## every fuzz target, a short while each
+	@for p in $$(go list ./... ); do \
+	  for f in $$(go test -list '^Fuzz' $$p 2>/dev/null | grep '^Fuzz'); do \
+	    echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-10s} $$p || exit 1; \
+	  done; \
+	done
+
+vulncheck:
+	go run golang.org/x/vuln/cmd/govulncheck@latest ./...
+
+clean:
+	rm -rf $(BUILD) bin bench/out

@@ -1,0 +1,276 @@
+package identity
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/contract"
+)
+
+func decode(d writ.Document, v any) error {
+	if err := json.Unmarshal(d.Value, v); err != nil {
+		return writ.Errorf(writ.CodeTampered, d.Key, "the stored document does not decode: %w", err)
+	}
+	return nil
+}
+
+// grantKey puts the principal first: a decision reads the few grants of one.
+func grantKey(p writ.PrincipalID, id string) string { return grantPrefix + string(p) + "/" + id }
+
+// Candidates are the principal's live grants for any of the tools: what a
+// decision needs to see, and no more.
+func (s *Service) Candidates(ctx context.Context, p *writ.Principal, tools []string) ([]writ.Grant, error) {
+	all, err := s.grantsOf(ctx, p.Tenant, p.ID)
+	if err != nil {
+		return nil, err
+	}
+	now := s.opts.Clock.Now()
+	out := []writ.Grant{}
+	for i := range all {
+		g := &all[i]
+		if (g.Expires == 0 || now < g.Expires) && (g.Capability.Tool == anyTool || slices.Contains(tools, g.Capability.Tool)) {
+			out = append(out, *g)
+		}
+	}
+	return out, nil
+}
+
+// anyTool as a grant's tool covers every tool.
+const anyTool = "*"
+
+func (s *Service) grantsOf(ctx context.Context, tenant writ.TenantID, id writ.PrincipalID) ([]writ.Grant, error) {
+	cacheKey := string(tenant) + "\x00" + string(id)
+	if cached, ok := s.grants.Load(cacheKey); ok {
+		return cached.([]writ.Grant), nil
+	}
+	documents, err := s.opts.Store.List(ctx, writ.StoreQuery{Tenant: tenant, Prefix: grantPrefix + string(id) + "/"})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]writ.Grant, len(documents))
+	for i, document := range documents {
+		if err := decode(document, &out[i]); err != nil {
+			return nil, err
+		}
+	}
+	s.grants.Store(cacheKey, out)
+	return out, nil
+}
+
+func (s *Service) forgetGrants(tenant writ.TenantID, id writ.PrincipalID) {
+	s.grants.Delete(string(tenant) + "\x00" + string(id))
+}
+
+// GrantCreate is the handler of contract.GrantCreate. A delegated grant is never
+// wider than its parent, which must be the caller's.
+func (s *Service) GrantCreate(ctx context.Context, in *contract.GrantCreateInput) (*contract.GrantCreateOutput, error) {
+	by, err := writ.PrincipalFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.principal(ctx, by.Tenant, in.PrincipalID); err != nil {
+		if writ.IsCode(err, writ.CodeNotFound) {
+			return nil, invalid("principalId", "there is no principal %s", in.PrincipalID).WithFix("make one with `writ token create`")
+		}
+		return nil, err
+	}
+	g, err := s.newGrant(by, in)
+	if err != nil {
+		return nil, err
+	}
+	if in.Parent != "" {
+		parent, err := s.grantByID(ctx, by.Tenant, in.Parent)
+		if err != nil {
+			return nil, err
+		}
+		if err := narrower(by, parent, g); err != nil {
+			return nil, err
+		}
+	} else if !slices.Contains(by.Roles, roleAdmin) {
+		return nil, writ.Errorf(writ.CodeForbidden, "grant", "%s is no admin and names no grant of its own to delegate", by.ID).WithFix("give --parent, or ask an admin")
+	}
+	err = s.commit(ctx, by, change{
+		record: writ.RecGrantChanged,
+		facts: writ.SystemFacts{Subject: g.ID, Status: "created", Reason: in.Reason, Details: map[string]string{
+			"principal": string(g.Principal), "tool": g.Capability.Tool, "maxRisk": string(g.MaxRisk),
+		}},
+		documents: map[string]any{grantKey(g.Principal, g.ID): g},
+	})
+	s.forgetGrants(by.Tenant, g.Principal)
+	if err != nil {
+		return nil, err
+	}
+	return &contract.GrantCreateOutput{Result: contract.Result{Status: "created", ChangedAt: s.opts.Clock.Now()}, GrantID: g.ID}, nil
+}
+
+func (s *Service) newGrant(by *writ.Principal, in *contract.GrantCreateInput) (*writ.Grant, error) {
+	risk := in.MaxRisk
+	if risk == "" {
+		risk = writ.RiskLow
+	}
+	if risk.Rank() > writ.RiskHigh.Rank() {
+		return nil, invalid("maxRisk", "%q: a grant reaches low, medium or high", in.MaxRisk)
+	}
+	if err := checkCapability(&in.Capability); err != nil {
+		return nil, err
+	}
+	if in.MaxUses < 0 || in.ExpiresIn < 0 {
+		return nil, invalid("maxUses", "must not be negative")
+	}
+	random, err := s.draw(idBytes)
+	if err != nil {
+		return nil, err
+	}
+	g := &writ.Grant{
+		ID: "grant_" + encoding.EncodeToString(random), Parent: in.Parent, Principal: in.PrincipalID, Tenant: by.Tenant,
+		Capability: in.Capability, Skills: in.Skills, MaxRisk: risk, MaxUses: in.MaxUses,
+	}
+	if in.ExpiresIn > 0 {
+		g.Expires = s.opts.Clock.Now().Add(in.ExpiresIn.Std())
+	}
+	return g, nil
+}
+
+func checkCapability(c *writ.Capability) error {
+	if len(c.Secrets) > 0 {
+		return invalid("capability.secrets", "a grant names no secrets: a skill's manifest does")
+	}
+	if c.Tool == anyTool {
+		if len(c.Hosts)+len(c.Methods)+len(c.Paths)+len(c.Prefixes) > 0 {
+			return invalid("capability", "tool * has no scope").WithFix("name the tool, or leave the scope out")
+		}
+		return nil
+	}
+	if _, ok := writ.LookupTool(c.Tool); !ok {
+		return invalid("capability.tool", "%q is not a tool of this host", c.Tool).WithFix("see docs/tools.md, or use *")
+	}
+	for separator, patterns := range map[string][]string{".": c.Hosts, "/": c.Paths} {
+		for _, p := range patterns {
+			if !writ.ValidPattern(p, separator) {
+				return invalid("capability", "%q is not a pattern", p).WithFix("* stands for one segment, ** at the end for any number")
+			}
+		}
+	}
+	return nil
+}
+
+const roleAdmin = "admin"
+
+// narrower holds that a delegated grant allows nothing that its parent does not.
+func narrower(by *writ.Principal, parent, g *writ.Grant) error {
+	op := "grant delegated from " + parent.ID
+	switch {
+	case parent.Principal != by.ID:
+		return writ.Errorf(writ.CodeForbidden, op, "it is %s's", parent.Principal)
+	case parent.Capability.Tool != anyTool && !writ.CapabilityCovers(&parent.Capability, &g.Capability):
+		return writ.Errorf(writ.CodeForbidden, op, "the capability is wider")
+	case g.MaxRisk.Rank() > parent.MaxRisk.Rank():
+		return writ.Errorf(writ.CodeForbidden, op, "the risk is higher than %s", parent.MaxRisk)
+	case parent.Expires != 0 && (g.Expires == 0 || g.Expires > parent.Expires):
+		return writ.Errorf(writ.CodeForbidden, op, "it would last longer than %s", parent.Expires)
+	case parent.MaxUses != 0 && (g.MaxUses == 0 || g.MaxUses > parent.MaxUses):
+		return writ.Errorf(writ.CodeForbidden, op, "it would allow more than %d uses", parent.MaxUses)
+	case len(parent.Skills) > 0 && (len(g.Skills) == 0 || !subset(g.Skills, parent.Skills)):
+		return writ.Errorf(writ.CodeForbidden, op, "it names skills that the parent does not")
+	}
+	return nil
+}
+
+func subset(a, b []writ.SkillKey) bool {
+	return !slices.ContainsFunc(a, func(k writ.SkillKey) bool { return !slices.Contains(b, k) })
+}
+
+func (s *Service) allGrants(ctx context.Context, tenant writ.TenantID, principal writ.PrincipalID) ([]writ.Grant, error) {
+	prefix := grantPrefix
+	if principal != "" {
+		prefix += string(principal) + "/"
+	}
+	documents, err := s.opts.Store.List(ctx, writ.StoreQuery{Tenant: tenant, Prefix: prefix})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]writ.Grant, len(documents))
+	for i, document := range documents {
+		if err := decode(document, &out[i]); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (s *Service) grantByID(ctx context.Context, tenant writ.TenantID, id string) (*writ.Grant, error) {
+	all, err := s.allGrants(ctx, tenant, "")
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(all, func(g writ.Grant) bool { return g.ID == id })
+	if i < 0 {
+		return nil, writ.Errorf(writ.CodeNotFound, "grant "+id, "there is no such grant").WithFix("see `writ grant list`")
+	}
+	return &all[i], nil
+}
+
+// GrantRevoke is the handler of contract.GrantRevoke. What was delegated from
+// the grant goes with it.
+func (s *Service) GrantRevoke(ctx context.Context, in *contract.GrantRevokeInput) (*contract.GrantRevokeOutput, error) {
+	by, err := writ.PrincipalFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first, err := s.grantByID(ctx, by.Tenant, in.GrantID)
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.allGrants(ctx, by.Tenant, "")
+	if err != nil {
+		return nil, err
+	}
+	var changes []change
+	gone := []writ.Grant{*first}
+	for i := 0; i < len(gone); i++ {
+		g := gone[i]
+		changes = append(changes, change{
+			record:    writ.RecGrantChanged,
+			facts:     writ.SystemFacts{Subject: g.ID, Status: "revoked", Reason: in.Reason, Details: map[string]string{"principal": string(g.Principal)}},
+			documents: map[string]any{grantKey(g.Principal, g.ID): nil},
+		})
+		for _, child := range all {
+			if child.Parent == g.ID {
+				gone = append(gone, child)
+			}
+		}
+	}
+	err = s.commit(ctx, by, changes...)
+	for _, g := range gone {
+		s.forgetGrants(by.Tenant, g.Principal)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &contract.GrantRevokeOutput{Result: contract.Result{Status: "revoked", ChangedAt: s.opts.Clock.Now()}}, nil
+}
+
+// GrantList is the handler of contract.GrantList.
+func (s *Service) GrantList(ctx context.Context, in *contract.GrantListInput) (*contract.GrantListOutput, error) {
+	by, err := writ.PrincipalFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.allGrants(ctx, by.Tenant, in.PrincipalID)
+	if err != nil {
+		return nil, err
+	}
+	out := &contract.GrantListOutput{Items: make([]contract.Grant, 0, len(all))}
+	for i := range all {
+		out.Items = append(out.Items, contract.GrantFrom(&all[i]))
+	}
+	slices.SortFunc(out.Items, func(a, b contract.Grant) int { return strings.Compare(a.GrantID, b.GrantID) })
+	return out, nil
+}

@@ -1,0 +1,318 @@
+package identity
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/base32"
+
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/canon"
+	"github.com/writ-run/writ/contract"
+)
+
+// token is a stored token: never its value, only the hash of it.
+type token struct {
+	ID        string           `json:"id"`
+	Hash      writ.Digest      `json:"hash"` // canon.DomainToken over the whole token
+	Principal writ.PrincipalID `json:"principal"`
+	Tenant    writ.TenantID    `json:"tenant"`
+	Scopes    []string         `json:"scopes"` // capabilities; never more than the principal's
+	CreatedAt writ.Time        `json:"createdAt"`
+	ExpiresAt writ.Time        `json:"expiresAt"`
+	RevokedAt writ.Time        `json:"revokedAt,omitempty"`
+	who       *writ.Principal  // as authenticated, cached with the token
+}
+
+const (
+	tokenMark  = "writ"
+	tokenBytes = 32
+	idBytes    = 10
+	// defaultValidity is long enough for a service and short enough to make
+	// rotation a habit.
+	defaultValidity = 90 * 24 * time.Hour
+	maxValidity     = 366 * 24 * time.Hour
+)
+
+var encoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// tokenForm is writ_ID_SECRET: 16 and 52 base32 characters.
+var tokenForm = regexp.MustCompile(`^writ_([a-z2-7]{16})_([a-z2-7]{52})$`)
+
+// parseToken returns the id of a well-formed token.
+func parseToken(text string) (string, bool) {
+	const longest = len(tokenMark) + 1 + 16 + 1 + 52
+	if len(text) != longest {
+		return "", false
+	}
+	parts := tokenForm.FindStringSubmatch(text)
+	if parts == nil {
+		return "", false
+	}
+	return parts[1], true
+}
+
+func tokenHash(text string) writ.Digest { return canon.Sum(canon.DomainToken, []byte(text)) }
+
+// Token implements writ.Authenticator. Every refusal reads the same.
+func (s *Service) Token(ctx context.Context, text string) (*writ.Principal, error) {
+	id, ok := parseToken(text)
+	if !ok {
+		return nil, unauthenticated()
+	}
+	t, err := s.token(ctx, id)
+	if writ.IsCode(err, writ.CodeNotFound) {
+		return nil, unauthenticated()
+	}
+	if err != nil {
+		return nil, err
+	}
+	same := subtle.ConstantTimeCompare([]byte(t.Hash), []byte(tokenHash(text))) == 1
+	if now := s.opts.Clock.Now(); !same || t.RevokedAt != 0 || now >= t.ExpiresAt {
+		return nil, unauthenticated()
+	}
+	who := *t.who
+	return &who, nil
+}
+
+// token reads a token with its principal, from memory where nothing changed.
+func (s *Service) token(ctx context.Context, id string) (*token, error) {
+	if cached, ok := s.tokens.Load(id); ok {
+		return cached.(*token), nil
+	}
+	var t token
+	if err := s.get(ctx, writ.DefaultTenant, tokenPrefix+id, &t); err != nil {
+		return nil, err
+	}
+	who, err := s.principal(ctx, t.Tenant, t.Principal)
+	if err != nil {
+		return nil, err
+	}
+	who.Source, who.Strength, who.Session = "token:"+t.ID, writ.StrengthToken, t.ID
+	who.Capabilities = intersect(who.Capabilities, t.Scopes)
+	t.who = who
+	s.tokens.Store(id, &t)
+	return &t, nil
+}
+
+func (s *Service) principal(ctx context.Context, tenant writ.TenantID, id writ.PrincipalID) (*writ.Principal, error) {
+	var p writ.Principal
+	if err := s.get(ctx, tenant, principalPrefix+string(id), &p); err != nil {
+		return nil, err
+	}
+	return &p, nil
+}
+
+func intersect(a, b []string) []string {
+	out := []string{}
+	for _, x := range a {
+		for _, y := range b {
+			if x == y {
+				out = append(out, x)
+				break
+			}
+		}
+	}
+	return out
+}
+
+// principalForm keeps ids readable and safe in keys, file names and messages.
+var principalForm = regexp.MustCompile(`^(human|service|agent|tool):[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$`)
+
+// issue makes a token of a principal. The caller holds mu.
+func (s *Service) issue(p *writ.Principal, scopes []string, validity time.Duration) (*token, string, error) {
+	random, err := s.draw(idBytes + tokenBytes)
+	if err != nil {
+		return nil, "", err
+	}
+	id := encoding.EncodeToString(random[:idBytes])
+	text := tokenMark + "_" + id + "_" + encoding.EncodeToString(random[idBytes:])
+	now := s.opts.Clock.Now()
+	return &token{
+		ID: id, Hash: tokenHash(text), Principal: p.ID, Tenant: p.Tenant, Scopes: scopes,
+		CreatedAt: now, ExpiresAt: now.Add(validity),
+	}, text, nil
+}
+
+// TokenCreate is the handler of contract.TokenCreate. A new principal is made
+// with the kind that is asked for; nobody hands out more than it has itself.
+func (s *Service) TokenCreate(ctx context.Context, in *contract.TokenCreateInput) (*contract.TokenCreateOutput, error) {
+	by, err := writ.PrincipalFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	validity := in.ExpiresIn.Std()
+	if validity == 0 {
+		validity = defaultValidity
+	}
+	if validity < 0 || validity > maxValidity {
+		return nil, invalid("expiresIn", "is not between now and %s", maxValidity).WithFix("choose at most 8784h")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, made, err := s.principalFor(ctx, by, in)
+	if err != nil {
+		return nil, err
+	}
+	scopes := in.Capabilities
+	if len(scopes) == 0 {
+		scopes = p.Capabilities
+	}
+	t, text, err := s.issue(p, scopes, validity)
+	if err != nil {
+		return nil, err
+	}
+	changes := []change{{
+		record: writ.RecTokenCreated, facts: writ.SystemFacts{Subject: t.ID, Status: "created", Details: map[string]string{"principal": string(p.ID)}},
+		documents: map[string]any{tokenPrefix + t.ID: t},
+	}}
+	if made {
+		changes = append([]change{principalAdded(p)}, changes...)
+	}
+	if in.ApproverPublicKeyPEM != "" {
+		registered, err := s.registration(p, []byte(in.ApproverPublicKeyPEM))
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, *registered)
+	}
+	if err := s.commit(ctx, by, changes...); err != nil {
+		return nil, err
+	}
+	return &contract.TokenCreateOutput{
+		Result:  contract.Result{Status: "created", ChangedAt: t.CreatedAt},
+		TokenID: t.ID, Token: text, PrincipalID: p.ID, ExpiresAt: t.ExpiresAt,
+	}, nil
+}
+
+func principalAdded(p *writ.Principal) change {
+	return change{
+		record:    writ.RecPrincipalAdded,
+		facts:     writ.SystemFacts{Subject: string(p.ID), Status: string(p.Kind), Details: map[string]string{"roles": strings.Join(p.Roles, ",")}},
+		documents: map[string]any{principalPrefix + string(p.ID): p},
+	}
+}
+
+// principalFor finds the principal of a new token, or describes a new one.
+func (s *Service) principalFor(ctx context.Context, by *writ.Principal, in *contract.TokenCreateInput) (*writ.Principal, bool, error) {
+	if !principalForm.MatchString(string(in.PrincipalID)) {
+		return nil, false, invalid("principalId", "%q is not a principal's id", in.PrincipalID).WithFix("write KIND:NAME, such as agent:triage-bot")
+	}
+	p, err := s.principal(ctx, by.Tenant, in.PrincipalID)
+	if err == nil {
+		if in.Kind != "" && in.Kind != p.Kind {
+			return nil, false, invalid("kind", "%s is a %s", p.ID, p.Kind).WithFix("leave kind out")
+		}
+		return p, false, holdsAll(by, in.Capabilities, in.Roles)
+	}
+	if !writ.IsCode(err, writ.CodeNotFound) {
+		return nil, false, err
+	}
+	kind, _, _ := strings.Cut(string(in.PrincipalID), ":")
+	if in.Kind != writ.PrincipalKind(kind) {
+		return nil, false, invalid("kind", "%q does not fit %s", in.Kind, in.PrincipalID).WithFix("say kind %s", kind)
+	}
+	p = &writ.Principal{
+		ID: in.PrincipalID, Kind: in.Kind, Name: in.Name, Tenant: by.Tenant, Workspace: in.WorkspaceID,
+		Roles: in.Roles, Capabilities: in.Capabilities, OnBehalfOf: in.OnBehalfOf,
+	}
+	if p.Workspace == "" {
+		p.Workspace = by.Workspace
+	}
+	if len(p.Capabilities) == 0 {
+		p.Capabilities = []string{capabilityCore, capabilityAudit}
+	}
+	if kind != string(writ.Human) && len(in.Roles) > 0 {
+		return nil, false, invalid("roles", "a %s has none: roles are for people", kind).WithFix("leave roles out")
+	}
+	return p, true, holdsAll(by, p.Capabilities, p.Roles)
+}
+
+// holdsAll refuses to hand out what by does not have.
+func holdsAll(by *writ.Principal, capabilities, roles []string) error {
+	if extra := without(capabilities, by.Capabilities); len(extra) > 0 {
+		return writ.Errorf(writ.CodeForbidden, "token", "%s does not hold %s itself", by.ID, strings.Join(extra, ", "))
+	}
+	if extra := without(roles, by.Roles); len(extra) > 0 {
+		return writ.Errorf(writ.CodeForbidden, "token", "%s does not have the role %s itself", by.ID, strings.Join(extra, ", "))
+	}
+	return nil
+}
+
+func without(list, taken []string) []string {
+	var out []string
+	for _, x := range list {
+		if len(intersect([]string{x}, taken)) == 0 {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// TokenRevoke is the handler of contract.TokenRevoke: it counts from the next
+// request on.
+func (s *Service) TokenRevoke(ctx context.Context, in *contract.TokenRevokeInput) (*contract.TokenRevokeOutput, error) {
+	by, err := writ.PrincipalFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var t token
+	if err := s.get(ctx, by.Tenant, tokenPrefix+in.TokenID, &t); err != nil {
+		return nil, err
+	}
+	if t.RevokedAt == 0 {
+		t.RevokedAt = s.opts.Clock.Now()
+		err := s.commit(ctx, by, change{
+			record:    writ.RecTokenRevoked,
+			facts:     writ.SystemFacts{Subject: t.ID, Status: "revoked", Reason: in.Reason},
+			documents: map[string]any{tokenPrefix + t.ID: &t},
+		})
+		s.tokens.Delete(t.ID)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return &contract.TokenRevokeOutput{Result: contract.Result{Status: "revoked", ChangedAt: t.RevokedAt}}, nil
+}
+
+// TokenList is the handler of contract.TokenList.
+func (s *Service) TokenList(ctx context.Context, in *contract.TokenListInput) (*contract.TokenListOutput, error) {
+	by, err := writ.PrincipalFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	documents, err := s.opts.Store.List(ctx, writ.StoreQuery{Tenant: by.Tenant, Prefix: tokenPrefix})
+	if err != nil {
+		return nil, err
+	}
+	out := &contract.TokenListOutput{Items: []contract.Token{}}
+	for _, document := range documents {
+		var t token
+		if err := decode(document, &t); err != nil {
+			return nil, err
+		}
+		if (in.PrincipalID != "" && t.Principal != in.PrincipalID) || (t.RevokedAt != 0 && !in.IncludeRevoked) {
+			continue
+		}
+		p, err := s.principal(ctx, by.Tenant, t.Principal)
+		if err != nil {
+			return nil, err
+		}
+		out.Items = append(out.Items, contract.Token{
+			TokenID: t.ID, PrincipalID: t.Principal, Kind: p.Kind, Name: p.Name, WorkspaceID: p.Workspace, Roles: p.Roles,
+			Capabilities: t.Scopes, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, RevokedAt: t.RevokedAt,
+		})
+	}
+	return out, nil
+}
+
+func invalid(place, format string, args ...any) *writ.Error {
+	e := writ.Errorf(writ.CodeInvalid, "identity", format, args...)
+	e.Place = place
+	return e
+}
