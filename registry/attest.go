@@ -46,6 +46,10 @@ func (c *court) attest(raw []byte) (*attestation, *writ.SkillIssue) {
 		return nil, badSignature("want a Sigstore bundle v0.3 with an in-toto statement")
 	}
 	id := KeyID(b.GetVerificationMaterial().GetPublicKey().GetHint())
+	if id == "" {
+		return nil, fixed(finding(writ.IssueKeyUntrusted, "the bundle is signed with a certificate or names no key; only keys can be trusted here"),
+			"ask the publisher for a bundle that is signed with a key")
+	}
 	key, issue := c.key(id)
 	if issue != nil {
 		return nil, issue

@@ -71,6 +71,9 @@ func describe(issues []writ.SkillIssue) string {
 // clip keeps hostile text in messages short and on one line.
 func clip(s string) string {
 	const longest = 80
+	if len(s) <= longest && !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c >= 0x7f }) {
+		return s
+	}
 	s = strings.ToValidUTF8(s, "?")
 	if len(s) > longest {
 		s = strings.ToValidUTF8(s[:longest], "") + "..."

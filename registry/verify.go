@@ -160,7 +160,8 @@ func (r *Registry) checkFloor(ctx context.Context, tenant writ.TenantID, report 
 	ref := &report.Ref
 	version, err := semver.StrictNewVersion(ref.Version)
 	if err != nil {
-		report.find(*finding(writ.IssueManifestInvalid, "%q is not a semantic version", clip(ref.Version)))
+		report.find(*fixed(finding(writ.IssueManifestInvalid, "%q is not a semantic version", clip(ref.Version)),
+			"sign the bundle again with writ skill sign"))
 		return nil
 	}
 	have, err := r.document(ctx, tenant, ref.Key, ref.Version)
