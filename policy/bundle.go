@@ -103,7 +103,7 @@ func ReadBundle(archive []byte) (*Bundle, error) {
 		switch header.Typeflag {
 		case tar.TypeDir:
 		case tar.TypeReg:
-			if err := c.add(strings.TrimPrefix(strings.TrimPrefix(header.Name, "."), "/"), reader); err != nil {
+			if err := c.add(strings.TrimPrefix(strings.TrimPrefix(header.Name, "./"), "/"), reader); err != nil {
 				return nil, err
 			}
 		default:
