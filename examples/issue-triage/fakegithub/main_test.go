@@ -49,7 +49,8 @@ func (r request) send(t *testing.T, base string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), r.method, base+r.path, strings.NewReader(r.body))
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return 0, ""
 	}
 	if r.token != "" {
 		req.Header.Set("Authorization", "Bearer "+r.token)
@@ -59,12 +60,14 @@ func (r request) send(t *testing.T, base string) (int, string) {
 	}
 	response, err := http.DefaultClient.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return 0, ""
 	}
 	defer func() { _ = response.Body.Close() }()
 	raw, err := io.ReadAll(response.Body)
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return 0, ""
 	}
 	var small bytes.Buffer
 	if json.Compact(&small, raw) != nil {
