@@ -223,19 +223,26 @@ func (r *rig) send(method, path, body string, header http.Header) (*http.Respons
 	return resp, &p
 }
 
-// raw writes bytes to the TCP listener and reads the status lines that come back.
-func (r *rig) raw(text string) []string {
+// raw writes bytes to the TCP listener, ends, and reads the status lines that
+// come back.
+func (r *rig) raw(text string) []string { return r.exchange(text, true) }
+
+// rawOpen leaves its side open, as if more were to come.
+func (r *rig) rawOpen(text string) []string { return r.exchange(text, false) }
+
+func (r *rig) exchange(text string, end bool) []string {
 	r.t.Helper()
 	c, err := net.Dial("tcp", r.addr)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
-	if _, err := c.Write([]byte(text)); err != nil {
-		r.t.Fatal(err)
+	_, err = c.Write([]byte(text)) // the other side may have closed already
+	if err == nil && end {
+		err = c.(*net.TCPConn).CloseWrite()
 	}
-	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
-		r.t.Fatal(err)
+	if err != nil {
+		r.t.Log(err)
 	}
 	var lines []string
 	for in := bufio.NewScanner(c); in.Scan(); {

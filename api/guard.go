@@ -64,6 +64,7 @@ func (s *Server) guard(route Route) http.Handler {
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Cache-Control", "no-store")
 		began := s.opts.Clock()
+		s.hurry(v, r)
 		err := s.attempt(route, v, r)
 		if err != nil && v.status == 0 {
 			s.answer(v, err)
@@ -73,6 +74,36 @@ func (s *Server) guard(route Route) http.Handler {
 			panic(http.ErrAbortHandler) // net/http cuts the connection
 		}
 	})
+}
+
+// hurry gives the body BodyTimeout to arrive. It holds for refusals too: before
+// it answers, net/http reads what is left of a body, and would wait for ever.
+func (s *Server) hurry(v *visit, r *http.Request) {
+	if r.ContentLength == 0 {
+		return
+	}
+	control := http.NewResponseController(v)
+	if control.SetReadDeadline(s.opts.Clock().Add(s.opts.BodyTimeout)) == nil {
+		r.Body = &timedBody{ReadCloser: r.Body, control: control}
+	}
+}
+
+// timedBody lifts the deadline at the body's end: past it, net/http reads ahead
+// to notice a client that goes, and a deadline would look like that.
+type timedBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+}
+
+// Read implements io.Reader.
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		if lift := b.control.SetReadDeadline(time.Time{}); lift != nil {
+			return n, lift
+		}
+	}
+	return n, err
 }
 
 func (s *Server) attempt(route Route, v *visit, r *http.Request) (err error) {

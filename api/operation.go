@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
@@ -79,17 +78,12 @@ func (s *Server) tooLarge() error {
 		WithFix("send less, or put the bytes on the server and name their path")
 }
 
-// body reads at most MaxBody bytes within BodyTimeout.
+// body reads at most MaxBody bytes; the guard has set how long they may take.
 func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	control := http.NewResponseController(w)
-	bounded := control.SetReadDeadline(s.opts.Clock().Add(s.opts.BodyTimeout)) == nil
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.opts.MaxBody))
-	if bounded {
-		// The deadline would end the background read, and with it the request.
-		if derr := control.SetReadDeadline(time.Time{}); derr != nil && err == nil {
-			err = derr
-		}
+	if v, ok := w.(*visit); ok {
+		w = v.ResponseWriter // net/http's own, which closes the connection past the limit
 	}
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.opts.MaxBody))
 	var large *http.MaxBytesError
 	switch {
 	case err == nil:
