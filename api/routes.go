@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/contract"
@@ -69,9 +70,11 @@ func (s *Server) unknown(w http.ResponseWriter, r *http.Request) error {
 		WithFix("POST /v1/{contract key}; /openapi.json lists them")
 }
 
+// document makes what anybody may ask for once, since it takes some time.
 func document(make func() ([]byte, error)) func(http.ResponseWriter, *http.Request) error {
+	once := sync.OnceValues(make)
 	return func(w http.ResponseWriter, _ *http.Request) error {
-		doc, err := make()
+		doc, err := once()
 		if err != nil {
 			return err
 		}

@@ -227,17 +227,18 @@ type SystemStatusInput struct{}
 // SystemStatusOutput is the output of SystemStatus. Status is ok or degraded.
 type SystemStatusOutput struct {
 	Result
-	Version          string         `json:"version" jsonschema:"Of the host."`
-	ABIVersion       string         `json:"abiVersion"`
-	ContractsVersion string         `json:"contractsVersion"`
-	Engine           string         `json:"engine,omitempty" jsonschema:"Of the sandbox, with its version."`
-	PolicyDigest     writ.Digest    `json:"policyDigest,omitempty"`
-	PolicyVersion    string         `json:"policyVersion,omitempty"`
-	Skills           int            `json:"skills"`
-	Executions       map[string]int `json:"executions,omitempty" jsonschema:"Number by status."`
-	PendingApprovals int            `json:"pendingApprovals"`
-	StartedAt        writ.Time      `json:"startedAt,omitempty"`
-	Checks           []SystemCheck  `json:"checks"`
+	Version          string           `json:"version" jsonschema:"Of the host."`
+	ABIVersion       string           `json:"abiVersion"`
+	ContractsVersion string           `json:"contractsVersion"`
+	Engine           string           `json:"engine,omitempty" jsonschema:"Of the sandbox, with its version."`
+	PolicyDigest     writ.Digest      `json:"policyDigest,omitempty"`
+	PolicyVersion    string           `json:"policyVersion,omitempty"`
+	Skills           int              `json:"skills"`
+	Executions       map[string]int   `json:"executions,omitempty" jsonschema:"Number by status."`
+	PendingApprovals int              `json:"pendingApprovals"`
+	StartedAt        writ.Time        `json:"startedAt,omitempty"`
+	Caller           writ.PrincipalID `json:"caller,omitempty" jsonschema:"Who is asking."`
+	Checks           []SystemCheck    `json:"checks"`
 }
 
 // SystemCheck is one part of the host.
