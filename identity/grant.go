@@ -46,18 +46,14 @@ func (s *Service) grantsOf(ctx context.Context, tenant writ.TenantID, id writ.Pr
 	if cached, ok := s.grants.Load(cacheKey); ok {
 		return cached.([]writ.Grant), nil
 	}
-	documents, err := s.opts.Store.List(ctx, writ.StoreQuery{Tenant: tenant, Prefix: grantPrefix + string(id) + "/"})
-	if err != nil {
-		return nil, err
+	// Under mu, so that a revocation cannot slip between reading and keeping.
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out, err := s.allGrants(ctx, tenant, id)
+	if err == nil {
+		s.grants.Store(cacheKey, out)
 	}
-	out := make([]writ.Grant, len(documents))
-	for i, document := range documents {
-		if err := decode(document, &out[i]); err != nil {
-			return nil, err
-		}
-	}
-	s.grants.Store(cacheKey, out)
-	return out, nil
+	return out, err
 }
 
 func (s *Service) forgetGrants(tenant writ.TenantID, id writ.PrincipalID) {

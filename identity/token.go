@@ -83,6 +83,9 @@ func (s *Service) token(ctx context.Context, id string) (*token, error) {
 	if cached, ok := s.tokens.Load(id); ok {
 		return cached.(*token), nil
 	}
+	// Under mu, so that a revocation cannot slip between reading and keeping.
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var t token
 	if err := s.get(ctx, writ.DefaultTenant, tokenPrefix+id, &t); err != nil {
 		return nil, err

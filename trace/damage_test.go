@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/trace"
 )
@@ -199,6 +201,36 @@ func TestDamageIsNeverAccepted(t *testing.T) {
 			t.Fatal("an undamaged copy was refused")
 		}
 	}
+}
+
+// Damage anywhere in a table is an error of Open, never the end of the process.
+func TestFlippedTableIsAnError(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, options(dir))
+	for i := range 10 {
+		begin(t, j, i, 5)
+	}
+	closeJournal(t, j)
+	path := largest(t, dir, "*.sst")
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		// The last bytes are lengths: they are drawn more often.
+		end := rapid.Bool().Draw(r, "end")
+		span := map[bool]int64{true: min(64, info.Size()), false: info.Size()}[end]
+		offset := info.Size() - 1 - rapid.Int64Range(0, span-1).Draw(r, "offset")
+		flipAt(t, path, offset)
+		damaged, err := trace.Open(context.Background(), options(dir))
+		flipAt(t, path, offset)
+		if err == nil {
+			closeJournal(t, damaged)
+			r.Fatalf("byte %d of %d: the store opened", offset, info.Size())
+		}
+		wantCode(t, err, writ.CodeTampered)
+	})
+	checkAll(t, open(t, options(dir)), map[int]uint64{9: 7})
 }
 
 // Loss in the middle of the store, with newer records intact.

@@ -92,6 +92,11 @@ func (j *Journal) EvidenceImport(ctx context.Context, in *contract.EvidenceImpor
 	case err != nil:
 		return nil, err
 	}
+	if j.opts.Keep != nil {
+		if err := j.opts.Keep(ctx, e.Attachments); err != nil {
+			return nil, err
+		}
+	}
 	if err := j.Import(ctx, caller.Tenant, e); err != nil {
 		return nil, err
 	}

@@ -55,6 +55,9 @@ type Options struct {
 	// bundles of the skills and policies that its records name, by names of the
 	// caller's choice. Nil: nothing.
 	Attach func(ctx context.Context, skills []writ.SkillRef, policies []writ.Digest) (map[string][]byte, error)
+	// Keep takes what an imported bundle's Attach gave, before the import counts.
+	// Nil: it is dropped.
+	Keep func(ctx context.Context, attachments map[string][]byte) error
 	// OnPoison is called once, by the writer, when a commit has failed: the
 	// process must exit and recover from what is on disk.
 	OnPoison func(error)

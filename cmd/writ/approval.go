@@ -1,0 +1,213 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/contract"
+)
+
+func (a *app) approvalCommand() *cobra.Command {
+	in := &contract.ApprovalListInput{}
+	var status, execution string
+	list := &cobra.Command{
+		Use: "list", Short: "Show what waits for a person, the nearest deadline first", Args: cobra.NoArgs,
+		Example: "  writ approval list\n  writ approval list -o json | jq '.items[].request'",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			in.Status, in.ExecutionID = writ.ApprovalStatus(status), writ.ExecutionID(execution)
+			out, err := call(cmd.Context(), a, contract.ApprovalList, in)
+			if err != nil {
+				return err
+			}
+			return a.print(out, func(t *table) {
+				if len(out.Items) == 0 {
+					t.line("nothing waits for a person")
+					return
+				}
+				for i := range out.Items {
+					a.approvalTable(t, &out.Items[i])
+					t.line("")
+				}
+				a.more(t, out.NextCursor)
+			})
+		},
+	}
+	list.Flags().StringVar(&status, "status", "", "approvals of this status instead of those that can be decided")
+	list.Flags().StringVar(&execution, "execution", "", "only of this execution")
+	pageFlags(list, &in.Page)
+	return group("approval", "See what waits for people", list)
+}
+
+// approvalTable shows a person everything that an approval would allow.
+func (a *app) approvalTable(t *table, item *contract.Approval) {
+	var request writ.ApprovalRequest
+	if json.Unmarshal(item.Request, &request) != nil {
+		t.line("  the request does not decode; do not approve it")
+		return
+	}
+	t.pair("execution", string(item.ExecutionID))
+	t.pair("step", string(item.StepID)+"  ("+request.StepName+")")
+	t.pair("what", item.Summary)
+	t.pair("skill", request.Skill.String())
+	t.pair("effect", string(request.Effect))
+	t.pair("risk", string(request.Risk))
+	for _, reason := range request.Reasons {
+		t.pair("because", reason.Rule+": "+reason.Message)
+	}
+	t.pair("asked by", string(request.Requester))
+	t.pair("data from", labels(request.Taint))
+	t.pair("status", string(item.Status))
+	t.pair("approvals", fmt.Sprintf("%d of %d", item.Granted, item.Required))
+	t.pair("decide by", item.DecideBy.String()+"  ("+a.ago(item.DecideBy)+")")
+	t.pair("digest", string(item.Digest))
+	if request.Call != nil {
+		t.line("call %s:\n%s", request.Call.Tool, indent(request.Call.Arguments))
+	} else {
+		t.line("input:\n%s", indent(request.Input))
+	}
+}
+
+func labels(list []writ.Label) string {
+	parts := make([]string, 0, len(list))
+	for _, l := range list {
+		parts = append(parts, string(l))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (a *app) execApprove() *cobra.Command {
+	in := &contract.ExecutionApproveInput{}
+	var digest, key, passphrase string
+	c := &cobra.Command{
+		Use: "approve EXECUTION [STEP]", Short: "Approve exactly what is shown, with the approver's key", Args: cobra.RangeArgs(1, 2),
+		Example: `  writ exec approve exe_...                         shows the request and asks
+  writ exec approve exe_... stp_... --digest sha256:... --passphrase-file pass`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			item, err := a.pending(cmd.Context(), args)
+			if err != nil {
+				return err
+			}
+			if digest != "" && digest != string(item.Digest) {
+				return writ.Errorf(writ.CodeConflict, "approve", "what is pending is %s, not %s", item.Digest, digest).WithFix("look at it again with `writ approval list`")
+			}
+			if digest == "" {
+				if err := a.confirm(item); err != nil {
+					return err
+				}
+			}
+			in.ExecutionID, in.StepID, in.ApprovalDigest = item.ExecutionID, item.StepID, item.Digest
+			if in.Signature, err = a.signApproval(cmd.Context(), item.Digest, key, passphrase); err != nil {
+				return err
+			}
+			out, err := call(cmd.Context(), a, contract.ExecutionApprove, in)
+			if err != nil {
+				return err
+			}
+			return a.printResult(out, out.Result, "execution", args[0])
+		},
+	}
+	c.Flags().StringVar(&digest, "digest", "", "digest of the request that you have seen; without it the request is shown and asked about")
+	c.Flags().StringVar(&in.Note, "note", "", "why")
+	c.Flags().StringVar(&key, "key", "", "approver's key (default: the home's)")
+	c.Flags().StringVar(&passphrase, "passphrase-file", "", "file with the key's passphrase; - for standard input")
+	return c
+}
+
+// pending finds the one approval that is meant.
+func (a *app) pending(ctx context.Context, args []string) (*contract.Approval, error) {
+	out, err := call(ctx, a, contract.ApprovalList, &contract.ApprovalListInput{ExecutionID: writ.ExecutionID(args[0])})
+	if err != nil {
+		return nil, err
+	}
+	var found []contract.Approval
+	for _, item := range out.Items {
+		if len(args) == 1 || args[1] == string(item.StepID) {
+			found = append(found, item)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return nil, writ.Errorf(writ.CodeConflict, "approve", "nothing of %s waits for a person", args[0]).WithFix("see `writ exec get %s`", args[0])
+	case 1:
+		return &found[0], nil
+	}
+	return nil, usage("%d steps of %s wait: name one", len(found), args[0]).WithFix("see `writ approval list --execution %s`", args[0])
+}
+
+// confirm shows a person the request and asks. Without a terminal it refuses:
+// a script must name the digest that somebody has seen.
+func (a *app) confirm(item *contract.Approval) error {
+	t := &table{app: a}
+	a.approvalTable(t, item)
+	t.flush()
+	if f, ok := a.in.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+		return usage("nobody is at the terminal to confirm").WithFix("add --digest %s once a person has seen the request", item.Digest)
+	}
+	_, _ = fmt.Fprint(a.err, "\nApprove exactly this? Type yes: ")
+	line, err := bufio.NewReader(a.in).ReadString('\n')
+	if err != nil || strings.TrimSpace(line) != "yes" {
+		return writ.Errorf(writ.CodeCancelled, "approve", "nothing was approved")
+	}
+	return nil
+}
+
+// passphrase reads it from a file, the environment or the terminal.
+func (a *app) passphrase(file, prompt string) ([]byte, error) {
+	switch {
+	case file != "":
+		raw, err := a.readInput(file, maxPassphrase)
+		return []byte(strings.TrimRight(string(raw), "\r\n")), err
+	case a.config.Passphrase != "":
+		return []byte(a.config.Passphrase), nil
+	}
+	f, ok := a.in.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return nil, usage("a passphrase is needed and nobody is at the terminal").WithFix("use --passphrase-file, or set WRIT_PASSPHRASE")
+	}
+	_, _ = fmt.Fprint(a.err, prompt+": ")
+	line, err := term.ReadPassword(int(f.Fd()))
+	_, _ = fmt.Fprintln(a.err)
+	if err != nil && err != io.EOF {
+		return nil, usage("the passphrase could not be read")
+	}
+	return line, nil
+}
+
+// maxPassphrase is far above any passphrase and far below a wrong file.
+const maxPassphrase = 4 << 10
+
+func (a *app) approverKeyFile() string { return filepath.Join(a.config.Home, "keys", "approver.key") }
+
+func (a *app) execReject() *cobra.Command {
+	in := &contract.ExecutionRejectInput{}
+	var digest string
+	c := &cobra.Command{
+		Use: "reject EXECUTION [STEP]", Short: "Reject what waits; it ends the step", Args: cobra.RangeArgs(1, 2),
+		Example: `  writ exec reject exe_... --reason "wrong repository"`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			item, err := a.pending(cmd.Context(), args)
+			if err != nil {
+				return err
+			}
+			in.ExecutionID, in.StepID, in.ApprovalDigest = item.ExecutionID, item.StepID, writ.Digest(digest)
+			out, err := call(cmd.Context(), a, contract.ExecutionReject, in)
+			if err != nil {
+				return err
+			}
+			return a.printResult(out, out.Result, "execution", args[0])
+		},
+	}
+	c.Flags().StringVar(&in.Reason, "reason", "", "why (required)")
+	c.Flags().StringVar(&digest, "digest", "", "refuse if something else is pending")
+	return c
+}

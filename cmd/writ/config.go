@@ -1,0 +1,266 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/providers/rawbytes"
+	"github.com/knadh/koanf/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/writ-run/writ"
+)
+
+// config is the layered configuration: defaults < /etc/writ/config.yaml <
+// $WRIT_HOME/config.yaml < WRIT_* < flags.
+type config struct {
+	Home       string
+	Server     string
+	Token      string
+	Passphrase string
+	Listen     string
+	Hosts      []string // names under which the TCP listener may be called
+	LogLevel   string
+	LogFormat  string
+	Sandbox    string
+	FileRoot   string
+	Upstreams  map[string]string
+	Private    []string
+	Payloads   time.Duration
+	Entries    time.Duration
+	Labels     map[string]string
+
+	values  *koanf.Koanf
+	origins map[string]string // key -> the layer that decided
+}
+
+// setting is one key of the configuration with its default.
+type setting struct {
+	key     string
+	value   any
+	meaning string
+	secret  bool
+}
+
+var settings = []setting{
+	{key: "listen", value: "", meaning: "address of the HTTP listener, such as 127.0.0.1:7823; empty: the Unix socket alone"},
+	{key: "hosts", value: []string{}, meaning: "host names under which the listener may be called, besides loopback"},
+	{key: "log.level", value: "info", meaning: "trace, debug, info, warn or error"},
+	{key: "log.format", value: "text", meaning: "text or json"},
+	{key: "sandbox", value: "writ", meaning: "writ, or extism for the fallback lane"},
+	{key: "files.root", value: "", meaning: "directory that file.* tools see; empty: none"},
+	{key: "http.upstreams", value: map[string]string{}, meaning: "host: base URL; sends what is for the host to another base"},
+	{key: "http.allowPrivate", value: []string{}, meaning: "CIDRs of private addresses that http.request may reach"},
+	{key: "retention.payloads", value: "2160h", meaning: "how long payloads are kept"},
+	{key: "retention.entries", value: "9600h", meaning: "how long entries are kept"},
+	{key: "host.labels", value: map[string]string{}, meaning: "labels of this host, for policy"},
+	{key: "server", value: "", meaning: "URL of the daemon that commands talk to"},
+	{key: "token", value: "", meaning: "bearer token of commands", secret: true},
+	{key: "passphrase", value: "", meaning: "passphrase of the approver's key", secret: true},
+}
+
+// configure reads the layers. Only here does Writ read the environment.
+func (a *app) configure(cmd *cobra.Command) error {
+	switch a.flags.output {
+	case "table", "json", "yaml":
+	default:
+		return usage("--output %s: want table, json or yaml", a.flags.output)
+	}
+	home, origin, err := a.homeDir()
+	if err != nil {
+		return err
+	}
+	c := &config{Home: home, values: koanf.New(keyDelimiter), origins: map[string]string{"home": origin}}
+	for _, layer := range a.layers(home) {
+		if err := c.layer(layer); err != nil {
+			return err
+		}
+	}
+	a.config = c
+	return c.fill()
+}
+
+// keyDelimiter is not a dot: host names are keys too.
+const keyDelimiter = "/"
+
+// layer is one source of settings.
+type layer struct {
+	name   string
+	file   string
+	values map[string]any
+}
+
+func (a *app) homeDir() (string, string, error) {
+	switch {
+	case a.flags.home != "":
+		return absolute(a.flags.home), "flag --home", nil
+	case os.Getenv("WRIT_HOME") != "":
+		return absolute(os.Getenv("WRIT_HOME")), "environment WRIT_HOME", nil
+	}
+	user, err := os.UserHomeDir()
+	if err != nil {
+		return "", "", usage("there is no home directory").WithFix("set WRIT_HOME, or give --home")
+	}
+	return filepath.Join(user, ".writ"), "default", nil
+}
+
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
+func (a *app) layers(home string) []layer {
+	defaults, environment, flags := map[string]any{}, map[string]any{}, map[string]any{}
+	for _, s := range settings {
+		key := strings.ReplaceAll(s.key, ".", keyDelimiter)
+		defaults[key] = s.value
+		variable := "WRIT_" + strings.ToUpper(strings.ReplaceAll(s.key, ".", "_"))
+		if value, ok := os.LookupEnv(variable); ok {
+			if _, list := s.value.([]string); list {
+				environment[key] = strings.Split(value, ",")
+			} else {
+				environment[key] = value
+			}
+		}
+	}
+	for key, value := range map[string]string{"server": a.flags.server, "token": a.flags.token} {
+		if value != "" {
+			flags[key] = value
+		}
+	}
+	return []layer{
+		{name: "default", values: defaults},
+		{name: "/etc/writ/config.yaml", file: "/etc/writ/config.yaml"},
+		{name: filepath.Join(home, "config.yaml"), file: filepath.Join(home, "config.yaml")},
+		{name: "environment", values: environment},
+		{name: "flag", values: flags},
+	}
+}
+
+var variableForm = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+
+func (c *config) layer(l layer) error {
+	one := koanf.New(keyDelimiter)
+	if l.file == "" {
+		if err := one.Load(confmap.Provider(l.values, keyDelimiter), nil); err != nil {
+			return writ.Errorf(writ.CodeInvalid, l.name, "%w", err)
+		}
+	} else {
+		text, err := os.ReadFile(l.file)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return usage("%s: %s", l.file, plainCause(err))
+		}
+		if text, err = expand(l.file, text); err != nil {
+			return err
+		}
+		if err := one.Load(rawbytes.Provider(text), yaml.Parser()); err != nil {
+			return writ.Errorf(writ.CodeInvalid, l.file, "%w", err).WithFix("correct the YAML")
+		}
+	}
+	for _, key := range one.Keys() {
+		name, ok := settingOf(key)
+		if !ok {
+			return usage("%s: there is no setting %q", l.name, strings.ReplaceAll(key, keyDelimiter, ".")).WithFix("see `writ config show`")
+		}
+		c.origins[name] = l.name
+	}
+	return c.values.Merge(one)
+}
+
+// settingOf finds the setting that a key belongs to; keys of maps go deeper.
+func settingOf(key string) (string, bool) {
+	name := strings.ReplaceAll(key, keyDelimiter, ".")
+	for _, s := range settings {
+		_, isMap := s.value.(map[string]string)
+		if name == s.key || (isMap && strings.HasPrefix(name, s.key+".")) {
+			return s.key, true
+		}
+	}
+	return "", false
+}
+
+// expand puts in ${VARIABLES}; all that are not set are named at once.
+func expand(file string, text []byte) ([]byte, error) {
+	var missing []string
+	out := variableForm.ReplaceAllFunc(text, func(m []byte) []byte {
+		name := string(variableForm.FindSubmatch(m)[1])
+		value, ok := os.LookupEnv(name)
+		if !ok && !slices.Contains(missing, name) {
+			missing = append(missing, name)
+		}
+		return []byte(value)
+	})
+	if len(missing) > 0 {
+		return nil, usage("%s: not set: %s", file, strings.Join(missing, ", ")).WithFix("set them, or take ${...} out of the file")
+	}
+	return out, nil
+}
+
+func (c *config) fill() error {
+	v := c.values
+	c.Server, c.Token, c.Passphrase = v.String("server"), v.String("token"), v.String("passphrase")
+	c.Listen, c.Hosts, c.Sandbox = v.String("listen"), v.Strings("hosts"), v.String("sandbox")
+	c.LogLevel, c.LogFormat, c.FileRoot = v.String("log/level"), v.String("log/format"), v.String("files/root")
+	c.Upstreams, c.Private, c.Labels = v.StringMap("http/upstreams"), v.Strings("http/allowPrivate"), v.StringMap("host/labels")
+	for key, into := range map[string]*time.Duration{"retention/payloads": &c.Payloads, "retention/entries": &c.Entries} {
+		d, err := time.ParseDuration(v.String(key))
+		if err != nil || d <= 0 {
+			return usage("%s: %q is not a duration such as 2160h", strings.ReplaceAll(key, keyDelimiter, "."), v.String(key))
+		}
+		*into = d
+	}
+	if c.Sandbox != "writ" && c.Sandbox != "extism" {
+		return usage("sandbox: %q: want writ or extism", c.Sandbox)
+	}
+	return nil
+}
+
+func (a *app) configCommand() *cobra.Command {
+	var origin bool
+	show := &cobra.Command{
+		Use: "show", Short: "Show the configuration", Args: cobra.NoArgs,
+		Example: "  writ config show --origin       with where each value came from",
+		RunE: func(*cobra.Command, []string) error {
+			type item struct {
+				Key, Value, Origin, Meaning string
+			}
+			items := []item{{"home", a.config.Home, a.config.origins["home"], "where everything is kept"}}
+			for _, s := range settings {
+				value := a.config.values.Get(strings.ReplaceAll(s.key, ".", keyDelimiter))
+				items = append(items, item{s.key, shown(s, value), a.config.origins[s.key], s.meaning})
+			}
+			return a.print(items, func(t *table) {
+				t.head("key", "value", "origin", "meaning")
+				for _, i := range items {
+					if !origin {
+						i.Origin = ""
+					}
+					t.row(i.Key, i.Value, i.Origin, i.Meaning)
+				}
+			})
+		},
+	}
+	show.Flags().BoolVar(&origin, "origin", false, "with the layer that decided each value")
+	return group("config", "Show the configuration and where it comes from", show)
+}
+
+func shown(s setting, value any) string {
+	text := strings.Trim(strings.TrimPrefix(sprint(value), "map"), "[]")
+	if s.secret && text != "" {
+		return "(set)"
+	}
+	return text
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/contract"
+	"github.com/writ-run/writ/engine"
+	"github.com/writ-run/writ/host"
+	"github.com/writ-run/writ/host/secret"
+	"github.com/writ-run/writ/host/toolbox"
+	"github.com/writ-run/writ/identity"
+	"github.com/writ-run/writ/plan"
+	"github.com/writ-run/writ/policy"
+	"github.com/writ-run/writ/registry"
+	"github.com/writ-run/writ/trace"
+)
+
+// home is an open $WRIT_HOME: every organ, wired.
+type home struct {
+	config     *config
+	log        hclog.Logger
+	clock      writ.Clock
+	started    writ.Time
+	journal    *trace.Journal
+	identity   *identity.Service
+	policies   *policy.Service
+	registry   *registry.Registry
+	sandbox    writ.Sandbox
+	planner    *plan.Planner
+	secrets    *secret.Store
+	engine     *engine.Engine
+	dispatcher *contract.Dispatcher
+	poisoned   chan error // the writer failed: the process must end
+}
+
+// firstPartyKey is the PEM of the key that signs the first-party skills, base64;
+// set by the build (-ldflags -X main.firstPartyKey=...).
+var firstPartyKey string
+
+// openHome opens everything. On an error nothing stays open.
+func openHome(ctx context.Context, c *config, log hclog.Logger, clock writ.Clock) (*home, error) {
+	keys, err := readKeys(c.Home)
+	if err != nil {
+		return nil, err
+	}
+	h := &home{config: c, log: log, clock: clock, started: clock.Now(), poisoned: make(chan error, 1)}
+	h.journal, err = trace.Open(ctx, trace.Options{
+		Dir: c.Home, Clock: clock, Signer: keys.host, Logger: log.Named("trace"),
+		Retention: trace.Retention{Payloads: c.Payloads, Entries: c.Entries}, Attach: h.attach, Keep: h.keep,
+		OnPoison: func(err error) {
+			select {
+			case h.poisoned <- err:
+			default:
+			}
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := h.wire(ctx, keys); err != nil {
+		return nil, errors.Join(err, h.close(ctx))
+	}
+	return h, nil
+}
+
+// wire makes the organs, those first that others need.
+func (h *home) wire(ctx context.Context, keys *homeKeys) error {
+	c := h.config
+	firstParty, err := decodeFirstPartyKey(firstPartyKey)
+	if err != nil {
+		return err
+	}
+	h.identity, err = identity.New(identity.Options{
+		Store: h.journal, Journal: h.journal, Clock: h.clock, Entropy: entropy, Owner: uint32(os.Getuid()),
+	})
+	if err != nil {
+		return err
+	}
+	h.policies, err = policy.Open(ctx, policy.Options{
+		Dir: filepath.Join(c.Home, "policy"), Store: h.journal, Journal: h.journal, Traces: h.journal, Clock: h.clock,
+	})
+	if err != nil {
+		return err
+	}
+	h.registry, err = registry.New(registry.Options{
+		Dir: filepath.Join(c.Home, "skills"), Store: h.journal, Journal: h.journal,
+		Inspector: host.NewInspector(), Clock: h.clock, FirstParty: firstParty,
+		Ceiling: abi.Limits{Memory: host.MaxMemory, Time: host.MaxTime, Calls: host.MaxCalls, Output: host.MaxOutput},
+	})
+	if err != nil {
+		return err
+	}
+	if h.secrets, err = secret.Open(ctx, secret.Options{Home: c.Home, Clock: h.clock, Journal: h.journal}); err != nil {
+		return err
+	}
+	if h.planner, err = plan.New(plan.Options{}); err != nil {
+		return err
+	}
+	if err := h.wireSandbox(keys); err != nil {
+		return err
+	}
+	tools, err := h.toolbox()
+	if err != nil {
+		return err
+	}
+	return h.wireEngine(tools)
+}
+
+func (h *home) wireSandbox(keys *homeKeys) error {
+	options := host.Options{
+		CacheDir: filepath.Join(h.config.Home, "cache"), CacheKey: keys.cache,
+		GuestOutput: func(line host.GuestLine) {
+			h.log.Debug("guest", "execution", line.Execution, "step", line.Step, "stream", line.Stream, "text", line.Text)
+		},
+		OnTampered: func(module writ.Digest) {
+			h.log.Error("a compiled module was altered on disk and has been removed", "module", module)
+		},
+	}
+	var err error
+	if h.config.Sandbox == "extism" {
+		h.sandbox, err = host.NewExtismSandbox(options)
+	} else {
+		h.sandbox, err = host.NewSandbox(options)
+	}
+	return err
+}
+
+func (h *home) toolbox() (*toolbox.Toolbox, error) {
+	var private []netip.Prefix
+	for _, text := range h.config.Private {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, usage("http.allowPrivate: %q is not a CIDR such as 10.0.0.0/8", text)
+		}
+		private = append(private, prefix)
+	}
+	return toolbox.New(toolbox.Options{
+		Store: h.journal, Secrets: h.secrets, Logger: h.log.Named("skill"), Home: h.config.Home,
+		FileRoot: h.config.FileRoot, AllowPrivate: private, Upstreams: h.config.Upstreams,
+	})
+}
+
+func decodeFirstPartyKey(text string) ([]byte, error) {
+	if text == "" {
+		return nil, nil
+	}
+	pem, err := decodeBase64(text)
+	if err != nil {
+		return nil, writ.Errorf(writ.CodeInternal, "first-party key", "this binary was built with a key that does not decode")
+	}
+	return pem, nil
+}
+
+func (h *home) close(ctx context.Context) error {
+	var errs []error
+	if h.engine != nil {
+		errs = append(errs, h.engine.Close(ctx))
+	}
+	if h.sandbox != nil {
+		errs = append(errs, h.sandbox.Close(ctx))
+	}
+	errs = append(errs, h.journal.Close(ctx))
+	return errors.Join(errs...)
+}

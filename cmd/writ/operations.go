@@ -1,0 +1,56 @@
+package main
+
+import (
+	"github.com/writ-run/writ/contract"
+)
+
+// bind gives every contract its handler. Which capability and role a caller
+// needs stands with the contract itself; one without a handler fails a test.
+func (h *home) bind(d *contract.Dispatcher) {
+	contract.Bind(d, contract.IntentSubmit, h.engine.IntentSubmit)
+	contract.Bind(d, contract.PlanCompile, h.engine.PlanCompile)
+	contract.Bind(d, contract.PlanVerify, h.engine.PlanVerify)
+	contract.Bind(d, contract.ExecutionStart, h.engine.ExecutionStart)
+	contract.Bind(d, contract.ExecutionApprove, h.engine.ExecutionApprove)
+	contract.Bind(d, contract.ExecutionReject, h.engine.ExecutionReject)
+	contract.Bind(d, contract.ExecutionCancel, h.engine.ExecutionCancel)
+	contract.Bind(d, contract.ExecutionExpire, h.engine.ExecutionExpire)
+	contract.Bind(d, contract.ApprovalList, h.engine.ApprovalList)
+	contract.Bind(d, contract.ReplayRun, h.engine.ReplayRun)
+
+	contract.Bind(d, contract.ExecutionGet, h.journal.ExecutionGet)
+	contract.Bind(d, contract.ExecutionList, h.journal.ExecutionList)
+	contract.Bind(d, contract.TraceGet, h.journal.TraceGet)
+	contract.Bind(d, contract.TraceList, h.journal.TraceList)
+	contract.Bind(d, contract.TraceVerify, h.journal.TraceVerify)
+	contract.Bind(d, contract.EvidenceExport, h.journal.EvidenceExport)
+	contract.Bind(d, contract.EvidenceImport, h.journal.EvidenceImport)
+
+	contract.Bind(d, contract.SkillInstall, h.registry.Install)
+	contract.Bind(d, contract.SkillVerify, h.registry.Verify)
+	contract.Bind(d, contract.SkillDisable, h.registry.Disable)
+	contract.Bind(d, contract.SkillEnable, h.registry.Enable)
+	contract.Bind(d, contract.SkillUninstall, h.registry.Uninstall)
+	contract.Bind(d, contract.SkillList, h.registry.List)
+	contract.Bind(d, contract.TrustAdd, h.registry.TrustAdd)
+	contract.Bind(d, contract.TrustRevoke, h.registry.TrustRevoke)
+	contract.Bind(d, contract.TrustList, h.registry.TrustList)
+
+	contract.Bind(d, contract.PolicyExplain, h.policies.Explain)
+	contract.Bind(d, contract.PolicyTest, h.policies.Test)
+	contract.Bind(d, contract.PolicyActivate, h.policies.Activate)
+	contract.Bind(d, contract.PolicyList, h.policies.List)
+
+	contract.Bind(d, contract.TokenCreate, h.identity.TokenCreate)
+	contract.Bind(d, contract.TokenRevoke, h.identity.TokenRevoke)
+	contract.Bind(d, contract.TokenList, h.identity.TokenList)
+	contract.Bind(d, contract.GrantCreate, h.identity.GrantCreate)
+	contract.Bind(d, contract.GrantRevoke, h.identity.GrantRevoke)
+	contract.Bind(d, contract.GrantList, h.identity.GrantList)
+
+	contract.Bind(d, contract.SecretSet, h.secrets.SecretSet)
+	contract.Bind(d, contract.SecretRemove, h.secrets.SecretRemove)
+	contract.Bind(d, contract.SecretList, h.secrets.SecretList)
+
+	contract.Bind(d, contract.SystemStatus, h.systemStatus)
+}

@@ -1,0 +1,291 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/canon"
+	"github.com/writ-run/writ/contract"
+	"github.com/writ-run/writ/identity"
+	"github.com/writ-run/writ/registry"
+)
+
+// rehearsal is a throwaway home in which an author's unsigned work runs: signed
+// with a key that is forgotten, under the default policy, as an agent that may
+// use any tool up to high risk and a person who can approve.
+type rehearsal struct {
+	home     *home
+	work     *work
+	dir      string
+	author   *writ.Principal // approves
+	agent    *writ.Principal // asks
+	approver *identity.ApproverKey
+}
+
+func (a *app) rehearse(ctx context.Context, w *work) (*rehearsal, error) {
+	dir, err := os.MkdirTemp("", "writ-rehearsal-")
+	if err != nil {
+		return nil, usage("no temporary directory: %s", plainCause(err))
+	}
+	r := &rehearsal{work: w, dir: dir}
+	if err := r.open(ctx, a); err != nil {
+		r.close(ctx)
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *rehearsal) open(ctx context.Context, a *app) error {
+	if err := makeKeys(r.dir); err != nil {
+		return err
+	}
+	c := *a.config
+	c.Home = r.dir
+	var err error
+	if r.home, err = openHome(ctx, &c, a.logger(hclog.Warn), a.clock); err != nil {
+		return err
+	}
+	if r.approver, err = identity.GenerateApproverKey(entropy); err != nil {
+		return err
+	}
+	made, err := r.home.identity.Bootstrap(ctx, "author", r.approver)
+	if err != nil {
+		return err
+	}
+	if r.author, err = r.home.identity.Token(ctx, made.Token); err != nil {
+		return err
+	}
+	asAuthor := writ.WithPrincipal(ctx, r.author)
+	token, err := r.home.identity.TokenCreate(asAuthor, &contract.TokenCreateInput{PrincipalID: "service:rehearsal", Kind: writ.Service})
+	if err != nil {
+		return err
+	}
+	if r.agent, err = r.home.identity.Token(ctx, token.Token); err != nil {
+		return err
+	}
+	_, err = r.home.identity.GrantCreate(asAuthor, &contract.GrantCreateInput{
+		PrincipalID: r.agent.ID, Capability: writ.Capability{Tool: "*"}, MaxRisk: writ.RiskHigh,
+	})
+	if err != nil {
+		return err
+	}
+	_, err = r.home.registry.Rehearse(ctx, registry.Rehearsal{
+		By: r.author, Entropy: entropy, Drafts: []registry.Draft{{Manifest: r.work.manifest, Module: r.work.module}},
+	})
+	return err
+}
+
+// close leaves nothing behind.
+func (r *rehearsal) close(ctx context.Context) {
+	if r.home != nil {
+		_ = r.home.close(context.WithoutCancel(ctx))
+	}
+	_ = os.RemoveAll(r.dir)
+}
+
+// start runs one action as a plan of one step, through the whole pipeline.
+func (r *rehearsal) start(ctx context.Context, action string, input []byte) (*contract.Execution, error) {
+	draft, err := json.Marshal(map[string]any{
+		"apiVersion": "writ/v1", "kind": "Plan",
+		"steps": []any{map[string]any{
+			"name": "run", "uses": r.work.manifest.Name + "@" + r.work.manifest.Version + "#" + action, "with": json.RawMessage(input),
+		}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctx = writ.WithPrincipal(ctx, r.agent)
+	submitted, err := r.home.engine.IntentSubmit(ctx, &contract.IntentSubmitInput{
+		Text: "rehearse " + action, Draft: string(draft), DraftFormat: "json", DraftName: "input",
+	})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := r.home.engine.PlanCompile(ctx, &contract.PlanCompileInput{ExecutionID: submitted.ExecutionID}); err != nil {
+		return nil, err
+	}
+	return r.proceed(ctx, submitted.ExecutionID)
+}
+
+func (r *rehearsal) proceed(ctx context.Context, id writ.ExecutionID) (*contract.Execution, error) {
+	ctx = writ.WithPrincipal(ctx, r.agent)
+	if _, err := r.home.engine.ExecutionStart(ctx, &contract.ExecutionStartInput{ExecutionID: id, Wait: true}); err != nil {
+		return nil, err
+	}
+	out, err := r.home.journal.ExecutionGet(ctx, &contract.ExecutionGetInput{ExecutionID: id, IncludeOutputs: true})
+	if err != nil {
+		return nil, err
+	}
+	return &out.Execution, nil
+}
+
+// approve gives the author's word for what is proposed.
+func (r *rehearsal) approve(ctx context.Context, item *contract.Approval) error {
+	signature, err := r.approver.SignApproval(ctx, r.author.ID, item.Digest, r.home.clock.Now())
+	if err != nil {
+		return err
+	}
+	_, err = r.home.engine.ExecutionApprove(writ.WithPrincipal(ctx, r.author), &contract.ExecutionApproveInput{
+		ExecutionID: item.ExecutionID, StepID: item.StepID, ApprovalDigest: item.Digest, Signature: signature,
+	})
+	return err
+}
+
+func (a *app) skillRun() *cobra.Command {
+	var module, dir string
+	var yes bool
+	c := &cobra.Command{
+		Use: "run ACTION [INPUT]", Short: "Run an action of your own work, through policy, in the sandbox", Args: cobra.RangeArgs(1, 2),
+		Long: `Builds the skill, signs it with a key that is forgotten at once, installs it in a
+throwaway home and runs one action as a plan of one step. There is no other way
+for unsigned work to run. INPUT is JSON, or - for standard input.`,
+		Example: "  writ skill run greet '{\"name\":\"Ada\"}'\n  writ skill run count_vowels '{\"input\":\"hello\"}' --module count_vowels.wasm",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			input, err := a.actionInput(args)
+			if err != nil {
+				return err
+			}
+			w, err := a.build(cmd.Context(), dir, module)
+			if err != nil {
+				return err
+			}
+			if action(w.manifest, args[0]) == nil {
+				return usage("%s has no action %q", w.manifest.Name, args[0]).WithFix("one of: %s", actionNames(w.manifest))
+			}
+			r, err := a.rehearse(cmd.Context(), w)
+			if err != nil {
+				return err
+			}
+			defer r.close(cmd.Context())
+			return a.rehearseAction(cmd.Context(), r, args[0], input, yes)
+		},
+	}
+	c.Flags().StringVar(&dir, "dir", ".", "directory of the skill")
+	c.Flags().StringVar(&module, "module", "", "a ready WebAssembly module instead of Go source")
+	c.Flags().BoolVar(&yes, "approve", false, "approve what the action proposes to do")
+	return c
+}
+
+func (a *app) actionInput(args []string) ([]byte, error) {
+	if len(args) == 1 {
+		return []byte("{}"), nil
+	}
+	raw := []byte(args[1])
+	if args[1] == "-" {
+		var err error
+		if raw, err = a.readInput("-", writ.MaxDraft); err != nil {
+			return nil, err
+		}
+	}
+	if err := checkJSON("INPUT", raw); err != nil {
+		return nil, err
+	}
+	return raw, nil
+}
+
+func action(m *abi.Manifest, name string) *abi.Action {
+	for i := range m.Actions {
+		if m.Actions[i].Name == name {
+			return &m.Actions[i]
+		}
+	}
+	return nil
+}
+
+func actionNames(m *abi.Manifest) string {
+	text := ""
+	for i := range m.Actions {
+		if i > 0 {
+			text += ", "
+		}
+		text += m.Actions[i].Name
+	}
+	return text
+}
+
+// rehearseAction shows the output, or what the action wants to do and why it
+// may not without a person.
+func (a *app) rehearseAction(ctx context.Context, r *rehearsal, name string, input []byte, yes bool) error {
+	x, err := r.start(ctx, name, input)
+	if err != nil {
+		return err
+	}
+	for x.Status == writ.ExecAwaitingApproval {
+		list, err := r.home.engine.ApprovalList(writ.WithPrincipal(ctx, r.author), &contract.ApprovalListInput{ExecutionID: x.ExecutionID})
+		if err != nil {
+			return err
+		}
+		item := &list.Items[0]
+		if !yes {
+			t := &table{app: a}
+			a.approvalTable(t, item)
+			t.flush()
+			return writ.Errorf(writ.CodeApprovalNeeded, "action "+name, "it wants to do the above, which needs a person's approval").WithFix("add --approve to let this rehearsal do it")
+		}
+		if err := r.approve(ctx, item); err != nil {
+			return err
+		}
+		if x, err = r.proceed(ctx, x.ExecutionID); err != nil {
+			return err
+		}
+	}
+	step := &x.Steps[0]
+	if step.Failure != nil {
+		return writ.Errorf(writ.CodeSkillFailed, "action "+name, "%s: %s", step.Failure.Code, step.Failure.Message).WithFix("%s", step.Failure.Fix)
+	}
+	if x.Status != writ.ExecCompleted {
+		return writ.Errorf(writ.CodeSkillFailed, "action "+name, "the execution is %s: %s", x.Status, x.Reason)
+	}
+	var pretty bytes.Buffer
+	if err := json.Indent(&pretty, step.Output, "", "  "); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(a.out, pretty.String())
+	return err
+}
+
+// try runs one case and says what is wrong, "" where nothing is.
+func (r *rehearsal) try(ctx context.Context, file string) string {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return plainCause(err)
+	}
+	var c testCase
+	if err := errors.Join(checkJSON(filepath.Base(file), raw), json.Unmarshal(raw, &c)); err != nil {
+		return err.Error()
+	}
+	x, err := r.start(ctx, c.Action, c.Input)
+	if err != nil {
+		return err.Error()
+	}
+	step := &x.Steps[0]
+	switch {
+	case c.Failure != "" && (step.Failure == nil || step.Failure.Code != c.Failure):
+		return fmt.Sprintf("want failure %s, the step %s", c.Failure, step.Status)
+	case c.Failure != "":
+		return ""
+	case step.Failure != nil:
+		return step.Failure.Code + ": " + step.Failure.Message
+	case x.Status != writ.ExecCompleted:
+		return "the execution is " + string(x.Status)
+	}
+	want, err := canon.JSON(c.Output)
+	if err != nil {
+		return err.Error()
+	}
+	got, err := canon.JSON(step.Output)
+	if err != nil || !bytes.Equal(want, got) {
+		return fmt.Sprintf("output %s, want %s", got, want)
+	}
+	return ""
+}

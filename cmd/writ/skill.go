@@ -1,0 +1,338 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/contract"
+	"github.com/writ-run/writ/registry"
+)
+
+// maxBundle is the registry's own limit of a .skill file with room to let the
+// registry say what is wrong with a larger one.
+const maxBundle = 256 << 20
+
+func decodeBase64(text string) ([]byte, error) { return base64.StdEncoding.DecodeString(text) }
+
+func (a *app) skillCommand() *cobra.Command {
+	return group("skill", "Write, sign, install and look after skills",
+		a.skillNew(), a.skillBuild(), a.skillTest(), a.skillRun(), a.skillKey(), a.skillSign(), a.skillVerify(), a.skillInspect(),
+		a.skillInstall(), a.skillList(), a.skillDisable(), a.skillEnable(), a.skillUninstall())
+}
+
+func (a *app) skillInstall() *cobra.Command {
+	return &cobra.Command{
+		Use: "install FILE...", Short: "Verify signed bundles and install them", Args: cobra.MinimumNArgs(1),
+		Example: "  writ skill install greeter-0.1.0.skill",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, file := range args {
+				raw, err := a.readInput(file, maxBundle)
+				if err != nil {
+					return err
+				}
+				out, err := call(cmd.Context(), a, contract.SkillInstall, &contract.SkillInstallInput{Bundle: raw})
+				if err != nil {
+					return err
+				}
+				if err := a.print(out, func(t *table) { a.reportTable(t, &out.SkillReport, out.Status) }); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func (a *app) reportTable(t *table, r *contract.SkillReport, status string) {
+	t.pair("skill", fmt.Sprintf("%s@%s", r.SkillKey, r.Version))
+	t.pair("status", status)
+	t.pair("signature", verified(r.SignatureVerified))
+	t.pair("publisher", verified(r.PublisherTrusted))
+	t.pair("provenance", verified(r.ProvenanceVerified))
+	t.pair("compatible", verified(r.CompatibilityVerified))
+	t.pair("digest", string(r.ManifestDigest))
+	t.flush()
+	for _, issue := range r.Issues {
+		t.line("  %s: %s", issue.Code, clean(issue.Message))
+		if issue.Fix != "" {
+			t.line("    fix: %s", clean(issue.Fix))
+		}
+	}
+}
+
+func verified(ok bool) string {
+	if ok {
+		return "verified"
+	}
+	return "NOT verified"
+}
+
+func (a *app) skillVerify() *cobra.Command {
+	return &cobra.Command{
+		Use: "verify FILE", Short: "Say everything that an install would refuse; nothing is installed", Args: exactly("FILE"),
+		Example: "  writ skill verify greeter-0.1.0.skill       exit 3 where it would be refused",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			raw, err := a.readInput(args[0], maxBundle)
+			if err != nil {
+				return err
+			}
+			out, err := call(cmd.Context(), a, contract.SkillVerify, &contract.SkillVerifyInput{Bundle: raw})
+			if err != nil {
+				return err
+			}
+			err = a.print(out, func(t *table) { a.reportTable(t, &out.SkillReport, out.Status) })
+			if err == nil && !out.Verified {
+				return exitError(exitDenied)
+			}
+			return err
+		},
+	}
+}
+
+func (a *app) skillInspect() *cobra.Command {
+	return &cobra.Command{
+		Use: "inspect FILE", Short: "Show what a bundle says of itself, without judging it", Args: exactly("FILE"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			raw, err := a.readInput(args[0], maxBundle)
+			if err != nil {
+				return err
+			}
+			about, err := registry.Inspect(raw)
+			if err != nil {
+				return err
+			}
+			document := map[string]any{"skill": about.Ref, "manifest": about.Manifest, "keys": about.KeyIDs, "moduleBytes": len(about.Module)}
+			return a.print(document, func(t *table) {
+				m := about.Manifest
+				t.pair("skill", m.Name+"@"+m.Version)
+				t.pair("what", m.Description)
+				t.pair("abi", m.ABI)
+				t.pair("digest", string(about.Ref.Digest))
+				t.pair("module", fmt.Sprintf("%s  (%d bytes)", about.Ref.Module, len(about.Module)))
+				for _, id := range about.KeyIDs {
+					t.pair("signed by", id.Fingerprint())
+				}
+				for i := range m.Capabilities {
+					t.pair("may", capability(&m.Capabilities[i]))
+				}
+				for i := range m.Actions {
+					t.pair("action", m.Actions[i].Name+": "+m.Actions[i].Description)
+				}
+			})
+		},
+	}
+}
+
+func (a *app) skillList() *cobra.Command {
+	in := &contract.SkillListInput{}
+	c := &cobra.Command{
+		Use: "list", Short: "List installed skills", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			out, err := call(cmd.Context(), a, contract.SkillList, in)
+			if err != nil {
+				return err
+			}
+			return a.print(out, func(t *table) {
+				if len(out.Items) == 0 {
+					t.line("no skills; install one with `writ skill install FILE`")
+					return
+				}
+				t.head("skill", "version", "status", "verified", "actions", "installed")
+				for i := range out.Items {
+					s := &out.Items[i]
+					names := make([]string, 0, len(s.Actions))
+					for _, action := range s.Actions {
+						names = append(names, action.Name)
+					}
+					t.row(string(s.SkillKey), s.Version, string(s.Status), fmt.Sprint(s.Verified), strings.Join(names, ","), a.ago(s.InstalledAt))
+				}
+				a.more(t, out.NextCursor)
+			})
+		},
+	}
+	c.Flags().BoolVar(&in.IncludeDisabled, "all", false, "with the disabled ones")
+	pageFlags(c, &in.Page)
+	return c
+}
+
+// skillChange is a command that changes one installed skill.
+func (a *app) skillChange(verb, short string, do func(ctx context.Context, key writ.SkillKey, version, reason string) (any, contract.Result, error)) *cobra.Command {
+	var version, reason string
+	c := &cobra.Command{
+		Use: verb + " SKILL", Short: short, Args: exactly("SKILL"),
+		Example: "  writ skill " + verb + " acme/mail\n  writ skill " + verb + " acme/mail --version 1.2.0 --reason \"...\"",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			out, result, err := do(cmd.Context(), writ.SkillKey(args[0]), version, reason)
+			if err != nil {
+				return err
+			}
+			return a.printResult(out, result, "skill", args[0])
+		},
+	}
+	c.Flags().StringVar(&version, "version", "", "one version (default: every one)")
+	c.Flags().StringVar(&reason, "reason", "", "why")
+	return c
+}
+
+func (a *app) skillDisable() *cobra.Command {
+	return a.skillChange("disable", "Keep a skill from being used", func(ctx context.Context, key writ.SkillKey, version, reason string) (any, contract.Result, error) {
+		out, err := call(ctx, a, contract.SkillDisable, &contract.SkillDisableInput{SkillKey: key, Version: version, Reason: reason})
+		if err != nil {
+			return nil, contract.Result{}, err
+		}
+		return out, out.Result, nil
+	})
+}
+
+func (a *app) skillEnable() *cobra.Command {
+	return a.skillChange("enable", "Let a disabled skill be used again", func(ctx context.Context, key writ.SkillKey, version, reason string) (any, contract.Result, error) {
+		out, err := call(ctx, a, contract.SkillEnable, &contract.SkillEnableInput{SkillKey: key, Version: version, Reason: reason})
+		if err != nil {
+			return nil, contract.Result{}, err
+		}
+		return out, out.Result, nil
+	})
+}
+
+func (a *app) skillUninstall() *cobra.Command {
+	return a.skillChange("uninstall", "Remove a skill; traces that name it then replay only from evidence", func(ctx context.Context, key writ.SkillKey, version, reason string) (any, contract.Result, error) {
+		out, err := call(ctx, a, contract.SkillUninstall, &contract.SkillUninstallInput{SkillKey: key, Version: version, Reason: reason})
+		if err != nil {
+			return nil, contract.Result{}, err
+		}
+		return out, out.Result, nil
+	})
+}
+
+func (a *app) trustCommand() *cobra.Command {
+	in := &contract.TrustAddInput{}
+	var key string
+	var purposes []string
+	add := &cobra.Command{
+		Use: "add [PUBLISHER]", Short: "Trust a publisher's key", Args: cobra.MaximumNArgs(1),
+		Example: `  writ trust add acme --key acme.pub
+  writ trust add acme --key builder.pub --purpose provenance
+  writ trust add --first-party                the key of the skills that come with Writ`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				in.Publisher = args[0]
+			}
+			for _, p := range purposes {
+				in.Purposes = append(in.Purposes, contract.TrustPurpose(p))
+			}
+			if key != "" {
+				pem, err := a.readInput(key, maxKeyFile)
+				if err != nil {
+					return err
+				}
+				in.PublicKeyPEM = string(pem)
+			}
+			if in.Publisher == "" && !in.FirstParty {
+				return usage("whose key?").WithFix("name the publisher, or give --first-party")
+			}
+			out, err := call(cmd.Context(), a, contract.TrustAdd, in)
+			if err != nil {
+				return err
+			}
+			return a.print(out, func(t *table) {
+				t.pair("publisher", out.Publisher)
+				t.pair("fingerprint", registry.KeyID(out.KeyID).Fingerprint())
+				t.pair("status", out.Status)
+				t.line("Compare the fingerprint with the one that the publisher shows elsewhere.")
+			})
+		},
+	}
+	f := add.Flags()
+	f.StringVar(&key, "key", "", "PEM public key")
+	f.BoolVar(&in.FirstParty, "first-party", false, "the key that this binary carries, for publisher writ")
+	f.StringSliceVar(&purposes, "purpose", nil, "signature or provenance, repeatable (default: both)")
+	f.StringVar(&in.Reason, "reason", "", "why")
+
+	revoke := &contract.TrustRevokeInput{}
+	revokeCommand := &cobra.Command{
+		Use: "revoke PUBLISHER", Short: "Revoke a publisher's key: its skills stop at their next load", Args: exactly("PUBLISHER"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			revoke.Publisher = args[0]
+			out, err := call(cmd.Context(), a, contract.TrustRevoke, revoke)
+			if err != nil {
+				return err
+			}
+			return a.printResult(out, out.Result, "publisher", args[0])
+		},
+	}
+	revokeCommand.Flags().StringVar(&revoke.KeyID, "key-id", "", "one key (default: every key of the publisher)")
+	revokeCommand.Flags().StringVar(&revoke.Reason, "reason", "", "why")
+	return group("trust", "Say whose skills may be installed", add, revokeCommand, a.trustList())
+}
+
+func (a *app) trustList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List trusted keys", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			out, err := call(cmd.Context(), a, contract.TrustList, &contract.TrustListInput{})
+			if err != nil {
+				return err
+			}
+			return a.print(out, func(t *table) {
+				if len(out.Items) == 0 {
+					t.line("nobody is trusted: every skill is refused")
+					return
+				}
+				t.head("publisher", "fingerprint", "purposes", "until", "revoked")
+				for _, k := range out.Items {
+					t.row(k.Publisher, registry.KeyID(k.KeyID).Fingerprint(), fmt.Sprint(k.Purposes), k.ValidUntil.String(), k.RevokedAt.String())
+				}
+			})
+		},
+	}
+}
+
+func (a *app) skillKey() *cobra.Command {
+	var kind, out, passphrase string
+	c := &cobra.Command{
+		Use: "key", Short: "Make a publisher's signing key", Args: cobra.NoArgs,
+		Example: "  writ skill key --out acme            writes acme.key and acme.pub",
+		RunE: func(*cobra.Command, []string) error {
+			return a.makePublisherKey(registry.KeyKind(kind), out, passphrase)
+		},
+	}
+	c.Flags().StringVar(&kind, "kind", string(registry.KeyECDSA), "ecdsa-p256 or ed25519")
+	c.Flags().StringVar(&out, "out", "publisher", "path without its ending")
+	c.Flags().StringVar(&passphrase, "passphrase-file", "", "encrypt the key with this passphrase; - for standard input")
+	return c
+}
+
+func (a *app) makePublisherKey(kind registry.KeyKind, out, passphraseFile string) error {
+	key, err := registry.GenerateKey(kind, entropy)
+	if err != nil {
+		return err
+	}
+	var passphrase []byte
+	if passphraseFile != "" {
+		if passphrase, err = a.passphrase(passphraseFile, "Passphrase of the new key"); err != nil {
+			return err
+		}
+	}
+	pem, err := key.PEM(passphrase)
+	if err != nil {
+		return err
+	}
+	if err := writeNew(out+".key", pem, 0o600); err != nil {
+		return err
+	}
+	if err := os.WriteFile(out+".pub", key.Public().PEM, 0o644); err != nil {
+		return usage("%s: %s", out+".pub", plainCause(err))
+	}
+	document := map[string]string{"key": out + ".key", "public": out + ".pub", "fingerprint": key.Public().ID.Fingerprint()}
+	return a.print(document, func(t *table) {
+		t.pair("key", document["key"])
+		t.pair("public key", document["public"])
+		t.pair("fingerprint", document["fingerprint"])
+	})
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/contract"
+	"github.com/writ-run/writ/engine"
+	"github.com/writ-run/writ/host"
+	"github.com/writ-run/writ/host/toolbox"
+)
+
+// systemStatus is the handler of contract.SystemStatus: what the whole house
+// says of itself.
+func (h *home) systemStatus(ctx context.Context, _ *contract.SystemStatusInput) (*contract.SystemStatusOutput, error) {
+	p, err := writ.PrincipalFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	policy := h.policies.Active().Policy()
+	out := &contract.SystemStatusOutput{
+		Version: writ.Version, ABIVersion: abi.ABIVersion, ContractsVersion: abi.ContractsVersion, Engine: h.engineID(),
+		PolicyDigest: policy.Digest, PolicyVersion: policy.Version, Executions: map[string]int{}, StartedAt: h.started,
+		Caller: p.ID,
+	}
+	skills, err := h.registry.List(ctx, &contract.SkillListInput{Page: contract.Page{Limit: 500}})
+	if err != nil {
+		return nil, err
+	}
+	out.Skills = len(skills.Items)
+	for _, status := range []writ.ExecutionStatus{writ.ExecRunning, writ.ExecAwaitingApproval, writ.ExecIndeterminate} {
+		page, err := h.journal.Executions(ctx, writ.ExecutionQuery{Tenant: p.Tenant, Status: status, Limit: 500})
+		if err != nil {
+			return nil, err
+		}
+		out.Executions[string(status)] = len(page.Items)
+	}
+	out.PendingApprovals = out.Executions[string(writ.ExecAwaitingApproval)]
+	out.Checks = h.checks(skills)
+	return out, nil
+}
+
+func (h *home) checks(skills *contract.SkillListOutput) []contract.SystemCheck {
+	checks := []contract.SystemCheck{{Name: "journal", OK: true, Message: "open"}}
+	for i := range skills.Items {
+		s := &skills.Items[i]
+		if s.Status == writ.SkillEnabled && !s.Verified {
+			checks = append(checks, contract.SystemCheck{
+				Name: "skill " + string(s.SkillKey) + "@" + s.Version, Message: "is no longer what was signed, or its key is revoked",
+				Fix: "see `writ skill list`, then install it again or uninstall it",
+			})
+		}
+	}
+	if info, err := os.Stat(filepath.Join(h.config.Home, "keys")); err == nil && info.Mode().Perm()&0o077 != 0 {
+		checks = append(checks, contract.SystemCheck{Name: "keys", Message: "others may read them", Fix: "chmod 700 the keys directory of the home"})
+	}
+	return checks
+}
+
+func (h *home) engineID() string {
+	if h.config.Sandbox == "extism" {
+		return host.ExtismEngineID()
+	}
+	return host.EngineID()
+}
+
+func (h *home) wireEngine(tools *toolbox.Toolbox) error {
+	var err error
+	h.engine, err = engine.New(engine.Options{
+		Journal: h.journal, Traces: h.journal, Planner: h.planner, Judges: h.policies, Skills: h.skills(),
+		Sandbox: h.sandbox, Toolbox: tools, Approvals: h.identity, Grants: h.identity, Clock: h.clock, Entropy: entropy,
+		Labels: h.config.Labels, EngineID: h.engineID(), Logger: h.log.Named("engine"),
+	})
+	if err != nil {
+		return err
+	}
+	h.dispatcher = contract.NewDispatcher(contract.DispatcherOptions{Clock: h.clock})
+	h.bind(h.dispatcher)
+	return nil
+}
+
+// systemStatusOf asks whoever serves the home.
+func (a *app) systemStatusOf(ctx context.Context) (*contract.SystemStatusOutput, error) {
+	return call(ctx, a, contract.SystemStatus, &contract.SystemStatusInput{})
+}
+
+// whoami is the caller's principal as the host knows it.
+func (a *app) whoami() (writ.PrincipalID, error) {
+	status, err := a.systemStatusOf(context.Background())
+	if err != nil {
+		return "", err
+	}
+	return status.Caller, nil
+}
