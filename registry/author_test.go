@@ -201,9 +201,8 @@ func TestKeys(t *testing.T) {
 			{plain, nil, ""},
 			{sealed, say("correct horse"), ""},
 			{sealed, say("wrong"), writ.CodeUnauthenticated},
-			{sealed, say(""), writ.CodeUnauthenticated},
 			{sealed, nil, writ.CodeUnauthenticated},
-			{sealed, func() ([]byte, error) { return nil, errors.New("no terminal") }, writ.CodeUnauthenticated},
+			{sealed, func() ([]byte, error) { return nil, errors.New("no terminal") }, writ.CodeUnauthenticated}, // asks before it derives
 			{key.Public().PEM, nil, writ.CodeInvalid},
 			{nil, nil, writ.CodeInvalid},
 		} {
