@@ -99,7 +99,7 @@ func (p *programs) compile(digest writ.Digest, h *held, module []byte) {
 	h.program, h.err = p.build(digest, module)
 	<-p.turn
 	p.mu.Lock()
-	if h.err != nil {
+	if h.err != nil && p.entries[digest] == h {
 		delete(p.entries, digest)
 	}
 	p.mu.Unlock()

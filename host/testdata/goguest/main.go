@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	mrand "math/rand/v2"
-	"net"
 	"os"
 	"sort"
 	"strings"
@@ -35,10 +34,6 @@ func run() int32 {
 	if _, err := os.ReadDir("."); err == nil {
 		say("reached a directory")
 		return 0
-	}
-	if _, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
-		// The stock net package of wasip1 is an in-process fake: it reaches nothing.
-		fmt.Println("fake net")
 	}
 	fmt.Println("hello", "stdout")
 	fmt.Fprintln(os.Stderr, "hello stderr")
