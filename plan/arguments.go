@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"encoding/json"
 	"math"
 	"slices"
 	"strconv"
@@ -65,7 +64,7 @@ func (f *filler) validateMember(m member, value any) {
 	if !ok || value == nil {
 		return
 	}
-	if err := validator.Validate(value); err != nil {
+	if err := validator.Validate(plain(value)); err != nil {
 		f.problem(m.value.at, found(CodeInvalidValue, "give a value that the input schema of "+f.work.action.Name+" allows", "with.%s: %s", m.key, validation(err)))
 	}
 }
@@ -75,7 +74,7 @@ func (f *filler) validateAll(with *node) {
 	if f.failed || f.work.input == nil || len(f.work.bindings) > 0 {
 		return
 	}
-	if err := f.work.input.validator.Validate(f.work.template); err != nil {
+	if err := f.work.input.validator.Validate(plain(f.work.template)); err != nil {
 		f.problem(with.at, found(CodeInvalidValue, "give what the input schema of "+f.work.action.Name+" asks for", "with: %s", validation(err)))
 	}
 }
@@ -264,23 +263,18 @@ func (f *filler) constant(expr *compiled, at place) any {
 	return value
 }
 
+// RFC 6901 section 3.
+var (
+	pointerEscape   = strings.NewReplacer("~", "~0", "/", "~1")
+	pointerUnescape = strings.NewReplacer("~1", "/", "~0", "~")
+)
+
 // pointerTo extends an RFC 6901 pointer.
 func pointerTo(pointer, name string) string {
-	return pointer + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+	return pointer + "/" + pointerEscape.Replace(name)
 }
 
 // pathOf is a pointer into the arguments as a person writes it.
 func pathOf(pointer string) string {
-	return strings.NewReplacer("~1", "/", "~0", "~").Replace("with" + strings.ReplaceAll(pointer, "/", "."))
-}
-
-// number reports whether v is a JSON number, and its text.
-func number(v any) (string, bool) {
-	switch t := v.(type) {
-	case json.Number:
-		return t.String(), true
-	case float64:
-		return strconv.FormatFloat(t, 'f', -1, 64), true
-	}
-	return "", false
+	return pointerUnescape.Replace("with" + strings.ReplaceAll(pointer, "/", "."))
 }

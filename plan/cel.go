@@ -114,8 +114,9 @@ func (d *declaration) object(path string, s *shape) *types.Type {
 	d.done[s] = t
 	fields := map[string]*types.FieldType{}
 	d.provider.objects[name], d.provider.fields[name] = s, fields
-	for member, inner := range s.members {
-		fields[member] = field(member, d.typeOf(path+"."+member, inner))
+	// In order: a shape that several members share is named after the first.
+	for _, member := range s.names() {
+		fields[member] = field(member, d.typeOf(path+"."+member, s.members[member]))
 	}
 	return t
 }

@@ -23,7 +23,7 @@ const (
 // Sizes that the static cost assumes where a schema does not say: the runtime
 // bound holds for whatever really comes.
 const (
-	assumedItems  = 256
+	assumedItems  = 64
 	assumedLength = 1024
 )
 

@@ -25,7 +25,7 @@ func (e *exprEnv) issues(issues *cel.Issues, tree *ast.AST) []exprError {
 		case strings.Contains(message, "limit") || strings.Contains(message, "exceeds") || strings.Contains(message, "depth"):
 			failed.finding = found(CodeExpressionLimit, "make the expression smaller, or compute the value in a step", "%s", clip(message))
 		case tree == nil:
-			failed.finding = found(CodeExpressionSyntax, "correct the CEL expression", "%s", strings.TrimPrefix(message, "Syntax error: "))
+			failed.finding = found(CodeExpressionSyntax, "correct the CEL expression", "%s", syntaxOf(message))
 		case undeclared.MatchString(message):
 			failed.finding = e.undeclaredName(undeclared.FindStringSubmatch(message)[1])
 		case undefined.MatchString(message):
@@ -38,6 +38,12 @@ func (e *exprEnv) issues(issues *cel.Issues, tree *ast.AST) []exprError {
 		out = append(out, failed)
 	}
 	return out
+}
+
+// syntaxOf leaves out the list of every token that might have come.
+func syntaxOf(message string) string {
+	message, _, _ = strings.Cut(strings.TrimPrefix(message, "Syntax error: "), " expecting {")
+	return strings.ReplaceAll(message, "'<EOF>'", "end")
 }
 
 // shortTypes takes CEL's wrappers out of a message about types.

@@ -170,7 +170,7 @@ func setAt(root any, pointer string, value any) (out any, ok bool) {
 	segments := strings.Split(pointer[1:], "/")
 	at := root
 	for i, segment := range segments {
-		name := strings.NewReplacer("~1", "/", "~0", "~").Replace(segment)
+		name := pointerUnescape.Replace(segment)
 		last := i == len(segments)-1
 		switch t := at.(type) {
 		case map[string]any:

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/canon"
 )
 
 // patternText is one pattern of a use, with {member} placeholders.
@@ -176,7 +177,11 @@ func memberAt(s *shape, path []string) *shape {
 }
 
 func (p *patternText) badValue(t token, value, why string) *narrowing {
-	return &narrowing{finding: found(CodeCapabilityValue, "give a plain value: one name, without /, * or ..",
+	fix := "give a plain value: one name, without /, * or .."
+	if t.part != "" {
+		fix = "give an absolute http or https URL without a star, credentials, fragment or dot segments"
+	}
+	return &narrowing{finding: found(CodeCapabilityValue, fix,
 		"with.%s is %q, which %s", strings.Join(t.path, "."), clip(value), why)}
 }
 
@@ -245,7 +250,7 @@ func (p *patternText) wholePath(t token, text string) (string, *narrowing) {
 func (p *patternText) urlPart(t token, text string) (string, *narrowing) {
 	target, err := writ.HTTPTarget("GET", text)
 	if err != nil {
-		return "", p.badValue(t, text, "is not an absolute http or https URL without dot segments")
+		return "", p.badValue(t, text, "is not a plain URL")
 	}
 	part := target.Host
 	if t.part == "path" {
@@ -257,15 +262,23 @@ func (p *patternText) urlPart(t token, text string) (string, *narrowing) {
 	return part, nil
 }
 
-// plainText is the text of a string, number or boolean.
+// plainText is the text of a string, number or boolean: of a number the
+// canonical form, so that 1.50 of a draft is the 1.5 of its plan.
 func plainText(value any) (string, bool) {
 	switch v := value.(type) {
 	case string:
 		return v, true
 	case bool:
 		return strconv.FormatBool(v), true
-	case json.Number, float64:
-		return number(v)
+	case json.Number:
+		if !strings.ContainsAny(v.String(), ".eE") && v != "-0" {
+			return v.String(), true
+		}
+		text, err := canon.MarshalJSON(v)
+		return string(text), err == nil
+	case float64:
+		text, err := canon.MarshalJSON(v)
+		return string(text), err == nil
 	}
 	return "", false
 }

@@ -3,6 +3,8 @@ package plan
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -52,8 +54,8 @@ func (c *referenceCheck) all(pointer string, value any, depth int) error {
 		if err := c.follow(pointer, t); err != nil {
 			return err
 		}
-		for name, inner := range t {
-			if err := c.all(pointerTo(pointer, name), inner, depth+1); err != nil {
+		for _, name := range slices.Sorted(maps.Keys(t)) {
+			if err := c.all(pointerTo(pointer, name), t[name], depth+1); err != nil {
 				return err
 			}
 		}
@@ -121,8 +123,8 @@ func (c *referenceCheck) each(pointer string, value any, keyword string) error {
 		if keyword != "dependentSchemas" {
 			return c.follow(pointer, t)
 		}
-		for name, inner := range t {
-			if err := c.follow(pointerTo(pointer, name), inner); err != nil {
+		for _, name := range slices.Sorted(maps.Keys(t)) {
+			if err := c.follow(pointerTo(pointer, name), t[name]); err != nil {
 				return err
 			}
 		}
@@ -141,7 +143,7 @@ func (c *referenceCheck) target(ref string) (any, error) {
 	}
 	for segment := range strings.SplitSeq(pointer[1:], "/") {
 		object, _ := at.(map[string]any)
-		next, ok := object[strings.NewReplacer("~1", "/", "~0", "~").Replace(segment)]
+		next, ok := object[pointerUnescape.Replace(segment)]
 		if !ok {
 			return nil, fmt.Errorf("schema: $ref %q leads nowhere", clip(ref))
 		}

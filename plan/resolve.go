@@ -149,11 +149,7 @@ func (r *resolver) checked(input any) ([]byte, error) {
 	if len(raw) > maxInputBytes {
 		return nil, r.fail(writ.CodeTooLarge, found("", "pass less data to the step", "the input has %d bytes, at most %d are taken", len(raw), maxInputBytes), "with")
 	}
-	plain, err := decode(raw)
-	if err != nil {
-		return nil, &writ.Error{Code: writ.CodeInternal, Op: r.op, Err: err}
-	}
-	if err := r.schema.validator.Validate(plain); err != nil {
+	if err := r.schema.validator.Validate(plain(input)); err != nil {
 		return nil, r.fail(writ.CodeInvalid, found("", "correct what the step reads, or the draft: "+r.step.Action+" does not take this input",
 			"%s", validation(err)), "with")
 	}

@@ -114,7 +114,7 @@ func (r *shapeReader) ref(ref string, depth int) (*shape, error) {
 			break
 		}
 		object, _ := target.(map[string]any)
-		next, ok := object[strings.NewReplacer("~1", "/", "~0", "~").Replace(segment)]
+		next, ok := object[pointerUnescape.Replace(segment)]
 		if !ok {
 			return nil, fmt.Errorf("schema: $ref %s leads nowhere", ref)
 		}
@@ -198,8 +198,8 @@ func (r *shapeReader) object(out *shape, s map[string]any, depth int) error {
 		return nil
 	}
 	out.kind, out.members = shapeObject, map[string]*shape{}
-	for name, property := range properties {
-		got, err := r.read(property, depth+1)
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		got, err := r.read(properties[name], depth+1)
 		if err != nil {
 			return err
 		}

@@ -27,6 +27,31 @@ func decode(raw []byte) (any, error) {
 	return v, nil
 }
 
+// plain is a decoded value with the numbers that the validator knows.
+func plain(v any) any {
+	switch t := v.(type) {
+	case json.Number:
+		f, err := t.Float64()
+		if err != nil {
+			return t.String()
+		}
+		return f
+	case []any:
+		out := make([]any, len(t))
+		for i, item := range t {
+			out[i] = plain(item)
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(t))
+		for name, inner := range t {
+			out[name] = plain(inner)
+		}
+		return out
+	}
+	return v
+}
+
 // toCEL gives a decoded value the types of its shape: canonical JSON writes the
 // number 2.0 as 2, and an operator on an int fails on a double.
 func toCEL(v any, s *shape) any {
@@ -216,7 +241,7 @@ func evaluationError(err error) finding {
 	switch {
 	case strings.Contains(message, "limit exceeded"):
 		return found(CodeExpressionLimit, "work on less data, or compute the value in a step", "%s", message)
-	case strings.Contains(message, "no such key: output"):
+	case strings.Contains(message, "no such member: output"):
 		return found(CodeExpressionValue, "guard it with has(steps.NAME.output), or give the step the same condition", "a step that is read has no output: it was skipped or has not run")
 	case strings.Contains(message, "no such"):
 		return found(CodeExpressionValue, "guard it with has(...), or select it with .? and orValue(...)", "%s", message)

@@ -73,7 +73,6 @@ func (r *yamlReader) node(y *yaml.Node, depth int) *node {
 		r.problems.add(n.at, found(CodeYAMLFeature, yamlFix, "anchor &%s is not allowed", clip(y.Anchor)))
 	case y.Style&yaml.TaggedStyle != 0:
 		r.problems.add(n.at, found(CodeYAMLFeature, yamlFix, "tag %s is not allowed", clip(y.Tag)))
-		return n
 	}
 	switch y.Kind {
 	case yaml.MappingNode:
