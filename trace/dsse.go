@@ -9,8 +9,6 @@ import (
 	"errors"
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
-
-	"github.com/writ-run/writ/canon"
 )
 
 // payloadType is the one that in-toto registers for statements.
@@ -53,7 +51,17 @@ func (s *hostSigner) seal(ctx context.Context, statement []byte) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	return canon.MarshalJSON(envelope)
+	return marshalEnvelope(envelope)
+}
+
+// marshalEnvelope is the RFC 8785 form: the members are in order, and base64
+// holds nothing to escape. The general way takes 50 ms a MiB.
+func marshalEnvelope(e *dsse.Envelope) ([]byte, error) {
+	return json.Marshal(struct {
+		Payload     string           `json:"payload"`
+		PayloadType string           `json:"payloadType"`
+		Signatures  []dsse.Signature `json:"signatures"`
+	}{e.Payload, e.PayloadType, e.Signatures})
 }
 
 // unseal verifies an envelope under one of the keys and returns the statement
@@ -91,7 +99,7 @@ func exactly(raw, statement []byte, envelope *dsse.Envelope) error {
 		return err
 	}
 	again.Signatures = []dsse.Signature{{KeyID: envelope.Signatures[0].KeyID, Sig: string(base64Of(signature))}}
-	canonical, err := canon.MarshalJSON(&again)
+	canonical, err := marshalEnvelope(&again)
 	if err != nil {
 		return err
 	}

@@ -15,8 +15,8 @@ import (
 // be stolen, and a host can be wrong.
 func TestForgedEvidenceIsRefused(t *testing.T) {
 	j := inside(t)
-	appendNotes(t, j, "exe_1", 2)
-	appendNotes(t, j, "exe_2", 2)
+	appendSized(t, j, "exe_1", 2, 100)
+	appendSized(t, j, "exe_2", 2, 100)
 	var bundle bytes.Buffer
 	if err := j.Export(context.Background(), ExportRequest{Tenant: "default", Execution: "exe_1"}, &bundle); err != nil {
 		t.Fatal(err)
@@ -101,4 +101,17 @@ func longInteger(t *testing.T, record []byte) []byte {
 		t.Fatal("no short sequence number in the record")
 	}
 	return append(append(bytes.Clone(record[:at+4]), 0x18, record[at+4]), record[at+5:]...)
+}
+
+// The envelope is written by hand; it must be what the general form is.
+func TestEnvelopeIsCanonical(t *testing.T) {
+	j := inside(t)
+	raw, err := j.signer.seal(context.Background(), []byte(`{"a":"<&>é"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	canonical, err := canon.JSON(raw)
+	if err != nil || !bytes.Equal(raw, canonical) {
+		t.Fatalf("%s is not %s: %v", raw, canonical, err)
+	}
 }

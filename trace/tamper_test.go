@@ -40,11 +40,17 @@ func inside(t testing.TB) *Journal {
 	return j
 }
 
+// appendNotes makes an execution with a payload that is stored in pieces.
 func appendNotes(t testing.TB, j *Journal, stream writ.StreamID, n int) {
+	t.Helper()
+	appendSized(t, j, stream, n, pieceSize+5)
+}
+
+func appendSized(t testing.TB, j *Journal, stream writ.StreamID, n, size int) {
 	t.Helper()
 	b := &writ.Batch{Tenant: writ.DefaultTenant, Stream: stream, Records: []writ.NewRecord{{
 		Type: writ.RecIntentReceived, Time: 1, Body: writ.Body{Intent: &writ.IntentFacts{ID: "int_x", Workspace: "default"}},
-		Payloads: []writ.Payload{{Name: "intent", Data: []byte("words")}, {Name: "large", Data: bytes.Repeat([]byte("x"), pieceSize+5)}},
+		Payloads: []writ.Payload{{Name: "intent", Data: []byte("words")}, {Name: "large", Data: bytes.Repeat([]byte("x"), size)}},
 	}}}
 	for i := range n {
 		b.Records = append(b.Records, writ.NewRecord{Type: writ.RecSealed, Time: writ.Time(i + 2)})
