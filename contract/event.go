@@ -150,9 +150,12 @@ const (
 	EventPolicyActivated    = "controlPlane.policy.activated"
 )
 
-func event[Data any](key, capability, title, description string, records ...writ.RecordType) *EventContract {
+// words are an event's title and description.
+type words [2]string
+
+func event[Data any](key, capability string, w words, records ...writ.RecordType) *EventContract {
 	return &EventContract{
-		Key: key, Version: "1.0.0", Title: title, Description: description, Capability: capability,
+		Key: key, Version: "1.0.0", Title: w[0], Description: w[1], Capability: capability,
 		Records: records, data: reflect.TypeFor[Data](),
 	}
 }
@@ -163,30 +166,30 @@ func (e *EventContract) pii(members ...string) *EventContract {
 }
 
 var events = []*EventContract{
-	event[IntentEvent](EventIntentReceived, CapCore, "Intent received", "An intent is durable.", writ.RecIntentReceived),
-	event[PlanEvent](EventPlanCompiled, CapCore, "Plan compiled", "A draft became a plan.", writ.RecPlanCompiled),
-	event[PlanEvent](EventPlanRejected, CapCore, "Plan rejected", "A draft does not compile.", writ.RecPlanRejected),
-	event[ApprovalEvent](EventApprovalRequested, CapApproval, "Approval requested", "A step waits for a person.", writ.RecApprovalOpened).pii("summary"),
-	event[ApprovalEvent](EventApprovalGranted, CapApproval, "Approval granted", "Enough people approved. An approval that does not yet suffice is in the trace alone.", writ.RecApprovalDecided).pii("decidedBy", "note"),
-	event[ApprovalEvent](EventApprovalRejected, CapApproval, "Approval rejected", "A person said no.", writ.RecApprovalDecided).pii("decidedBy", "note"),
-	event[ApprovalEvent](EventApprovalEscalated, CapApproval, "Approval escalated", "Nobody decided in time; others are asked.", writ.RecApprovalEscalated),
-	event[ApprovalEvent](EventApprovalExpired, CapApproval, "Approval expired", "The deadline passed: the step does not run.", writ.RecApprovalExpired),
-	event[StepEvent](EventStepStarted, CapCore, "Step started", "An attempt of a step began.", writ.RecStepStarted),
-	event[StepEvent](EventStepBlocked, CapCore, "Step blocked", "The policy blocks the step.", writ.RecStepBlocked),
-	event[StepEvent](EventStepCompleted, CapCore, "Step completed", "A step has its output.", writ.RecStepCompleted),
-	event[StepEvent](EventStepFailed, CapCore, "Step failed", "A step has failed for good.", writ.RecStepFailed),
-	event[StepEvent](EventStepSkipped, CapCore, "Step skipped", "A step's condition is false, or what it needs did not complete.", writ.RecStepSkipped),
-	event[StepEvent](EventStepIndeterminate, CapCore, "Step indeterminate", "An effect began and its outcome is not known: an operator decides.", writ.RecStepIndeterminate),
-	event[ToolEvent](EventToolCalled, CapAudit, "Tool called", "A call is about to be made.", writ.RecToolCalled).pii("summary"),
-	event[ToolEvent](EventToolReturned, CapAudit, "Tool returned", "A call came back.", writ.RecToolReturned).pii("summary"),
-	event[ToolEvent](EventToolDenied, CapAudit, "Tool denied", "A call was not allowed.", writ.RecToolDenied).pii("summary"),
-	event[ExecutionEvent](EventExecutionCompleted, CapCore, "Execution completed", "Every step is done.", writ.RecExecutionEnded),
-	event[ExecutionEvent](EventExecutionFailed, CapCore, "Execution failed", "The execution ended without being done: failed, blocked, rejected or indeterminate, as status says.", writ.RecExecutionEnded),
-	event[ExecutionEvent](EventExecutionCancelled, CapCore, "Execution cancelled", "Somebody cancelled the execution.", writ.RecExecutionEnded),
-	event[ExecutionEvent](EventExecutionExpired, CapCore, "Execution expired", "A deadline of the execution passed.", writ.RecExecutionEnded),
-	event[SkillEvent](EventSkillInstalled, CapSkillRegistry, "Skill installed", "A skill was verified and installed.", writ.RecSkillInstalled),
-	event[SkillEvent](EventSkillRejected, CapSkillRegistry, "Skill rejected", "Verification found issues; nothing was installed.", writ.RecSkillRejected),
-	event[PolicyEvent](EventPolicyActivated, CapCore, "Policy activated", "Another bundle decides from now on.", writ.RecPolicyActivated).pii("reason"),
+	event[IntentEvent](EventIntentReceived, CapCore, words{"Intent received", "An intent is durable."}, writ.RecIntentReceived),
+	event[PlanEvent](EventPlanCompiled, CapCore, words{"Plan compiled", "A draft became a plan."}, writ.RecPlanCompiled),
+	event[PlanEvent](EventPlanRejected, CapCore, words{"Plan rejected", "A draft does not compile."}, writ.RecPlanRejected),
+	event[ApprovalEvent](EventApprovalRequested, CapApproval, words{"Approval requested", "A step waits for a person."}, writ.RecApprovalOpened).pii("summary"),
+	event[ApprovalEvent](EventApprovalGranted, CapApproval, words{"Approval granted", "Enough people approved. An approval that does not yet suffice is in the trace alone."}, writ.RecApprovalDecided).pii("decidedBy", "note"),
+	event[ApprovalEvent](EventApprovalRejected, CapApproval, words{"Approval rejected", "A person said no."}, writ.RecApprovalDecided).pii("decidedBy", "note"),
+	event[ApprovalEvent](EventApprovalEscalated, CapApproval, words{"Approval escalated", "Nobody decided in time; others are asked."}, writ.RecApprovalEscalated),
+	event[ApprovalEvent](EventApprovalExpired, CapApproval, words{"Approval expired", "The deadline passed: the step does not run."}, writ.RecApprovalExpired),
+	event[StepEvent](EventStepStarted, CapCore, words{"Step started", "An attempt of a step began."}, writ.RecStepStarted),
+	event[StepEvent](EventStepBlocked, CapCore, words{"Step blocked", "The policy blocks the step."}, writ.RecStepBlocked),
+	event[StepEvent](EventStepCompleted, CapCore, words{"Step completed", "A step has its output."}, writ.RecStepCompleted),
+	event[StepEvent](EventStepFailed, CapCore, words{"Step failed", "A step has failed for good."}, writ.RecStepFailed),
+	event[StepEvent](EventStepSkipped, CapCore, words{"Step skipped", "A step's condition is false, or what it needs did not complete."}, writ.RecStepSkipped),
+	event[StepEvent](EventStepIndeterminate, CapCore, words{"Step indeterminate", "An effect began and its outcome is not known: an operator decides."}, writ.RecStepIndeterminate),
+	event[ToolEvent](EventToolCalled, CapAudit, words{"Tool called", "A call is about to be made."}, writ.RecToolCalled).pii("summary"),
+	event[ToolEvent](EventToolReturned, CapAudit, words{"Tool returned", "A call came back."}, writ.RecToolReturned).pii("summary"),
+	event[ToolEvent](EventToolDenied, CapAudit, words{"Tool denied", "A call was not allowed."}, writ.RecToolDenied).pii("summary"),
+	event[ExecutionEvent](EventExecutionCompleted, CapCore, words{"Execution completed", "Every step is done."}, writ.RecExecutionEnded),
+	event[ExecutionEvent](EventExecutionFailed, CapCore, words{"Execution failed", "The execution ended without being done: failed, blocked, rejected or indeterminate, as status says."}, writ.RecExecutionEnded),
+	event[ExecutionEvent](EventExecutionCancelled, CapCore, words{"Execution cancelled", "Somebody cancelled the execution."}, writ.RecExecutionEnded),
+	event[ExecutionEvent](EventExecutionExpired, CapCore, words{"Execution expired", "A deadline of the execution passed."}, writ.RecExecutionEnded),
+	event[SkillEvent](EventSkillInstalled, CapSkillRegistry, words{"Skill installed", "A skill was verified and installed."}, writ.RecSkillInstalled),
+	event[SkillEvent](EventSkillRejected, CapSkillRegistry, words{"Skill rejected", "Verification found issues; nothing was installed."}, writ.RecSkillRejected),
+	event[PolicyEvent](EventPolicyActivated, CapCore, words{"Policy activated", "Another bundle decides from now on."}, writ.RecPolicyActivated).pii("reason"),
 }
 
 // Events lists the event contracts, in the order in which the documents show

@@ -37,9 +37,9 @@ type Change struct {
 // Impact lists what changed from old to now, sorted by key and place.
 func Impact(old, now *Snapshot) []Change {
 	var d differ
-	compare(&d, "contract", old.Contracts, now.Contracts, func(c SnapContract) string { return c.Key }, d.contract)
-	compare(&d, "event", old.Events, now.Events, func(e SnapEvent) string { return e.Key }, d.event)
-	compare(&d, "capability", old.Capabilities, now.Capabilities, func(c Capability) string { return c.Key }, d.capability)
+	compare(&d, old.Contracts, now.Contracts, pairing[SnapContract]{"contract", func(c SnapContract) string { return c.Key }, d.contract})
+	compare(&d, old.Events, now.Events, pairing[SnapEvent]{"event", func(e SnapEvent) string { return e.Key }, d.event})
+	compare(&d, old.Capabilities, now.Capabilities, pairing[Capability]{"capability", func(c Capability) string { return c.Key }, d.capability})
 	slices.SortFunc(d.changes, func(a, b Change) int {
 		return cmp.Or(compareText(a.Key, b.Key), compareText(a.Place, b.Place), compareText(a.Message, b.Message))
 	})
@@ -55,23 +55,29 @@ func (d *differ) add(class Class, place, format string, args ...any) {
 	d.changes = append(d.changes, Change{Key: d.key, Place: place, Class: class, Message: fmt.Sprintf(format, args...)})
 }
 
-// compare pairs two lists by key.
-func compare[T any](d *differ, noun string, old, now []T, key func(T) string, both func(a, b *T)) {
+// pairing says how the members of two lists belong together.
+type pairing[T any] struct {
+	noun string
+	key  func(T) string
+	both func(a, b *T) // compares two of the same key
+}
+
+func compare[T any](d *differ, old, now []T, by pairing[T]) {
 	find := func(list []T, want string) int {
-		return slices.IndexFunc(list, func(t T) bool { return key(t) == want })
+		return slices.IndexFunc(list, func(t T) bool { return by.key(t) == want })
 	}
 	for i := range old {
-		d.key = key(old[i])
+		d.key = by.key(old[i])
 		if j := find(now, d.key); j >= 0 {
-			both(&old[i], &now[j])
+			by.both(&old[i], &now[j])
 		} else {
-			d.add(Breaking, "", "the %s is gone", noun)
+			d.add(Breaking, "", "the %s is gone", by.noun)
 		}
 	}
 	for i := range now {
-		d.key = key(now[i])
+		d.key = by.key(now[i])
 		if find(old, d.key) < 0 {
-			d.add(Additive, "", "the %s is new", noun)
+			d.add(Additive, "", "the %s is new", by.noun)
 		}
 	}
 }
