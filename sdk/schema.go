@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 )
@@ -32,10 +33,8 @@ func schemaOf[T any](action, side string) map[string]any {
 // deriveSchema is the schema of one type. A type within itself is left open
 // ({}): decoding still holds it to its Go type.
 func deriveSchema(t reflect.Type, within []reflect.Type) map[string]any {
-	for _, outer := range within {
-		if outer == t {
-			return map[string]any{}
-		}
+	if slices.Contains(within, t) {
+		return map[string]any{}
 	}
 	within = append(within, t)
 	if schema, ok := specialSchema(t); ok {

@@ -5,13 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
-	"github.com/writ-run/writ/abi"
 )
 
 const (
 	wasmHeader     = "\x00asm\x01\x00\x00\x00"
 	sectionImports = 2
+)
+
+// The import modules of package abi; a test compares them. This package runs in
+// the author's command and needs nothing of the guest's.
+const (
+	moduleCore = "writ:core/v1"
+	moduleTool = "writ:tool/v1"
+	moduleWASI = "wasi_snapshot_preview1"
 )
 
 var errModule = errors.New("not a WebAssembly module, or one that is cut off")
@@ -46,9 +52,9 @@ func importedTools(r *reader) ([]string, error) {
 			return nil, errModule
 		}
 		switch from {
-		case abi.ModuleTool:
+		case moduleTool:
 			tools = append(tools, name)
-		case abi.ModuleCore, abi.ModuleWASI:
+		case moduleCore, moduleWASI:
 		default:
 			return nil, fmt.Errorf("the module imports %q from %q, which no host serves: remove what needs it", name, from)
 		}

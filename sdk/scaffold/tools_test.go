@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/writ-run/writ/abi"
 	"github.com/writ-run/writ/sdk/scaffold"
 )
 
@@ -28,15 +29,16 @@ func TestTools(t *testing.T) {
 		{"component", "\x00asm\x0d\x00\x01\x00", nil, "not a WebAssembly module"},
 		{"header", header, nil, ""},
 		{"tools, sorted, once", header + section(0, "\x00") + section(2, "\x04"+
-			function("writ:tool/v1", "log")+function("writ:tool/v1", "kv.get")+
-			function("writ:core/v1", "input")+function("writ:tool/v1", "log")), []string{"kv.get", "log"}, ""},
-		{"every kind", header + section(2, "\x04"+name("writ:core/v1")+name("t")+"\x01\x70\x01\x01\x02"+
-			name("writ:core/v1")+name("m")+"\x02\x00\x01"+name("writ:core/v1")+name("g")+"\x03\x7f\x00"+
-			function("writ:tool/v1", "log")), []string{"log"}, ""},
+			function(abi.ModuleTool, "log")+function(abi.ModuleTool, "kv.get")+
+			function(abi.ModuleCore, "input")+function(abi.ModuleTool, "log")), []string{"kv.get", "log"}, ""},
+		{"the runtime's own", header + section(2, "\x01"+function(abi.ModuleWASI, "fd_write")), nil, ""},
+		{"every kind", header + section(2, "\x04"+name(abi.ModuleCore)+name("t")+"\x01\x70\x01\x01\x02"+
+			name(abi.ModuleCore)+name("m")+"\x02\x00\x01"+name(abi.ModuleCore)+name("g")+"\x03\x7f\x00"+
+			function(abi.ModuleTool, "log")), []string{"log"}, ""},
 		{"stranger", header + section(2, "\x01"+function("env", "system")), nil, `imports "system" from "env"`},
 		{"short section", header + "\x02\x7f\x01", nil, "cut off"},
-		{"short import", header + section(2, "\x02"+function("writ:tool/v1", "log")), nil, "cut off"},
-		{"unknown kind", header + section(2, "\x01"+name("writ:tool/v1")+name("log")+"\x09"), nil, "cut off"},
+		{"short import", header + section(2, "\x02"+function(abi.ModuleTool, "log")), nil, "cut off"},
+		{"unknown kind", header + section(2, "\x01"+name(abi.ModuleTool)+name("log")+"\x09"), nil, "cut off"},
 		{"endless number", header + "\x02" + strings.Repeat("\xff", 12), nil, "cut off"},
 	}
 	for _, tt := range tests {
@@ -50,7 +52,7 @@ func TestTools(t *testing.T) {
 }
 
 func FuzzTools(f *testing.F) {
-	f.Add([]byte(header + section(2, "\x01"+function("writ:tool/v1", "log"))))
+	f.Add([]byte(header + section(2, "\x01"+function(abi.ModuleTool, "log"))))
 	f.Add([]byte(header + section(2, "\xff\xff\xff\xff\x0f")))
 	f.Fuzz(func(t *testing.T, module []byte) {
 		tools, err := scaffold.Tools(module)

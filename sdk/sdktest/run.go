@@ -3,6 +3,7 @@ package sdktest
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -90,9 +91,7 @@ func runCase(t *testing.T, c Case) {
 	for _, e := range c.HTTP {
 		h.ReplyHTTP(e.Method, e.URL, e.Response)
 	}
-	for key, value := range c.KV {
-		h.KV[key] = value
-	}
+	maps.Copy(h.KV, c.KV)
 	output, failure := sdk.Run(h.Context(), c.Action, c.Input)
 	switch {
 	case failure != nil && failure.Code != c.Failure:

@@ -42,7 +42,7 @@ func readIssue(c *sdk.Context, in Issue) (ReadOut, error) {
 			Login string `json:"login"`
 		} `json:"user"`
 	}
-	if err := in.call(c, "GET", "", nil, &issue); err != nil {
+	if err := in.send(c, in.request("GET", ""), &issue); err != nil {
 		return ReadOut{}, err
 	}
 	return ReadOut{
@@ -71,7 +71,7 @@ func comment(c *sdk.Context, in CommentIn) (CommentOut, error) {
 		ID      int64  `json:"id"`
 		HTMLURL string `json:"html_url"`
 	}
-	err := in.call(c, "POST", "/comments", map[string]any{"body": in.Body}, &made)
+	err := in.post(c, "/comments", map[string]any{"body": in.Body}, &made)
 	return CommentOut{ID: made.ID, URL: made.HTMLURL}, err
 }
 
@@ -91,7 +91,7 @@ func addLabels(c *sdk.Context, in LabelsIn) (LabelsOut, error) {
 		return LabelsOut{}, sdk.Fail("empty", "name at least one label")
 	}
 	var now []label
-	err := in.call(c, "POST", "/labels", map[string]any{"labels": in.Labels}, &now)
+	err := in.post(c, "/labels", map[string]any{"labels": in.Labels}, &now)
 	return LabelsOut{Labels: names(now)}, err
 }
 
@@ -126,23 +126,29 @@ func (i Issue) check() error {
 	return nil
 }
 
-func (i Issue) call(c *sdk.Context, method, suffix string, body map[string]any, into any) error {
-	if err := i.check(); err != nil {
-		return err
-	}
-	request := sdk.HTTPRequest{
+func (i Issue) request(method, suffix string) sdk.HTTPRequest {
+	return sdk.HTTPRequest{
 		Method: method,
 		URL:    fmt.Sprintf("%s/repos/%s/%s/issues/%d%s", api, i.Owner, i.Repo, i.Number, suffix),
 		Headers: map[string]string{
 			"accept": "application/vnd.github+json", "x-github-api-version": "2022-11-28", "user-agent": "writ",
 		},
 	}
-	if body != nil {
-		raw, err := json.Marshal(body)
-		if err != nil {
-			return err
-		}
-		request.Body, request.Headers["content-type"] = string(raw), "application/json"
+}
+
+func (i Issue) post(c *sdk.Context, suffix string, body map[string]any, into any) error {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	request := i.request("POST", suffix)
+	request.Body, request.Headers["content-type"] = string(raw), "application/json"
+	return i.send(c, request, into)
+}
+
+func (i Issue) send(c *sdk.Context, request sdk.HTTPRequest, into any) error {
+	if err := i.check(); err != nil {
+		return err
 	}
 	response, err := sdk.HTTP(c, request)
 	if err != nil {

@@ -99,9 +99,20 @@ func TestRefusals(t *testing.T) {
 func TestBadInputMakesNoCall(t *testing.T) {
 	host := sdktest.New(t)
 	for _, bad := range []Issue{
-		{"", "r", 1}, {"a/b", "r", 1}, {"-a", "r", 1}, {strings.Repeat("a", 40), "r", 1}, {"a.b", "r", 1},
-		{"o", "", 1}, {"o", "..", 1}, {"o", ".", 1}, {"o", "a/b", 1}, {"o", "a?b", 1}, {"o", "a%2fb", 1}, {"o", strings.Repeat("a", 101), 1},
-		{"o", "r", 0}, {"o", "r", -1},
+		{"", "r", 1},
+		{"a/b", "r", 1},
+		{"-a", "r", 1},
+		{strings.Repeat("a", 40), "r", 1},
+		{"a.b", "r", 1},
+		{"o", "", 1},
+		{"o", "..", 1},
+		{"o", ".", 1},
+		{"o", "a/b", 1},
+		{"o", "a?b", 1},
+		{"o", "a%2fb", 1},
+		{"o", strings.Repeat("a", 101), 1},
+		{"o", "r", 0},
+		{"o", "r", -1},
 	} {
 		_, err := sdktest.Run[ReadOut](host, "read_issue", bad)
 		if f := failure(t, err); f.Code != "bad_name" {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/base64"
+	"maps"
 	"unicode/utf8"
 
 	"github.com/writ-run/writ/sdk"
@@ -40,9 +41,7 @@ func reading(method string) func(*sdk.Context, ReadIn) (Out, error) {
 func writing(method string) func(*sdk.Context, WriteIn) (Out, error) {
 	return func(c *sdk.Context, in WriteIn) (Out, error) {
 		headers := map[string]string{}
-		for name, value := range in.Headers {
-			headers[name] = value
-		}
+		maps.Copy(headers, in.Headers)
 		if in.Body != "" || in.ContentType != "" {
 			headers["content-type"] = in.ContentType
 			if in.ContentType == "" {
