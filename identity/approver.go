@@ -86,6 +86,11 @@ func (k *ApproverKey) PublicPEM() ([]byte, error) {
 
 func keyID(public ed25519.PublicKey) string { return canon.SHA256(public).Hex()[:32] }
 
+// workFactor is the logarithm of scrypt's N that OWASP recommends: about a second
+// and 128 MiB for each guess. More is refused at opening: a file must not be able
+// to ask for gigabytes.
+const workFactor = 17
+
 // minPassphrase is what NIST SP 800-63B asks of a memorised secret.
 const minPassphrase = 8
 
@@ -99,6 +104,7 @@ func (k *ApproverKey) Seal(passphrase []byte) ([]byte, error) {
 	if err != nil {
 		return nil, writ.Errorf(writ.CodeInternal, "approver key", "cannot be sealed: %w", err)
 	}
+	recipient.SetWorkFactor(workFactor)
 	var out bytes.Buffer
 	armored := armor.NewWriter(&out)
 	w, err := age.Encrypt(armored, recipient)
@@ -123,6 +129,7 @@ func OpenApproverKey(sealed, passphrase []byte) (*ApproverKey, error) {
 	if err != nil {
 		return nil, writ.Errorf(writ.CodeForbidden, op, "the passphrase cannot be used")
 	}
+	identity.SetMaxWorkFactor(workFactor + 1)
 	r, err := age.Decrypt(armor.NewReader(bytes.NewReader(sealed)), identity)
 	var wrong *age.NoIdentityMatchError
 	if errors.As(err, &wrong) {
@@ -197,6 +204,8 @@ func notApproved(format string, args ...any) error {
 // VerifyApproval implements writ.ApprovalVerifier.
 func (s *Service) VerifyApproval(ctx context.Context, p *writ.Principal, digest writ.Digest, envelope []byte) error {
 	switch {
+	case p == nil:
+		return notApproved("nobody is authenticated")
 	case p.Kind != writ.Human:
 		return notApproved("%s is a %s: only people approve", p.ID, p.Kind)
 	case len(envelope) == 0:
@@ -310,8 +319,9 @@ func parsePublic(text []byte) (ed25519.PublicKey, error) {
 	return public, nil
 }
 
-// registration is the change that registers a person's approver key.
-func (s *Service) registration(p *writ.Principal, publicPEM []byte) (*change, error) {
+// registration is the change that registers a person's approver key. CodeConflict
+// where it is somebody else's: one person would count as two.
+func (s *Service) registration(ctx context.Context, p *writ.Principal, publicPEM []byte) (*change, error) {
 	if p.Kind != writ.Human {
 		return nil, invalid("approverPublicKeyPem", "%s is a %s: only people approve", p.ID, p.Kind)
 	}
@@ -320,6 +330,15 @@ func (s *Service) registration(p *writ.Principal, publicPEM []byte) (*change, er
 		return nil, err
 	}
 	id := keyID(public)
+	others, err := s.opts.Store.List(ctx, writ.StoreQuery{Tenant: p.Tenant, Prefix: approverPrefix})
+	if err != nil {
+		return nil, err
+	}
+	for _, other := range others {
+		if strings.HasSuffix(other.Key, "/"+id) && other.Key != approverPrefix+string(p.ID)+"/"+id {
+			return nil, writ.Errorf(writ.CodeConflict, "approver key "+id, "is registered for somebody else").WithFix("make a key of your own with `writ init`")
+		}
+	}
 	return &change{
 		record: writ.RecPrincipalAdded,
 		facts:  writ.SystemFacts{Subject: string(p.ID), Status: "approver key registered", Details: map[string]string{"keyId": id}},

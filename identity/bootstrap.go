@@ -57,7 +57,7 @@ func (s *Service) Bootstrap(ctx context.Context, name string, approver *Approver
 		if err != nil {
 			return nil, err
 		}
-		registered, err := s.registration(operator, public)
+		registered, err := s.registration(ctx, operator, public)
 		if err != nil {
 			return nil, err
 		}

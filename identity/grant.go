@@ -71,7 +71,7 @@ func (s *Service) GrantCreate(ctx context.Context, in *contract.GrantCreateInput
 	defer s.mu.Unlock()
 	if _, err := s.principal(ctx, by.Tenant, in.PrincipalID); err != nil {
 		if writ.IsCode(err, writ.CodeNotFound) {
-			return nil, invalid("principalId", "there is no principal %s", in.PrincipalID).WithFix("make one with `writ token create`")
+			return nil, writ.Errorf(writ.CodeNotFound, "grant", "there is no principal %s", in.PrincipalID).WithFix("make one with `writ token create`")
 		}
 		return nil, err
 	}
@@ -115,8 +115,12 @@ func (s *Service) newGrant(by *writ.Principal, in *contract.GrantCreateInput) (*
 	if err := checkCapability(&in.Capability); err != nil {
 		return nil, err
 	}
-	if in.MaxUses < 0 || in.ExpiresIn < 0 {
-		return nil, invalid("maxUses", "must not be negative")
+	if in.ExpiresIn < 0 {
+		return nil, invalid("expiresIn", "must not be negative")
+	}
+	// Nothing counts uses yet, and a bound that nobody keeps is worse than none.
+	if in.MaxUses != 0 {
+		return nil, invalid("maxUses", "uses are not counted by this version").WithFix("bound the grant with expiresIn")
 	}
 	random, err := s.draw(idBytes)
 	if err != nil {
@@ -137,13 +141,22 @@ func checkCapability(c *writ.Capability) error {
 		return invalid("capability.secrets", "a grant names no secrets: a skill's manifest does")
 	}
 	if c.Tool == anyTool {
-		if len(c.Hosts)+len(c.Methods)+len(c.Paths)+len(c.Prefixes) > 0 {
-			return invalid("capability", "tool * has no scope").WithFix("name the tool, or leave the scope out")
+		for name, scope := range scopes(c) {
+			if len(scope) > 0 {
+				return invalid("capability."+name, "tool * has no scope").WithFix("name the tool, or leave the scope out")
+			}
 		}
 		return nil
 	}
-	if _, ok := writ.LookupTool(c.Tool); !ok {
+	spec, ok := writ.LookupTool(c.Tool)
+	if !ok {
 		return invalid("capability.tool", "%q is not a tool of this host", c.Tool).WithFix("see docs/tools.md, or use *")
+	}
+	// An empty list allows nothing, and one that the tool does not read bounds nothing.
+	for name, scope := range scopes(c) {
+		if applies := slices.Contains(spec.Scope, name); applies != (len(scope) > 0) {
+			return invalid("capability."+name, "%s is bounded by %v, each of them", c.Tool, spec.Scope).WithFix("name exactly these; ** covers everything")
+		}
 	}
 	for separator, patterns := range map[string][]string{".": c.Hosts, "/": c.Paths} {
 		for _, p := range patterns {
@@ -155,6 +168,14 @@ func checkCapability(c *writ.Capability) error {
 	return nil
 }
 
+// scopes are the members of a capability that bound it, by name.
+func scopes(c *writ.Capability) map[string][]string {
+	return map[string][]string{
+		writ.ScopeHosts: c.Hosts, writ.ScopeMethods: c.Methods, writ.ScopePaths: c.Paths, writ.ScopePrefixes: c.Prefixes,
+		"servers": c.Servers, "models": c.Models, "channels": c.Channels,
+	}
+}
+
 const roleAdmin = "admin"
 
 // narrower holds that a delegated grant allows nothing that its parent does not.
@@ -164,15 +185,15 @@ func narrower(by *writ.Principal, parent, g *writ.Grant) error {
 	case parent.Principal != by.ID:
 		return writ.Errorf(writ.CodeForbidden, op, "it is %s's", parent.Principal)
 	case parent.Capability.Tool != anyTool && !writ.CapabilityCovers(&parent.Capability, &g.Capability):
-		return writ.Errorf(writ.CodeForbidden, op, "the capability is wider")
+		return writ.Errorf(writ.CodeConflict, op, "the capability is wider")
 	case g.MaxRisk.Rank() > parent.MaxRisk.Rank():
-		return writ.Errorf(writ.CodeForbidden, op, "the risk is higher than %s", parent.MaxRisk)
+		return writ.Errorf(writ.CodeConflict, op, "the risk is higher than %s", parent.MaxRisk)
 	case parent.Expires != 0 && (g.Expires == 0 || g.Expires > parent.Expires):
-		return writ.Errorf(writ.CodeForbidden, op, "it would last longer than %s", parent.Expires)
+		return writ.Errorf(writ.CodeConflict, op, "it would last longer than %s", parent.Expires)
 	case parent.MaxUses != 0 && (g.MaxUses == 0 || g.MaxUses > parent.MaxUses):
-		return writ.Errorf(writ.CodeForbidden, op, "it would allow more than %d uses", parent.MaxUses)
+		return writ.Errorf(writ.CodeConflict, op, "it would allow more than %d uses", parent.MaxUses)
 	case len(parent.Skills) > 0 && (len(g.Skills) == 0 || !subset(g.Skills, parent.Skills)):
-		return writ.Errorf(writ.CodeForbidden, op, "it names skills that the parent does not")
+		return writ.Errorf(writ.CodeConflict, op, "it names skills that the parent does not")
 	}
 	return nil
 }

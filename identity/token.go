@@ -4,10 +4,11 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/base32"
-
 	"regexp"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
@@ -35,6 +36,7 @@ const (
 	// rotation a habit.
 	defaultValidity = 90 * 24 * time.Hour
 	maxValidity     = 366 * 24 * time.Hour
+	maxName         = 200 // bytes; a name is for one line of a list
 )
 
 var encoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
@@ -74,8 +76,15 @@ func (s *Service) Token(ctx context.Context, text string) (*writ.Principal, erro
 	if now := s.opts.Clock.Now(); !same || t.RevokedAt != 0 || now >= t.ExpiresAt {
 		return nil, unauthenticated()
 	}
-	who := *t.who
-	return &who, nil
+	return cloned(t.who), nil
+}
+
+// cloned keeps what is cached out of the caller's hands.
+func cloned(p *writ.Principal) *writ.Principal {
+	who := *p
+	who.Roles, who.Capabilities = slices.Clone(p.Roles), slices.Clone(p.Capabilities)
+	who.OnBehalfOf = slices.Clone(p.OnBehalfOf)
+	return &who
 }
 
 // token reads a token with its principal, from memory where nothing changed.
@@ -176,7 +185,7 @@ func (s *Service) TokenCreate(ctx context.Context, in *contract.TokenCreateInput
 		changes = append([]change{principalAdded(p)}, changes...)
 	}
 	if in.ApproverPublicKeyPEM != "" {
-		registered, err := s.registration(p, []byte(in.ApproverPublicKeyPEM))
+		registered, err := s.registration(ctx, p, []byte(in.ApproverPublicKeyPEM))
 		if err != nil {
 			return nil, err
 		}
@@ -209,7 +218,18 @@ func (s *Service) principalFor(ctx context.Context, by *writ.Principal, in *cont
 		if in.Kind != "" && in.Kind != p.Kind {
 			return nil, false, invalid("kind", "%s is a %s", p.ID, p.Kind).WithFix("leave kind out")
 		}
-		return p, false, holdsAll(by, in.Capabilities, in.Roles)
+		if extra := without(in.Roles, p.Roles); len(extra) > 0 {
+			return nil, false, invalid("roles", "%s does not have %s", p.ID, strings.Join(extra, ", ")).WithFix("leave roles out: they are the principal's")
+		}
+		if extra := without(in.Capabilities, p.Capabilities); len(extra) > 0 {
+			return nil, false, invalid("capabilities", "%s does not have %s", p.ID, strings.Join(extra, ", ")).WithFix("leave them out")
+		}
+		// The token speaks as p: nobody makes one that can do more than its maker.
+		scopes := in.Capabilities
+		if len(scopes) == 0 {
+			scopes = p.Capabilities
+		}
+		return p, false, holdsAll(by, scopes, p.Roles)
 	}
 	if !writ.IsCode(err, writ.CodeNotFound) {
 		return nil, false, err
@@ -230,6 +250,17 @@ func (s *Service) principalFor(ctx context.Context, by *writ.Principal, in *cont
 	}
 	if kind != string(writ.Human) && len(in.Roles) > 0 {
 		return nil, false, invalid("roles", "a %s has none: roles are for people", kind).WithFix("leave roles out")
+	}
+	if kind != string(writ.Human) && slices.Contains(p.Capabilities, capabilityApproval) {
+		return nil, false, invalid("capabilities", "a %s never approves", kind).WithFix("leave %s out", capabilityApproval)
+	}
+	if len(p.Name) > maxName || !utf8.ValidString(p.Name) {
+		return nil, false, invalid("name", "is longer than %d bytes or no UTF-8", maxName)
+	}
+	for _, other := range in.OnBehalfOf {
+		if other == p.ID || !principalForm.MatchString(string(other)) {
+			return nil, false, invalid("onBehalfOf", "%q is not another principal's id", other).WithFix("write KIND:NAME, such as human:ada")
+		}
 	}
 	return p, true, holdsAll(by, p.Capabilities, p.Roles)
 }
