@@ -36,9 +36,9 @@ type blocks interface {
 const varOverhead = 40
 
 func (p *plugin) variable(name uint64) uint64 {
-	key := string(p.kernel.read(name))
+	key := p.kernel.read(name)
 	p.kernel.release(name)
-	value, ok := p.vars[key]
+	value, ok := p.vars[string(key)]
 	if !ok {
 		return 0
 	}

@@ -256,3 +256,21 @@ func TestKernelBlocks(t *testing.T) {
 		})
 	})
 }
+
+func FuzzWhatGuestsSay(f *testing.F) {
+	for _, said := range []string{`{"code":"a","message":"b"}`, `{"code":"A"}`, `{"a":1,"a":2}`, "\xff", `1e400`, ``, `"\ud800"`} {
+		f.Add([]byte(said))
+	}
+	f.Fuzz(func(t *testing.T, said []byte) {
+		if failure, err := parseFailure(said); (failure == nil) == (err == nil) {
+			t.Fatalf("%v, %v", failure, err)
+		}
+		output, err := ExtismOutput(said)
+		if err != nil {
+			return
+		}
+		if again, err := canon.JSON(output); err != nil || string(again) != string(output) {
+			t.Fatalf("output %q is not canonical: %q, %v", output, again, err)
+		}
+	})
+}
