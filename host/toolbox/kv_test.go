@@ -117,11 +117,14 @@ func TestKVBounds(t *testing.T) {
 func TestOverlayIsBoundedAndSettles(t *testing.T) {
 	store := &memoryStore{}
 	b := kvBench(t, store)
-	value := strings.Repeat("v", maxValue)
-	var changes []writ.Change
+	big := writ.Change{Key: "kv/pub/skill/big", Value: make([]byte, maxPendingBytes-1000)}
+	if !b.pending.put(owner{testTenant, b.execution}, big.Key, big.Value) {
+		t.Fatal("refused below the bound")
+	}
+	changes := []writ.Change{big}
 	full := false
 	for i := 0; !full; i++ {
-		result := b.do(abi.ToolKVPut, abi.KVPut{Key: fmt.Sprint(i), Value: value})
+		result := b.do(abi.ToolKVPut, abi.KVPut{Key: fmt.Sprint(i), Value: strings.Repeat("v", 100)})
 		if full = result.Failure != nil; full {
 			wantFailure(t, result, abi.FailUnavailable, writ.OutcomeNotDone)
 			if len(result.Changes) != 0 {
@@ -129,13 +132,13 @@ func TestOverlayIsBoundedAndSettles(t *testing.T) {
 			}
 		}
 		changes = append(changes, result.Changes...)
-		if i > maxPendingBytes/maxValue {
+		if i > 10 {
 			t.Fatal("the overlay has no bound")
 		}
 	}
 	// The store catches up, and the next change finds room by itself.
 	store.commit(changes...)
-	b.put("next", value)
+	b.put("next", strings.Repeat("v", 100))
 	if n := len(b.pending.all()[owner{testTenant, b.execution}]); n != 1 {
 		t.Errorf("%d entries are left", n)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"html"
+	mathbits "math/bits"
 	"net/http"
 	"strconv"
 	"unicode/utf16"
@@ -97,61 +98,113 @@ func (g *leakGuard) foundInHeader(status string, header http.Header) bool {
 	return g.found(text.Bytes())
 }
 
-// scan looks for the needles at every place of text. An escape is decoded once
-// there, not once a needle: a body may hold nothing else.
+// scan looks for the needles at every place of text at once. An escape is
+// decoded once there, not once a needle: a body may hold nothing else.
 func (g *leakGuard) scan(text []byte, unbroke bool) bool {
-	var first [256]bool
+	searches, first := g.searches(unbroke)
+	last := -1 // the furthest place that a search waits for
+	for i, c := range text {
+		r := reading{plain: c}
+		if c == '%' || c == '\\' || c == '&' || c == '+' {
+			r.decoded, r.size = decodeEscape(text[i:], 0)
+		}
+		if i > last && !first[c] && (r.size == 0 || !first[r.decoded[0]]) {
+			continue
+		}
+		for _, s := range searches {
+			if s.step(i, r) {
+				return true
+			}
+			last = max(last, s.last)
+		}
+	}
+	return false
+}
+
+func (g *leakGuard) searches(unbroke bool) (searches []*search, first [256]bool) {
 	for i := range g.needles {
 		n := &g.needles[i]
+		if unbroke && !n.unbroke {
+			continue
+		}
+		searches = append(searches, &search{needle: n, last: -1})
 		first[n.text[0]] = true
 		if n.fold {
 			first[bytes.ToUpper(n.text[:1])[0]] = true
 		}
 	}
-	for i, c := range text {
-		start := c
-		if c == '%' || c == '\\' || c == '&' || c == '+' {
-			if decoded, size := decodeEscape(text[i:], 0); size > 0 {
-				start = decoded[0]
-			}
+	return searches, first
+}
+
+// reading is what stands at a place of the text: a byte, and the escape that it
+// begins (size 0: none).
+type reading struct {
+	plain   byte
+	decoded []byte
+	size    int
+}
+
+// search is one pass of one needle. A byte of the text can often be read both as
+// it is and as an escape; reached[place] are the numbers of bytes found that some
+// reading has come to, so each is followed once and the work stays linear in the
+// text, whatever it holds.
+type search struct {
+	*needle
+	reached [longestEntity + 1]bits // by place, in a ring: no escape is longer
+	last    int                     // the furthest place with any
+}
+
+// step reads one place. True where the needle is complete.
+func (s *search) step(place int, r reading) bool {
+	starts := s.same(r.plain, s.text[0]) || (r.size > 0 && s.same(r.decoded[0], s.text[0]))
+	if place > s.last && !starts {
+		return false
+	}
+	here := &s.reached[place%len(s.reached)]
+	here.set(0)
+	defer here.clear()
+	for found := range here.all {
+		rest := s.text[found:]
+		if s.same(r.plain, rest[0]) && s.advance(place+1, found+1) {
+			return true
 		}
-		if (first[c] || first[start]) && g.startsAt(text[i:], unbroke) {
+		if r.size > 0 && s.prefix(rest, r.decoded) && s.advance(place+r.size, found+len(r.decoded)) {
 			return true
 		}
 	}
 	return false
 }
 
-func (g *leakGuard) startsAt(text []byte, unbroke bool) bool {
-	for i := range g.needles {
-		if n := &g.needles[i]; (n.unbroke || !unbroke) && n.at(text, n.text) {
-			return true
-		}
+func (s *search) advance(place, found int) bool {
+	if found == len(s.text) {
+		return true
 	}
+	s.reached[place%len(s.reached)].set(found)
+	s.last = max(s.last, place)
 	return false
 }
 
-// at matches rest at the start of text, where every byte may stand as it is or
-// escaped. Both readings are tried where both are possible.
-func (n *needle) at(text, rest []byte) bool {
-	for len(rest) > 0 {
-		if len(text) == 0 {
-			return false
-		}
-		plain := n.same(text[0], rest[0])
-		decoded, size := decodeEscape(text, 0)
-		switch {
-		case size == 0 || !n.prefix(rest, decoded):
-			if !plain {
-				return false
-			}
-			decoded, size = text[:1], 1
-		case plain && n.at(text[1:], rest[1:]):
-			return true
-		}
-		text, rest = text[size:], rest[len(decoded):]
+// bits is a set of small numbers.
+type bits []uint64
+
+func (b *bits) set(n int) {
+	for n/64 >= len(*b) {
+		*b = append(*b, 0)
 	}
-	return true
+	(*b)[n/64] |= 1 << (n % 64)
+}
+
+func (b *bits) clear() { *b = (*b)[:0] }
+
+// all yields the members in order.
+func (b *bits) all(yield func(int) bool) {
+	for i, word := range *b {
+		for ; word != 0; word &= word - 1 {
+			if !yield(i*64 + mathbits.TrailingZeros64(word)) {
+				return
+			}
+		}
+	}
 }
 
 func (n *needle) same(a, b byte) bool {

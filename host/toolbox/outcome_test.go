@@ -2,8 +2,6 @@ package toolbox
 
 import (
 	"bufio"
-	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -79,50 +77,53 @@ func write(conn net.Conn, text string) { _, _ = io.WriteString(conn, text) }
 // reset closes with RST instead of FIN.
 func reset(conn net.Conn) { _ = conn.(*net.TCPConn).SetLinger(0) }
 
+const okHead = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
+
+// lostAnswers are what a server may do instead of answering.
+var lostAnswers = map[string]struct {
+	code   string
+	handle func(net.Conn, <-chan struct{})
+}{
+	"silence":            {abi.FailTimeout, func(_ net.Conn, hold <-chan struct{}) { <-hold }},
+	"closed":             {abi.FailUnavailable, func(net.Conn, <-chan struct{}) {}},
+	"reset":              {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) { reset(c) }},
+	"no HTTP":            {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) { write(c, "SSH-2.0-x\r\n\r\n") }},
+	"half a status line": {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) { write(c, "HTTP/1.1 20") }},
+	"half the headers":   {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) { write(c, "HTTP/1.1 200 OK\r\nA: b\r\n") }},
+	"half the body":      {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) { write(c, okHead+"12345") }},
+	"body reset": {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) {
+		write(c, okHead+"12345")
+		reset(c)
+	}},
+	"body silence": {abi.FailTimeout, func(c net.Conn, hold <-chan struct{}) {
+		write(c, okHead+"12345")
+		<-hold
+	}},
+	"broken chunk": {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) {
+		write(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+	}},
+	"broken gzip": {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) {
+		write(c, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 20\r\n\r\nthis is not any gzip")
+	}},
+	"two lengths": {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) {
+		write(c, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx")
+	}},
+	"header bomb": {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) {
+		write(c, "HTTP/1.1 200 OK\r\n"+strings.Repeat("A: "+strings.Repeat("b", 1000)+"\r\n", 100)+"\r\n")
+	}},
+	"endless head": {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) { flood(c, "HTTP/1.1 200 OK\r\n", "A: b\r\n") }},
+	"endless 1xx": {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) {
+		flood(c, "", "HTTP/1.1 103 Early Hints\r\nA: "+strings.Repeat("b", 4000)+"\r\n\r\n")
+	}},
+	"other protocol": {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) {
+		write(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
+	}},
+}
+
 // TestWhatIsLostIsUnknown: once a write may have arrived, only a whole answer
 // says that it is done. A read that fails has no effect.
 func TestWhatIsLostIsUnknown(t *testing.T) {
-	const head = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
-	cases := map[string]struct {
-		code   string
-		handle func(net.Conn, <-chan struct{})
-	}{
-		"silence":            {abi.FailTimeout, func(_ net.Conn, hold <-chan struct{}) { <-hold }},
-		"closed":             {abi.FailUnavailable, func(net.Conn, <-chan struct{}) {}},
-		"reset":              {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) { reset(c) }},
-		"no HTTP":            {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) { write(c, "SSH-2.0-x\r\n\r\n") }},
-		"half a status line": {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) { write(c, "HTTP/1.1 20") }},
-		"half the headers":   {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) { write(c, "HTTP/1.1 200 OK\r\nA: b\r\n") }},
-		"half the body":      {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) { write(c, head+"12345") }},
-		"body reset": {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) {
-			write(c, head+"12345")
-			reset(c)
-		}},
-		"body silence": {abi.FailTimeout, func(c net.Conn, hold <-chan struct{}) {
-			write(c, head+"12345")
-			<-hold
-		}},
-		"broken chunk": {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) {
-			write(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
-		}},
-		"broken gzip": {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) {
-			write(c, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 20\r\n\r\nthis is not any gzip")
-		}},
-		"two lengths": {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) {
-			write(c, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx")
-		}},
-		"header bomb": {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) {
-			write(c, "HTTP/1.1 200 OK\r\n"+strings.Repeat("A: "+strings.Repeat("b", 1000)+"\r\n", 100)+"\r\n")
-		}},
-		"endless head": {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) { flood(c, "HTTP/1.1 200 OK\r\n", "A: b\r\n") }},
-		"endless 1xx": {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) {
-			flood(c, "", "HTTP/1.1 103 Early Hints\r\nA: "+strings.Repeat("b", 4000)+"\r\n\r\n")
-		}},
-		"other protocol": {abi.FailUnavailable, func(c net.Conn, _ <-chan struct{}) {
-			write(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
-		}},
-	}
-	for name, c := range cases {
+	for name, c := range lostAnswers {
 		t.Run(name, func(t *testing.T) {
 			s := serveRaw(t, c.handle)
 			b := s.bench(t, Options{Timeout: 200 * time.Millisecond})
@@ -174,87 +175,6 @@ func TestSlowLoris(t *testing.T) {
 			result := b.do(abi.ToolHTTPRequest, abi.HTTPRequest{Method: "POST", URL: "https://api.test/", TimeoutMS: 100})
 			wantFailure(t, result, abi.FailTimeout, writ.OutcomeUnknown)
 		})
-	}
-}
-
-func TestBodiesAreBounded(t *testing.T) {
-	const limit = 1000
-	var bomb bytes.Buffer
-	w := gzip.NewWriter(&bomb)
-	_, _ = w.Write(make([]byte, 50<<20))
-	_ = w.Close()
-	gzipped := func(n int) []byte {
-		var out bytes.Buffer
-		w := gzip.NewWriter(&out)
-		_, _ = w.Write(bytes.Repeat([]byte("x"), n))
-		_ = w.Close()
-		return out.Bytes()
-	}
-	var empty bytes.Buffer // members of gzip that hold nothing
-	for range (limit + gzipSlack) / 20 {
-		empty.Write(gzipped(0))
-	}
-	cases := map[string]struct {
-		encoding string
-		body     []byte
-		fails    string
-	}{
-		"at the limit":           {"", bytes.Repeat([]byte("x"), limit), ""},
-		"one past":               {"", bytes.Repeat([]byte("x"), limit+1), abi.FailTooLarge},
-		"endless":                {"", make([]byte, 5<<20), abi.FailTooLarge},
-		"gzip at the limit":      {"gzip", gzipped(limit), ""},
-		"gzip one past":          {"gzip", gzipped(limit + 1), abi.FailTooLarge},
-		"gzip bomb":              {"gzip", bomb.Bytes(), abi.FailTooLarge},
-		"gzip of nothing":        {"gzip", empty.Bytes(), abi.FailTooLarge},
-		"gzip by its other name": {"X-GZIP", gzipped(5), ""},
-		"brotli":                 {"br", []byte("x"), abi.FailUnsupported},
-		"gzip twice":             {"gzip, gzip", []byte("x"), abi.FailUnsupported},
-		"deflate":                {"deflate", []byte("x"), abi.FailUnsupported},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			b := mapped(t, func(w http.ResponseWriter, _ *http.Request) {
-				if c.encoding != "" {
-					w.Header().Set("Content-Encoding", c.encoding)
-				}
-				_, _ = w.Write(c.body)
-			}, Options{MaxResponse: limit})
-			result := b.request("POST", "https://api.test/")
-			if c.fails != "" {
-				wantFailure(t, result, c.fails, writ.OutcomeDone)
-				return
-			}
-			response := bodyOf[abi.HTTPResponse](t, result)
-			if strings.Trim(response.Body, "x") != "" || response.Body == "" || response.Headers["content-encoding"] != "" {
-				t.Errorf("%.50q, %v", response.Body, response.Headers)
-			}
-		})
-	}
-}
-
-func TestRequestBodiesAreBounded(t *testing.T) {
-	b := mapped(t, func(w http.ResponseWriter, r *http.Request) {
-		n, _ := io.Copy(io.Discard, r.Body)
-		_, _ = fmt.Fprint(w, n)
-	}, Options{MaxRequest: 100})
-	post := func(n int) *writ.ToolResult {
-		return b.do(abi.ToolHTTPRequest, abi.HTTPRequest{Method: "POST", URL: "https://api.test/", Body: strings.Repeat("x", n)})
-	}
-	if got := bodyOf[abi.HTTPResponse](t, post(100)).Body; got != "100" {
-		t.Errorf("at the limit: %q", got)
-	}
-	wantFailure(t, post(101), abi.FailTooLarge, writ.OutcomeNotDone)
-}
-
-func TestAnswersWithoutBody(t *testing.T) {
-	b := mapped(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Encoding", "gzip")
-		w.WriteHeader(atoi(r.URL.Path[1:]))
-	}, Options{})
-	for _, c := range []struct{ method, path string }{{"HEAD", "200"}, {"GET", "204"}, {"GET", "304"}, {"POST", "204"}} {
-		if response := bodyOf[abi.HTTPResponse](t, b.request(c.method, "https://api.test/"+c.path)); itoa(response.Status) != c.path {
-			t.Errorf("%s %s: %+v", c.method, c.path, response)
-		}
 	}
 }
 
