@@ -154,8 +154,13 @@ func capabilityOf(t *ast.Term) (writ.Capability, error) {
 		key *ast.Term
 		to  *[]string
 	}{
-		{keyHosts, &c.Hosts}, {keyMethods, &c.Methods}, {keyPaths, &c.Paths}, {keyPrefixes, &c.Prefixes},
-		{keyServers, &c.Servers}, {keyModels, &c.Models}, {keyChannels, &c.Channels},
+		{keyHosts, &c.Hosts},
+		{keyMethods, &c.Methods},
+		{keyPaths, &c.Paths},
+		{keyPrefixes, &c.Prefixes},
+		{keyServers, &c.Servers},
+		{keyModels, &c.Models},
+		{keyChannels, &c.Channels},
 	} {
 		list, err := texts(object, scope.key)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -343,5 +344,25 @@ test_table[name] if {
 	}
 	if strings.Join(passed, " ") != "data.writ.p_test.test_passes" {
 		t.Errorf("passed: %v of %+v", passed, report.Cases)
+	}
+}
+
+func TestCallerThatGoesAway(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	p := compiled(t, "step := count([1 | some i in numbers.range(1, 30000); some j in numbers.range(1, 30000); i + j == 0])\ncall := 1\n", time.Minute)
+	time.AfterFunc(20*time.Millisecond, cancel)
+	v, err := p.Judge(ctx, stepQuestion())
+	if v != nil || !writ.IsCode(err, writ.CodeCancelled) {
+		t.Errorf("got %+v, %v", v, err)
+	}
+}
+
+// Time is too noisy to hold in a test; what a decision allocates is most of it.
+func TestDecisionsStayLean(t *testing.T) {
+	p := compileDefault(t)
+	for q, most := range map[*writ.Question]float64{stepQuestion(): 230, callQuestion(): 320} {
+		if got := testing.AllocsPerRun(50, func() { _, _ = p.Judge(t.Context(), q) }); got > most {
+			t.Errorf("a %s decision allocates %.0f times; want at most %.0f", q.Point, got, most)
+		}
 	}
 }

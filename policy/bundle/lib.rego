@@ -15,14 +15,6 @@ severity := {
 # How many people a tier asks for. "blocked" is missing on purpose.
 people := {"low": 0, "medium": 1, "high": 2}
 
-# Tool calls that one step may make.
-calls := 1000
-
-# An empty Go slice is null in JSON.
-list(null) := []
-
-list(x) := x if is_array(x)
-
 ask(count) := {
 	"count": count,
 	"roles": ["approver"],

@@ -10,22 +10,24 @@ default step := {
 	"reasons": [{"rule": "default", "message": "no rule of the policy allows this step"}],
 }
 
+# The way of most steps comes first and asks the functions itself: each rule in
+# between costs as much as the answer.
 step := {
 	"mode": "autonomous",
 	"risk": "low",
 	"reasons": [{"rule": "low-risk", "message": "low risk, and grants cover it"}],
-	"budget": {"calls": lib.calls},
+	"budget": {"calls": 1000},
 } if {
 	input.step.risk == "low"
 	trusted_author
-	untrusted_sinks == []
-	missing == []
+	taint.untrusted(input.taint.sinks) == []
+	grants.missing(input) == []
 } else := {
 	"mode": "assist",
 	"risk": input.step.risk,
 	"reasons": cautions,
 	"approvals": lib.ask(people),
-	"budget": {"calls": lib.calls},
+	"budget": {"calls": 1000},
 } if {
 	people >= 1
 	lib.severity[input.step.effect] >= 0
@@ -49,11 +51,20 @@ missing := grants.missing(input)
 people := max([1, lib.people[input.step.risk]])
 
 # Who wrote the intent matters only where the step writes outside the host.
-trusted_author if input.step.effect in {"none", "read", "write-local"}
+trusted_author if input.step.effect == "none"
+
+trusted_author if input.step.effect == "read"
+
+trusted_author if input.step.effect == "write-local"
 
 trusted_author if {
-	input.origin in {"human", "automation"}
-	input.step.effect in {"write-external", "irreversible", "financial", "admin"}
+	input.origin == "human"
+	lib.severity[input.step.effect]
+}
+
+trusted_author if {
+	input.origin == "automation"
+	lib.severity[input.step.effect]
 }
 
 untrusted_sinks := taint.untrusted(input.taint.sinks)

@@ -39,6 +39,7 @@ test_low_risk_is_autonomous if {
 	answer := writ.step with input as question
 	said(answer) == ["autonomous", {"low-risk"}]
 	answer.risk == "low"
+	answer.budget == {"calls": 1000}
 }
 
 test_medium_risk_asks_one if {
@@ -160,6 +161,16 @@ test_unknown_origin_that_writes_outside if {
 	]
 	said(ask_many(patches)) == ["assist", {"untrusted-origin"}]
 }
+
+test_automation_that_writes_outside if {
+	patches := [
+		{"op": "add", "path": "/origin", "value": "automation"},
+		{"op": "add", "path": "/step/effect", "value": "write-external"},
+	]
+	said(ask_many(patches)) == ["autonomous", {"low-risk"}]
+}
+
+test_null_sinks_are_none if said(ask("/taint/sinks", null)) == ["autonomous", {"low-risk"}]
 
 test_model_that_reads if said(ask("/origin", "model")) == ["autonomous", {"low-risk"}]
 
