@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/gowebpki/jcs"
@@ -98,91 +99,136 @@ func CheckJSON(raw []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
 	c := checker{dec: dec}
-	if err := c.value("", 0); err != nil {
+	if err := c.value(0); err != nil {
 		return err
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return c.fail("", ReasonSyntax, "data after the document")
+		return c.fail(ReasonSyntax, "data after the document")
 	}
 	return nil
 }
 
-type checker struct{ dec *json.Decoder }
-
-func (c *checker) fail(path, reason, format string, args ...any) error {
-	return &InputError{Reason: reason, Path: path, Offset: c.dec.InputOffset(), Message: fmt.Sprintf(format, args...)}
+// checker walks one document. The path is kept in parts and joined for an error
+// alone: one long key above many values would otherwise cost its length for each.
+type checker struct {
+	dec  *json.Decoder
+	path []step
 }
 
-func (c *checker) value(path string, depth int) error {
+// step is a member of an object, or an element of an array where key is nil.
+type step struct {
+	key   *string
+	index int
+}
+
+func (c *checker) fail(reason, format string, args ...any) error {
+	var path strings.Builder
+	for _, s := range c.path {
+		path.WriteByte('/')
+		if s.key == nil {
+			path.WriteString(strconv.Itoa(s.index))
+		} else {
+			path.WriteString(pointerEscape.Replace(*s.key))
+		}
+	}
+	return &InputError{Reason: reason, Path: path.String(), Offset: c.dec.InputOffset(), Message: fmt.Sprintf(format, args...)}
+}
+
+func (c *checker) value(depth int) error {
 	if depth > maxDepth {
-		return c.fail(path, ReasonDepth, "nested deeper than %d levels", maxDepth)
+		return c.fail(ReasonDepth, "nested deeper than %d levels", maxDepth)
 	}
 	token, err := c.dec.Token()
 	if err != nil {
-		return c.fail(path, ReasonSyntax, "%s", syntaxMessage(err))
+		return c.fail(ReasonSyntax, "%s", syntaxMessage(err))
 	}
 	switch t := token.(type) {
 	case json.Delim:
 		if t == '{' {
-			return c.object(path, depth)
+			return c.object(depth)
 		}
-		return c.array(path, depth)
+		return c.array(depth)
 	case json.Number:
-		return c.number(path, t.String())
+		return c.number(t.String())
 	}
 	return nil
 }
 
-func (c *checker) object(path string, depth int) error {
+func (c *checker) object(depth int) error {
 	seen := map[string]bool{}
 	for c.dec.More() {
 		token, err := c.dec.Token()
 		if err != nil {
-			return c.fail(path, ReasonSyntax, "%s", syntaxMessage(err))
+			return c.fail(ReasonSyntax, "%s", syntaxMessage(err))
 		}
 		name, ok := token.(string)
 		if !ok {
-			return c.fail(path, ReasonSyntax, "an object's key must be a string")
+			return c.fail(ReasonSyntax, "an object's key must be a string")
 		}
-		member := path + "/" + pointerEscape(name)
+		c.path = append(c.path, step{key: &name})
 		if seen[name] {
-			return c.fail(member, ReasonDuplicate, "key %q stands twice", name)
+			return c.fail(ReasonDuplicate, "key %q stands twice", clip(name))
 		}
 		seen[name] = true
-		if err := c.value(member, depth+1); err != nil {
+		if err := c.value(depth + 1); err != nil {
 			return err
 		}
+		c.path = c.path[:len(c.path)-1]
 	}
-	return c.end(path)
+	return c.end()
 }
 
-func (c *checker) array(path string, depth int) error {
+func (c *checker) array(depth int) error {
 	for i := 0; c.dec.More(); i++ {
-		if err := c.value(path+"/"+strconv.Itoa(i), depth+1); err != nil {
+		c.path = append(c.path, step{index: i})
+		if err := c.value(depth + 1); err != nil {
 			return err
 		}
+		c.path = c.path[:len(c.path)-1]
 	}
-	return c.end(path)
+	return c.end()
 }
 
-func (c *checker) end(path string) error {
+func (c *checker) end() error {
 	if _, err := c.dec.Token(); err != nil {
-		return c.fail(path, ReasonSyntax, "%s", syntaxMessage(err))
+		return c.fail(ReasonSyntax, "%s", syntaxMessage(err))
 	}
 	return nil
 }
 
-func (c *checker) number(path, text string) error {
+func (c *checker) number(text string) error {
+	if err := CheckNumber(text); err != nil {
+		return c.fail(ReasonNumber, "%s", err.Error())
+	}
+	return nil
+}
+
+// exponentFrom is where RFC 8785 begins to write an exponent. Below it a large
+// float is written with digits alone, as if it were an exact integer.
+const exponentFrom = 1e21
+
+// CheckNumber refuses a JSON number that has no exact canonical form: one beyond
+// a 64-bit float, and an integer beyond MaxSafeInteger however it is written
+// (1e16 and 10000000000000001.0 would both become digits that nobody wrote).
+// From 1e21 on a number with a fraction or an exponent is plainly a float.
+func CheckNumber(text string) error {
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil {
-		return c.fail(path, ReasonNumber, "number %s does not fit a 64-bit float", text)
+		return fmt.Errorf("number %s does not fit a 64-bit float", clip(text))
 	}
-	// 1e300 is a float and stays one; what is integral and out of range was
-	// meant as an integer when it is written with digits alone.
-	if isIntegerText(text) && math.Abs(f) > MaxSafeInteger {
-		return c.fail(path, ReasonNumber, "integer %s is beyond 2^53-1: write it as a decimal string", text)
+	if size := math.Abs(f); size > MaxSafeInteger && (size < exponentFrom || isIntegerText(text)) {
+		return fmt.Errorf("integer %s is beyond 2^53-1: write it as a decimal string", clip(text))
 	}
 	return nil
+}
+
+// clip keeps a hostile document out of the message about it.
+func clip(s string) string {
+	const shown = 64
+	if len(s) <= shown {
+		return s
+	}
+	return strings.ToValidUTF8(s[:shown], "") + "..."
 }
 
 func isIntegerText(s string) bool {
@@ -202,23 +248,7 @@ func syntaxMessage(err error) string {
 }
 
 // pointerEscape is RFC 6901 section 3.
-func pointerEscape(s string) string {
-	if !bytes.ContainsAny([]byte(s), "~/") {
-		return s
-	}
-	var b bytes.Buffer
-	for _, r := range s {
-		switch r {
-		case '~':
-			b.WriteString("~0")
-		case '/':
-			b.WriteString("~1")
-		default:
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
+var pointerEscape = strings.NewReplacer("~", "~0", "/", "~1")
 
 // checkSurrogates refuses \uD800 to \uDFFF escapes that do not form a pair:
 // encoding/json would replace them by U+FFFD and two texts would become equal.

@@ -13,10 +13,22 @@ type Time int64
 
 const timeLayout = "2006-01-02T15:04:05.000000000Z"
 
-// TimeOf converts t; the zero time.Time becomes the zero Time.
+// The moments that 64 bits of nanoseconds reach, in whole years.
+const (
+	firstYear = 1678
+	lastYear  = 2261
+)
+
+// TimeOf converts t; the zero time.Time becomes the zero Time. A moment before
+// 1678 or after 2261 becomes the nearest that can be said.
 func TimeOf(t time.Time) Time {
-	if t.IsZero() {
+	switch year := t.UTC().Year(); {
+	case t.IsZero():
 		return 0
+	case year < firstYear:
+		t = time.Date(firstYear, 1, 1, 0, 0, 0, 0, time.UTC)
+	case year > lastYear:
+		t = time.Date(lastYear+1, 1, 1, 0, 0, 0, -1, time.UTC)
 	}
 	return Time(t.UnixNano())
 }
@@ -48,7 +60,8 @@ func (t Time) MarshalJSON() ([]byte, error) {
 	return json.Marshal(t.String())
 }
 
-// UnmarshalJSON accepts any RFC 3339 time and null.
+// UnmarshalJSON accepts null and any RFC 3339 time from 1678 to 2261 but the
+// epoch itself, which would mean that no time is set.
 func (t *Time) UnmarshalJSON(b []byte) error {
 	if string(b) == "null" {
 		*t = 0
@@ -61,6 +74,9 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 	parsed, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
 		return fmt.Errorf("time: want an RFC 3339 string: %w", err)
+	}
+	if year := parsed.UTC().Year(); year < firstYear || year > lastYear || parsed.UnixNano() == 0 {
+		return fmt.Errorf("time: %s cannot be said: want a moment from %d to %d, not the epoch", clip(s), firstYear, lastYear)
 	}
 	*t = TimeOf(parsed)
 	return nil

@@ -2,10 +2,8 @@ package plan
 
 import (
 	"encoding/json"
-	"math"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -148,12 +146,8 @@ func checkNumber(text string) (finding, bool) {
 	if !jsonNumber.MatchString(text) {
 		return found(CodeNumber, numberFix, "%s is not a number in the form of JSON", clip(text)), false
 	}
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil {
-		return found(CodeNumber, numberFix, "number %s does not fit a 64-bit float", clip(text)), false
-	}
-	if !strings.ContainsAny(text, ".eE") && math.Abs(f) > canon.MaxSafeInteger {
-		return found(CodeNumber, numberFix, "integer %s is beyond 2^53-1", clip(text)), false
+	if err := canon.CheckNumber(text); err != nil {
+		return found(CodeNumber, numberFix, "%v", err), false
 	}
 	return finding{}, true
 }
