@@ -203,7 +203,8 @@ func TestDamageIsNeverAccepted(t *testing.T) {
 	}
 }
 
-// Damage anywhere in a table is an error of Open, never the end of the process.
+// Damage anywhere in a table is an error of Open or changes nothing, and is never
+// the end of the process.
 func TestFlippedTableIsAnError(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, options(dir))
@@ -224,11 +225,13 @@ func TestFlippedTableIsAnError(t *testing.T) {
 		flipAt(t, path, offset)
 		damaged, err := trace.Open(context.Background(), options(dir))
 		flipAt(t, path, offset)
-		if err == nil {
-			closeJournal(t, damaged)
-			r.Fatalf("byte %d of %d: the store opened", offset, info.Size())
+		if err != nil {
+			wantCode(t, err, writ.CodeTampered)
+			return
 		}
-		wantCode(t, err, writ.CodeTampered)
+		// Compression has more than one form of the same data: then nothing is lost.
+		checkAll(t, damaged, map[int]uint64{0: 7, 9: 7})
+		closeJournal(t, damaged)
 	})
 	checkAll(t, open(t, options(dir)), map[int]uint64{9: 7})
 }

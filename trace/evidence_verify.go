@@ -89,16 +89,16 @@ func (e *Evidence) takeRecords(s *statement) error {
 		seq := uint64(i) + 1
 		r := writ.Stored{Position: writ.Position(seq), Bytes: encoded, Digest: canon.Sum(canon.DomainRecord, encoded)}
 		if err := canon.UnmarshalForeignCBOR(encoded, &r.Record); err != nil {
-			return broken(stream, seq, "record", "%w", err)
+			return broken(where{stream, seq, "record"}, "%w", err)
 		}
 		if r.Tenant != e.Tenant || r.Stream != stream {
-			return broken(stream, seq, "stream", "is of another journal")
+			return broken(where{stream, seq, "stream"}, "is of another journal")
 		}
 		if err := checkLink(&r, e.Records, seq); err != nil {
 			return err
 		}
 		if !hasBody(r.Type, &r.Body) {
-			return broken(stream, seq, "body", "the facts of %s are missing", r.Type)
+			return broken(where{stream, seq, "body"}, "the facts of %s are missing", r.Type)
 		}
 		e.Records = append(e.Records, r)
 	}
@@ -122,13 +122,13 @@ func (e *Evidence) takePayloads(s *statement) error {
 				continue
 			}
 			if len(payloads) == 0 {
-				return broken(e.Records[i].Stream, e.Records[i].Seq, "payloads/"+ref.Name, "is neither there nor listed as missing")
+				return broken(where{e.Records[i].Stream, e.Records[i].Seq, "payloads/" + ref.Name}, "is neither there nor listed as missing")
 			}
 			p := payloads[0]
 			payloads = payloads[1:]
 			if p.Digest != ref.Digest || int64(len(p.Data)) != ref.Size || len(p.Salt) != saltSize ||
 				canon.Sum(canon.DomainPayload, p.Salt, p.Data) != ref.Digest {
-				return broken(e.Records[i].Stream, e.Records[i].Seq, "payloads/"+ref.Name, "the bytes are not what the record names")
+				return broken(where{e.Records[i].Stream, e.Records[i].Seq, "payloads/" + ref.Name}, "the bytes are not what the record names")
 			}
 			e.payloads[p.Digest] = salted{p.Digest, p.Salt, p.Data}
 		}

@@ -98,7 +98,7 @@ func readPlace(txn *badger.Txn, tenant writ.TenantID, position writ.Position, p 
 		return nil, err
 	}
 	if value == nil {
-		return nil, broken(p.stream, p.seq, "record", "is missing")
+		return nil, broken(where{p.stream, p.seq, "record"}, "is missing")
 	}
 	stored, err := decodeStored(value, p.seq, p.stream)
 	if err != nil {
@@ -106,11 +106,11 @@ func readPlace(txn *badger.Txn, tenant writ.TenantID, position writ.Position, p 
 	}
 	switch {
 	case stored.Digest != digestOf(p.digest[:]):
-		return nil, broken(p.stream, p.seq, "digest", "is not the one at position %d", position)
+		return nil, broken(where{p.stream, p.seq, "digest"}, "is not the one at position %d", position)
 	case stored.Position != position:
-		return nil, broken(p.stream, p.seq, "position", "is %d, not %d", stored.Position, position)
+		return nil, broken(where{p.stream, p.seq, "position"}, "is %d, not %d", stored.Position, position)
 	case stored.Seq != p.seq || stored.Stream != p.stream || stored.Tenant != tenant:
-		return nil, broken(p.stream, p.seq, "seq", "the record stands in another place than it says")
+		return nil, broken(where{p.stream, p.seq, "seq"}, "the record stands in another place than it says")
 	}
 	return stored, nil
 }

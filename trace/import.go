@@ -186,7 +186,7 @@ func (v *verifier) evidence(tenant writ.TenantID, h *head, records []writ.Stored
 		return err
 	}
 	if !e.same(records) {
-		return broken(stream, 1, "evidence", "holds other records than the store")
+		return broken(where{stream, 1, "evidence"}, "holds other records than the store")
 	}
 	return nil
 }

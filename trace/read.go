@@ -51,7 +51,7 @@ func readRecords(txn *badger.Txn, query *writ.RecordQuery) ([]writ.Stored, error
 			return false, err
 		}
 		if stored.Tenant != owner || stored.Stream != query.Stream {
-			return false, broken(query.Stream, seq, "stream", "is of another journal")
+			return false, broken(where{query.Stream, seq, "stream"}, "is of another journal")
 		}
 		if err := checkLink(stored, out, seq); err != nil {
 			return false, err
@@ -63,10 +63,10 @@ func readRecords(txn *badger.Txn, query *writ.RecordQuery) ([]writ.Stored, error
 		return nil, err
 	}
 	if seq < last {
-		return nil, broken(query.Stream, seq+1, "record", "is missing")
+		return nil, broken(where{query.Stream, seq + 1, "record"}, "is missing")
 	}
 	if last == h.Seq && out[len(out)-1].Digest != h.Digest {
-		return nil, broken(query.Stream, last, "digest", "is not the one of the stream's head")
+		return nil, broken(where{query.Stream, last, "digest"}, "is not the one of the stream's head")
 	}
 	return out, nil
 }
@@ -90,7 +90,7 @@ func existingHead(txn *badger.Txn, tenant writ.TenantID, stream writ.StreamID) (
 		return nil, err
 	}
 	if first != nil {
-		return nil, broken(stream, 1, "head", "is missing, and the stream has records")
+		return nil, broken(where{stream, 1, "head"}, "is missing, and the stream has records")
 	}
 	return nil, noJournal(stream)
 }
@@ -99,18 +99,25 @@ func noJournal(stream writ.StreamID) error {
 	return writ.Errorf(writ.CodeNotFound, "stream "+string(stream), "there is no such journal")
 }
 
-func broken(stream writ.StreamID, seq uint64, field, format string, args ...any) error {
-	err := writ.Errorf(writ.CodeTampered, "stream "+string(stream), format, args...)
-	err.Op += ": record " + uitoa(seq) + ": " + field
-	err.Place = field
-	err.Details = Problem{Stream: stream, Seq: seq, Field: field, Message: err.Message}
+// where names a field of a record.
+type where struct {
+	stream writ.StreamID
+	seq    uint64
+	field  string
+}
+
+func broken(at where, format string, args ...any) error {
+	err := writ.Errorf(writ.CodeTampered, "stream "+string(at.stream), format, args...)
+	err.Op += ": record " + uitoa(at.seq) + ": " + at.field
+	err.Place = at.field
+	err.Details = Problem{Stream: at.stream, Seq: at.seq, Field: at.field, Message: err.Message}
 	return err.WithFix("compare with an exported evidence bundle or a backup; do not write to this store")
 }
 
 func readStored(item *badger.Item, seq uint64, stream writ.StreamID) (*writ.Stored, error) {
 	key := item.Key()
 	if binary.BigEndian.Uint64(key[len(key)-8:]) != seq {
-		return nil, broken(stream, seq, "record", "is missing")
+		return nil, broken(where{stream, seq, "record"}, "is missing")
 	}
 	value, err := item.ValueCopy(nil)
 	if err != nil {
@@ -121,12 +128,12 @@ func readStored(item *badger.Item, seq uint64, stream writ.StreamID) (*writ.Stor
 
 func decodeStored(value []byte, seq uint64, stream writ.StreamID) (*writ.Stored, error) {
 	if len(value) <= 8 {
-		return nil, broken(stream, seq, "record", "is cut off")
+		return nil, broken(where{stream, seq, "record"}, "is cut off")
 	}
 	s := &writ.Stored{Position: writ.Position(binary.BigEndian.Uint64(value)), Bytes: value[8:]}
 	s.Digest = canon.Sum(canon.DomainRecord, s.Bytes)
 	if err := canon.UnmarshalCBOR(s.Bytes, &s.Record); err != nil {
-		return nil, broken(stream, seq, "record", "does not decode: %w", err)
+		return nil, broken(where{stream, seq, "record"}, "does not decode: %w", err)
 	}
 	return s, nil
 }
@@ -135,15 +142,15 @@ func decodeStored(value []byte, seq uint64, stream writ.StreamID) (*writ.Stored,
 func checkLink(s *writ.Stored, before []writ.Stored, seq uint64) error {
 	switch {
 	case s.Seq != seq:
-		return broken(s.Stream, seq, "seq", "is %d", s.Seq)
+		return broken(where{s.Stream, seq, "seq"}, "is %d", s.Seq)
 	case seq == 1 && s.Prev != Genesis(s.Tenant, s.Stream):
-		return broken(s.Stream, seq, "prev", "is not the genesis of the journal")
+		return broken(where{s.Stream, seq, "prev"}, "is not the genesis of the journal")
 	case len(before) == 0:
 		return nil
 	case s.Prev != before[len(before)-1].Digest:
-		return broken(s.Stream, seq, "prev", "is not the digest of record %d", seq-1)
+		return broken(where{s.Stream, seq, "prev"}, "is not the digest of record %d", seq-1)
 	case s.Position <= before[len(before)-1].Position:
-		return broken(s.Stream, seq, "position", "is not behind that of record %d", seq-1)
+		return broken(where{s.Stream, seq, "position"}, "is not behind that of record %d", seq-1)
 	}
 	return nil
 }
@@ -176,7 +183,7 @@ func readExecution(txn *badger.Txn, tenant writ.TenantID, stream writ.StreamID) 
 		return nil, 0, err
 	}
 	if value == nil {
-		return nil, 0, broken(stream, h.Seq, "projection", "is missing")
+		return nil, 0, broken(where{stream, h.Seq, "projection"}, "is missing")
 	}
 	if len(value) == 0 {
 		records, err := readRecords(txn, &writ.RecordQuery{Tenant: tenant, Stream: stream})
@@ -186,10 +193,10 @@ func readExecution(txn *badger.Txn, tenant writ.TenantID, stream writ.StreamID) 
 	}
 	execution := new(writ.Execution)
 	if err := canon.UnmarshalCBOR(value, execution); err != nil {
-		return nil, 0, broken(stream, h.Seq, "projection", "does not decode: %w", err)
+		return nil, 0, broken(where{stream, h.Seq, "projection"}, "does not decode: %w", err)
 	}
 	if execution.Seq != h.Seq {
-		return nil, 0, broken(stream, h.Seq, "projection", "is of record %d", execution.Seq)
+		return nil, 0, broken(where{stream, h.Seq, "projection"}, "is of record %d", execution.Seq)
 	}
 	return execution, len(value), nil
 }

@@ -166,7 +166,7 @@ func checkHeads(txn *badger.Txn, last map[string]placed) error {
 			return err
 		}
 		if h == nil || h.Seq != p.seq || h.Position != p.position || h.Digest != digestOf(p.digest[:]) {
-			return broken(p.stream, p.seq, "head", "is not at the last record of the journal")
+			return broken(where{p.stream, p.seq, "head"}, "is not at the last record of the journal")
 		}
 	}
 	return nil

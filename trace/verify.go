@@ -153,7 +153,7 @@ func (v *verifier) journal(tenant writ.TenantID, stream writ.StreamID) error {
 		return v.note(stream, err)
 	}
 	if last := &records[len(records)-1]; !h.imported() && last.Position != h.Position {
-		return v.note(stream, broken(stream, last.Seq, "position", "the head says %d", h.Position))
+		return v.note(stream, broken(where{stream, last.Seq, "position"}, "the head says %d", h.Position))
 	}
 	if h.imported() {
 		return v.note(stream, v.evidence(tenant, h, records))
@@ -170,10 +170,10 @@ func (v *verifier) record(tenant writ.TenantID, h *head, r *writ.Stored) error {
 			continue
 		}
 		if writ.IsCode(err, writ.CodeUnreplayable) {
-			return broken(r.Stream, r.Seq, "payloads/"+ref.Name, "is marked as expired, and nothing of this journal was swept")
+			return broken(where{r.Stream, r.Seq, "payloads/" + ref.Name}, "is marked as expired, and nothing of this journal was swept")
 		}
 		if err != nil {
-			return broken(r.Stream, r.Seq, "payloads/"+ref.Name, "%w", err)
+			return broken(where{r.Stream, r.Seq, "payloads/" + ref.Name}, "%w", err)
 		}
 	}
 	if h.imported() {
@@ -185,7 +185,7 @@ func (v *verifier) record(tenant writ.TenantID, h *head, r *writ.Stored) error {
 	}
 	p, ok := decodePlace(value)
 	if !ok || p.seq != r.Seq || p.stream != r.Stream || digestOf(p.digest[:]) != r.Digest {
-		return broken(r.Stream, r.Seq, "position", "the index of positions names another record at %d", r.Position)
+		return broken(where{r.Stream, r.Seq, "position"}, "the index of positions names another record at %d", r.Position)
 	}
 	return nil
 }
@@ -211,7 +211,7 @@ func (v *verifier) projection(tenant writ.TenantID, stream writ.StreamID, record
 		want = []byte{}
 	}
 	if value == nil || !bytes.Equal(want, value) {
-		return broken(stream, folded.Seq, "projection", "is not the fold of the records")
+		return broken(where{stream, folded.Seq, "projection"}, "is not the fold of the records")
 	}
 	return nil
 }
@@ -219,7 +219,7 @@ func (v *verifier) projection(tenant writ.TenantID, stream writ.StreamID, record
 // leaf proves that the journal's first record is in the log.
 func (v *verifier) leaf(tenant writ.TenantID, h *head, first *writ.Stored) error {
 	if h.Leaf < 0 || h.Leaf >= v.log.Leaves {
-		return broken(first.Stream, 1, "leaf", "the journal is not in the log")
+		return broken(where{first.Stream, 1, "leaf"}, "the journal is not in the log")
 	}
 	proof, err := tlog.ProveRecord(v.log.Leaves, h.Leaf, treeReader(v.txn))
 	if err != nil {
@@ -227,7 +227,7 @@ func (v *verifier) leaf(tenant writ.TenantID, h *head, first *writ.Stored) error
 	}
 	hash := leafHash(streamName(tenant, first.Stream), first.Digest)
 	if err := tlog.CheckRecord(proof, v.log.Leaves, v.log.root, h.Leaf, hash); err != nil {
-		return broken(first.Stream, 1, "leaf", "the log holds another first record: %w", err)
+		return broken(where{first.Stream, 1, "leaf"}, "the log holds another first record: %w", err)
 	}
 	return nil
 }
@@ -272,7 +272,7 @@ func (v *verifier) tree(index int64, l *leaf) error {
 			return err
 		}
 		if have[0] != want[i] {
-			return broken(l.stream, 1, "leaf", "the log holds another leaf %d", index)
+			return broken(where{l.stream, 1, "leaf"}, "the log holds another leaf %d", index)
 		}
 	}
 	return nil
@@ -290,7 +290,7 @@ func (v *verifier) existing(l *leaf) error {
 		return v.note(l.stream, err)
 	}
 	if gone == nil {
-		return v.note(l.stream, broken(l.stream, 1, "journal", "is in the log and not in the store: it was removed"))
+		return v.note(l.stream, broken(where{l.stream, 1, "journal"}, "is in the log and not in the store: it was removed"))
 	}
 	v.report.Expired++
 	return nil
