@@ -84,9 +84,14 @@ func (c *compiler) cycle(waits map[string]int) []string {
 // names is a heap of step names.
 type names []string
 
-func (n names) Len() int           { return len(n) }
+// Len implements heap.Interface.
+func (n names) Len() int { return len(n) }
+
+// Less implements heap.Interface.
 func (n names) Less(i, j int) bool { return n[i] < n[j] }
-func (n names) Swap(i, j int)      { n[i], n[j] = n[j], n[i] }
+
+// Swap implements heap.Interface.
+func (n names) Swap(i, j int) { n[i], n[j] = n[j], n[i] }
 
 // Push implements heap.Interface.
 func (n *names) Push(x any) { *n = append(*n, x.(string)) }

@@ -38,6 +38,7 @@ type shape struct {
 	most     uint64            // maxItems or maxLength, 0 where not said
 }
 
+// String is the shape in messages: JSON Schema's names.
 func (s *shape) String() string {
 	if s.kind == shapeList && s.item != nil && s.item.kind != shapeDyn {
 		return "array of " + shapeNames[s.item.kind]
