@@ -22,7 +22,7 @@ $(KEY).key:
 
 $(BIN): $(GO_SOURCES) $(KEY).key
 	@mkdir -p bin
-	go build -trimpath -ldflags "-s -w -X main.firstPartyKey=$$(base64 -w0 $(KEY).pub)" -o $(BIN) ./cmd/writ
+	go build -ldflags "-s -w -X main.firstPartyKey=$$(base64 -w0 $(KEY).pub)" -o $(BIN) ./cmd/writ
 
 skills: $(BIN) ## the first-party skills, built and signed
 	@for s in $(SKILLS); do \
@@ -30,8 +30,8 @@ skills: $(BIN) ## the first-party skills, built and signed
 	  $(BIN) skill sign $(BUILD)/$$s.skill --key $(KEY).key >/dev/null && echo "built and signed $(BUILD)/$$s.skill" || exit 1; \
 	done
 
-demo: build skills ## sign, install, plan, approve, execute, verify, replay, tamper
-	go run ./examples/issue-triage/demo -writ $(BIN) -skills $(BUILD)
+demo: build ## sign, install, plan, approve, execute, verify, replay, tamper
+	go run ./examples/issue-triage/demo -writ $(BIN)
 
 tools: ## what the tests need besides Go
 	@command -v node >/dev/null || { echo "installing nodejs"; apt-get update -qq && apt-get install -y -qq nodejs; }

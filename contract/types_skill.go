@@ -147,8 +147,8 @@ type SkillAction struct {
 // TrustAddInput is the input of TrustAdd.
 type TrustAddInput struct {
 	Publisher    string         `json:"publisher"`
-	PublicKeyPEM string         `json:"publicKeyPem" jsonschema:"PKIX public key, ECDSA P-256 or Ed25519."`
-	FirstParty   bool           `json:"firstParty,omitempty" jsonschema:"Built by the operator; provenance is not asked for."`
+	PublicKeyPEM string         `json:"publicKeyPem,omitempty" jsonschema:"PKIX public key, ECDSA P-256 or Ed25519."`
+	FirstParty   bool           `json:"firstParty,omitempty" jsonschema:"The key that this binary carries, for publisher writ; comes without publicKeyPem."`
 	ValidFrom    writ.Time      `json:"validFrom,omitempty" jsonschema:"Absent: now."`
 	ValidUntil   writ.Time      `json:"validUntil,omitempty" jsonschema:"Absent: until it is revoked."`
 	Purposes     []TrustPurpose `json:"purposes,omitempty" jsonschema:"Absent: both."`

@@ -204,6 +204,9 @@ func (e *Engine) forget(x *execution) {
 		delete(e.live, x.id)
 	}
 	e.mu.Unlock()
+	if tools, ok := e.Toolbox.(interface{ Forget(writ.ExecutionID) }); ok {
+		tools.Forget(x.id)
+	}
 }
 
 // draw reads random bytes from the injected source.

@@ -69,9 +69,16 @@ func uncovered(live []writ.Capability, step ast.Object) (missing []*ast.Term, na
 	return missing, named, err
 }
 
-// covers adds to CapabilityCovers what only a grant may say: every tool.
+// covers adds to CapabilityCovers what only a grant may say: every tool. A grant
+// is about reach: which secret the host adds, and whether a server honours
+// idempotency keys, is the signed manifest's word alone.
 func covers(held, wanted *writ.Capability) bool {
-	return everyTool(held) || writ.CapabilityCovers(held, wanted)
+	if everyTool(held) {
+		return true
+	}
+	reach := *wanted
+	reach.Secrets, reach.Idempotent = nil, false
+	return writ.CapabilityCovers(held, &reach)
 }
 
 // everyTool: a scope beside "*" has no meaning, so such a grant covers nothing.

@@ -82,7 +82,7 @@ func (c *court) key(id KeyID) (*trusted, *writ.SkillIssue) {
 	key := c.trust.keys[id]
 	if key == nil {
 		return nil, fixed(finding(writ.IssueKeyUntrusted, "the key %q is not in the trust store", clip(string(id))),
-			"compare its fingerprint with the publisher's, then: writ trust add PUBLISHER KEY.pub")
+			"compare its fingerprint with the publisher's, then: writ trust add PUBLISHER --key KEY.pub")
 	}
 	if !key.covers(c.at) {
 		return nil, fixed(finding(writ.IssueKeyUntrusted, "the key %s of %s is trusted from %s to %s alone, it is %s",

@@ -197,7 +197,8 @@ func (r *rules) capability(c *abi.Capability, pointer string, uses bool) {
 	r.inapplicable(c, &spec, pointer)
 	r.each(pointer+"/hosts", c.Hosts, uses, func(s string) bool { return s == strings.ToLower(s) && writ.ValidPattern(s, ".") })
 	r.each(pointer+"/paths", c.Paths, uses, func(s string) bool {
-		return writ.ValidPattern(s, "/") && (c.Tool != abi.ToolHTTPRequest || strings.HasPrefix(s, "/") || strings.HasPrefix(s, "*"))
+		return writ.ValidPattern(s, "/") && (c.Tool != abi.ToolHTTPRequest || strings.HasPrefix(s, "/") || strings.HasPrefix(s, "*") ||
+			(uses && s == filled)) // {member.path} stands alone and begins with a slash itself
 	})
 	r.each(pointer+"/methods", c.Methods, false, methodPattern.MatchString)
 	r.each(pointer+"/prefixes", c.Prefixes, uses, func(s string) bool { return !strings.ContainsAny(s, "\x00*{}") && len(s) <= 512 })
@@ -205,6 +206,9 @@ func (r *rules) capability(c *abi.Capability, pointer string, uses bool) {
 		r.secret(c, &c.Secrets[i], pointer+"/secrets/"+itoa(i), uses)
 	}
 }
+
+// filled stands for the value of a placeholder while the pattern is checked.
+const filled = "x"
 
 func (r *rules) each(pointer string, list []string, uses bool, valid func(string) bool) {
 	if len(list) > maxList {
@@ -214,7 +218,7 @@ func (r *rules) each(pointer string, list []string, uses bool, valid func(string
 	for i, s := range list {
 		plain := s
 		if uses { // any value may stand there later: check the rest of the pattern
-			plain = placeholder.ReplaceAllString(s, "x")
+			plain = placeholder.ReplaceAllString(s, filled)
 		}
 		if !valid(plain) {
 			r.found.add(pointer+"/"+itoa(i), "see the pattern grammar in docs/skills.md", "%q is not a valid pattern here", clip(s))

@@ -166,7 +166,7 @@ func (r *Registry) Trust(ctx context.Context, by *writ.Principal, key TrustedKey
 func (r *Registry) AddFirstParty(ctx context.Context, by *writ.Principal) (*TrustedKey, error) {
 	if len(r.opts.FirstParty) == 0 {
 		return nil, writ.Errorf(writ.CodeNotFound, "trust "+FirstPartyPublisher, "this binary carries no first-party key").
-			WithFix("use a release build, or trust a key of your own: writ trust add PUBLISHER KEY.pub")
+			WithFix("use a release build, or trust a key of your own: writ trust add PUBLISHER --key KEY.pub")
 	}
 	return r.Trust(ctx, by, TrustedKey{Publisher: FirstPartyPublisher, PEM: string(r.opts.FirstParty), FirstParty: true})
 }

@@ -136,11 +136,11 @@ func draftsRun(t *testing.T, box writ.Sandbox, known catalogue) {
 	if len(fetched) != 1 || !slices.Equal(fetched[0].paths, []string{"/v1/items"}) || fetched[0].risk != writ.RiskLow {
 		t.Errorf("fetch runs as %+v", fetched)
 	}
-	// What strangers wrote raises the tier of what it reaches; what a person
-	// submits is that person's word.
-	for channel, risk := range map[string]writ.Risk{"": writ.RiskMedium, "github": writ.RiskHigh} {
+	// A comment's words are content, not a sink: whoever wrote the issue, it is
+	// medium risk, and a person sees the exact bytes.
+	for _, channel := range []string{"", "github"} {
 		checkTriage(t, follow(t, box, known, "../examples/issue-triage/draft.yaml",
-			intent(t, channel, "../examples/issue-triage/testdata/issues.opened.json")), risk)
+			intent(t, channel, "../examples/issue-triage/testdata/issues.opened.json")), writ.RiskMedium)
 	}
 }
 
