@@ -368,4 +368,3 @@ func TestCompatibilityEachWay(t *testing.T) {
 	}
 	h.install(h.bundle(requires(">=1.5.0 <1.5.1", "^1", "*")))
 }
-
