@@ -251,3 +251,38 @@ func TestResolveBounds(t *testing.T) {
 		t.Errorf("a value of 8 MiB: %v", err)
 	}
 }
+
+// TestIterationLabels: forEach is refused, but what it would mean is complete:
+// the labels of the list reach the item, the sinks and the output.
+func TestIterationLabels(t *testing.T) {
+	from := skills(t)
+	req := request(draftOf(readStep,
+		"name: each\nuses: acme/mail#send\nforEach: steps.read.output.labels\nwith: {region: eu, message: {to: [], text: \"${{ item.name }}\"}}",
+		"name: gated\nuses: acme/mail#send\nforEach: steps.read.output.labels\nwith: {region: eu, message: {to: [], text: fixed}}"), from)
+	of, err := labelsOf(&req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ps := &problems{file: "draft", source: newSource(req.Draft.Raw)}
+	c := &compiler{planner: planner(t), problems: ps, draft: parse(req.Draft, ps), labelling: of, catalogue: from}
+	if err := c.run(); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range ps.list {
+		if p.Code != CodeNotSupportedYet {
+			t.Errorf("%+v", p)
+		}
+	}
+	for _, name := range []string{"each", "gated"} {
+		w := c.byName[name]
+		if got := marshal(t, c.flows(w).sinks(w.action.Sinks)); !strings.Contains(got, `{"path":"message.text","labels":["http","principal"]}`) {
+			t.Errorf("sinks of %s: %s", name, got)
+		}
+		if !slices.Contains(c.labelling.outputs[name], writ.LabelHTTP) || w.needs[0] != "read" {
+			t.Errorf("%s: outputs %v, needs %v", name, c.labelling.outputs[name], w.needs)
+		}
+		if e := c.expressionOf(w, w.forEach); e.Type != "list(object(steps.read.output.labels[]))" || e.Reads[0] != "steps.read" {
+			t.Errorf("forEach of %s: %+v", name, e)
+		}
+	}
+}
