@@ -50,7 +50,7 @@ func (e *Engine) ReplayRun(ctx context.Context, in *contract.ReplayRunInput) (*c
 	defer x.stop()
 	r := &replayer{
 		e: e, ctx: ctx, x: x, loader: loader{x: x, ctx: ctx}, records: records, policy: in.PolicyDigest,
-		skills: map[writ.SkillRef]*writ.Skill{},
+		skills: map[writ.SkillRef]*writ.Skill{}, judges: map[writ.Digest]writ.Judge{},
 	}
 	if err := r.run(); err != nil {
 		return nil, err

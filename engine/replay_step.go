@@ -91,7 +91,14 @@ func (r *replayer) judge(digest writ.Digest) (writ.Judge, error) {
 	if r.policy != "" {
 		digest = r.policy
 	}
-	return r.e.Judges.ByDigest(r.ctx, digest)
+	if judge, ok := r.judges[digest]; ok {
+		return judge, nil
+	}
+	judge, err := r.e.Judges.ByDigest(r.ctx, digest)
+	if err == nil {
+		r.judges[digest] = judge
+	}
+	return judge, err
 }
 
 func (r *replayer) question(record *writ.Record, recorded *writ.Question) (*writ.Question, error) {

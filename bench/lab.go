@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/contract"
+	"github.com/writ-run/writ/engine"
+	"github.com/writ-run/writ/host"
+	"github.com/writ-run/writ/host/toolbox"
+	"github.com/writ-run/writ/host/wasmtest"
+	"github.com/writ-run/writ/identity"
+	"github.com/writ-run/writ/plan"
+	"github.com/writ-run/writ/policy"
+	"github.com/writ-run/writ/registry"
+	"github.com/writ-run/writ/trace"
+)
+
+// lab is a whole host in a temporary home, with one small hand-made skill.
+type lab struct {
+	dir      string
+	journal  *trace.Journal
+	sandbox  writ.Sandbox
+	policies *policy.Service
+	engine   *engine.Engine
+	caller   *writ.Principal
+	skill    *writ.Skill
+}
+
+func newLab(ctx context.Context) (*lab, error) {
+	dir, err := os.MkdirTemp("", "writ-bench-")
+	if err != nil {
+		return nil, err
+	}
+	l := &lab{dir: dir}
+	if err := l.open(ctx); err != nil {
+		l.close(ctx)
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *lab) open(ctx context.Context) error {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	if l.journal, err = trace.Open(ctx, trace.Options{Dir: l.dir, Clock: time.Now, Signer: key}); err != nil {
+		return err
+	}
+	people, err := identity.New(identity.Options{Store: l.journal, Journal: l.journal, Clock: time.Now, Entropy: rand.Reader})
+	if err != nil {
+		return err
+	}
+	made, err := people.Bootstrap(ctx, "bench", nil)
+	if err != nil {
+		return err
+	}
+	if l.caller, err = people.Token(ctx, made.Token); err != nil {
+		return err
+	}
+	l.policies, err = policy.Open(ctx, policy.Options{Dir: filepath.Join(l.dir, "policy"), Store: l.journal, Journal: l.journal, Traces: l.journal, Clock: time.Now})
+	if err != nil {
+		return err
+	}
+	skills, err := l.install(ctx)
+	if err != nil {
+		return err
+	}
+	if l.sandbox, err = host.NewSandbox(host.Options{}); err != nil {
+		return err
+	}
+	tools, err := toolbox.New(toolbox.Options{Store: l.journal})
+	if err != nil {
+		return err
+	}
+	planner, err := plan.New(plan.Options{})
+	if err != nil {
+		return err
+	}
+	l.engine, err = engine.New(engine.Options{
+		Journal: l.journal, Traces: l.journal, Planner: planner, Judges: l.policies, Skills: skills, Sandbox: l.sandbox,
+		Toolbox: tools, Approvals: people, Grants: people, Clock: time.Now, Entropy: rand.Reader, EngineID: host.EngineID(),
+	})
+	return err
+}
+
+func (l *lab) install(ctx context.Context) (writ.Skills, error) {
+	skills, err := registry.New(registry.Options{
+		Dir: filepath.Join(l.dir, "skills"), Store: l.journal, Journal: l.journal, Inspector: host.NewInspector(), Clock: time.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	refs, err := skills.Rehearse(ctx, registry.Rehearsal{By: l.caller, Entropy: rand.Reader, Drafts: []registry.Draft{{
+		Module: wasmtest.Echo(),
+		Manifest: &abi.Manifest{
+			APIVersion: abi.ManifestVersion, Name: "bench/echo", Version: "1.0.0", Description: "answers with its input", ABI: abi.V1,
+			Actions: []abi.Action{{
+				Name: "echo", Description: "answers with its input", Input: json.RawMessage(`{"type":"object"}`),
+				Output: json.RawMessage(`{"type":"object"}`), Effects: []writ.Effect{abi.EffectNone},
+			}},
+		},
+	}}})
+	if err != nil {
+		return nil, err
+	}
+	l.skill, err = skills.Load(ctx, writ.LoadRequest{Tenant: l.caller.Tenant, Ref: refs[0]})
+	return skills, err
+}
+
+func (l *lab) close(ctx context.Context) {
+	var errs []error
+	if l.engine != nil {
+		errs = append(errs, l.engine.Close(ctx))
+	}
+	if l.sandbox != nil {
+		errs = append(errs, l.sandbox.Close(ctx))
+	}
+	if l.journal != nil {
+		errs = append(errs, l.journal.Close(ctx))
+	}
+	if err := errors.Join(append(errs, os.RemoveAll(l.dir))...); err != nil {
+		_, _ = os.Stderr.WriteString("bench: " + err.Error() + "\n")
+	}
+}
+
+// ready submits, compiles and verifies an execution that only has to be started.
+func (l *lab) ready(ctx context.Context, draft string) (writ.ExecutionID, error) {
+	ctx = writ.WithPrincipal(ctx, l.caller)
+	submitted, err := l.engine.IntentSubmit(ctx, &contract.IntentSubmitInput{Text: "bench", Draft: draft})
+	if err != nil {
+		return "", err
+	}
+	if _, err := l.engine.PlanCompile(ctx, &contract.PlanCompileInput{ExecutionID: submitted.ExecutionID}); err != nil {
+		return "", err
+	}
+	_, err = l.engine.PlanVerify(ctx, &contract.PlanVerifyInput{ExecutionID: submitted.ExecutionID})
+	return submitted.ExecutionID, err
+}
+
+func (l *lab) start(ctx context.Context, id writ.ExecutionID) error {
+	out, err := l.engine.ExecutionStart(writ.WithPrincipal(ctx, l.caller), &contract.ExecutionStartInput{ExecutionID: id, Wait: true})
+	if err == nil && out.Status != string(writ.ExecCompleted) {
+		err = writ.Errorf(writ.CodeInternal, "bench", "execution %s is %s", id, out.Status)
+	}
+	return err
+}

@@ -1,0 +1,119 @@
+// Command bench measures Writ on this machine and prints a table. Rows also go
+// to bench/out/bench.json. The journal syncs every commit (SyncWrites): figures
+// are of work that is on disk when it is answered, unless a row says otherwise.
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"text/tabwriter"
+	"time"
+)
+
+// row is one figure. Target 0 is none.
+type row struct {
+	Name   string  `json:"name"`
+	Value  float64 `json:"value"`
+	Unit   string  `json:"unit"`
+	Target float64 `json:"target"`
+	Better string  `json:"better"` // lower or higher
+}
+
+func main() {
+	out := flag.String("out", filepath.Join("bench", "out"), "directory of the result")
+	seconds := flag.Int("seconds", 3, "time of each measurement")
+	flag.Parse()
+	if err := run(context.Background(), *out, time.Duration(*seconds)*time.Second); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, out string, span time.Duration) error {
+	l, err := newLab(ctx)
+	if err != nil {
+		return err
+	}
+	defer l.close(ctx)
+	var rows []row
+	for _, measure := range []func(context.Context, time.Duration) ([]row, error){
+		l.sync, l.steps, l.chains, l.decisions, l.guests, l.replays, l.appends,
+	} {
+		more, err := measure(ctx, span)
+		if err != nil {
+			return err
+		}
+		for _, r := range more {
+			fmt.Fprintf(os.Stderr, "  %s: %.3g %s\n", r.Name, r.Value, r.Unit)
+		}
+		rows = append(rows, more...)
+	}
+	if err := write(out, rows); err != nil {
+		return err
+	}
+	return show(rows)
+}
+
+func write(dir string, rows []row) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	raw, err := json.MarshalIndent(rows, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "bench.json"), append(raw, '\n'), 0o644)
+}
+
+func show(rows []row) error {
+	w := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "WHAT\tVALUE\tUNIT\tTARGET\t")
+	for _, r := range rows {
+		target, verdict := "-", ""
+		if r.Target != 0 {
+			target, verdict = fmt.Sprintf("%.4g", r.Target), "missed"
+			if (r.Better == "lower" && r.Value <= r.Target) || (r.Better == "higher" && r.Value >= r.Target) {
+				verdict = "reached"
+			}
+		}
+		fmt.Fprintf(w, "%s\t%.4g\t%s\t%s\t%s\n", r.Name, r.Value, r.Unit, target, verdict)
+	}
+	return w.Flush()
+}
+
+// sample runs one operation after another for a span, after a warm-up, and
+// returns the durations in order.
+func sample(ctx context.Context, span time.Duration, op func(ctx context.Context) error) ([]time.Duration, error) {
+	const warmUp = 20
+	var took []time.Duration
+	began := time.Now()
+	for i := 0; time.Since(began) < span || len(took) < warmUp; i++ {
+		start := time.Now()
+		if err := op(ctx); err != nil {
+			return nil, err
+		}
+		if i < warmUp {
+			began = time.Now()
+			continue
+		}
+		took = append(took, time.Since(start))
+	}
+	sortDurations(took)
+	return took, nil
+}
+
+func quantile(sorted []time.Duration, q float64) time.Duration {
+	return sorted[min(len(sorted)-1, int(float64(len(sorted))*q))]
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func sortDurations(list []time.Duration) {
+	slices.SortFunc(list, func(a, b time.Duration) int { return cmp.Compare(a, b) })
+}
