@@ -33,6 +33,7 @@ type replayer struct {
 	records []writ.Stored
 	stages  []contract.ReplayStage
 	skills  map[writ.SkillRef]*writ.Skill
+	judges  map[writ.Digest]writ.Judge
 	policy  writ.Digest // what-if: judge with this bundle
 }
 
