@@ -253,5 +253,7 @@ func (r *rig) exchange(text string, end bool) []string {
 	return lines
 }
 
-const intent = `{"workspaceId":"default","text":"hello"}`
-const submit = "/v1/controlPlane.intent.submit"
+const (
+	intent = `{"workspaceId":"default","text":"hello"}`
+	submit = "/v1/controlPlane.intent.submit"
+)

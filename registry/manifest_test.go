@@ -281,11 +281,23 @@ func TestCompare(t *testing.T) {
 		have, want string
 		fit        fit
 	}{
-		{"1.5.0", "", within}, {"1.5.0", "*", within}, {"1.5.0", "^1.2", within}, {"1.5.0", "1.5", within},
-		{"1.5.0", ">1.5.0", tooOld}, {"1.5.0", "<1.5.0", tooNew}, {"1.5.0", "1.4 - 1.4.9", tooNew},
-		{"1.5.0", "=1.5.1", tooOld}, {"1.5.0", "!=1.5.0", tooOld}, {"1.5.0", "<1 || >2", tooOld},
-		{"1.5.0", "~1.4", tooNew}, {"1.5.0", "^2.0.0-rc.1", tooOld}, {"1.5.0", ">2 <1", tooOld},
-		{"1.5.0", "<=1.0.0", tooNew}, {"0.1.0", "<0.1.0", tooNew}, {"2.0.0", "<2", tooNew}, {"1.5.0", "nonsense", tooOld},
+		{"1.5.0", "", within},
+		{"1.5.0", "*", within},
+		{"1.5.0", "^1.2", within},
+		{"1.5.0", "1.5", within},
+		{"1.5.0", ">1.5.0", tooOld},
+		{"1.5.0", "<1.5.0", tooNew},
+		{"1.5.0", "1.4 - 1.4.9", tooNew},
+		{"1.5.0", "=1.5.1", tooOld},
+		{"1.5.0", "!=1.5.0", tooOld},
+		{"1.5.0", "<1 || >2", tooOld},
+		{"1.5.0", "~1.4", tooNew},
+		{"1.5.0", "^2.0.0-rc.1", tooOld},
+		{"1.5.0", ">2 <1", tooOld},
+		{"1.5.0", "<=1.0.0", tooNew},
+		{"0.1.0", "<0.1.0", tooNew},
+		{"2.0.0", "<2", tooNew},
+		{"1.5.0", "nonsense", tooOld},
 	} {
 		if got := compare(c.have, c.want); got != c.fit {
 			t.Errorf("%s in %q: %d, want %d", c.have, c.want, got, c.fit)

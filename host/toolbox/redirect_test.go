@@ -43,11 +43,22 @@ func TestRedirectMethods(t *testing.T) {
 	var hits atomic.Int32
 	b := mapped(t, redirector(&hits), Options{})
 	for _, c := range []struct{ method, code, want string }{
-		{"GET", "301", "GET /end "}, {"GET", "302", "GET /end "}, {"GET", "303", "GET /end "}, {"GET", "307", "GET /end "}, {"GET", "308", "GET /end "},
-		{"POST", "301", "GET /end "}, {"POST", "302", "GET /end "}, {"POST", "303", "GET /end "},
-		{"POST", "307", "POST /end body"}, {"POST", "308", "POST /end body"},
-		{"PUT", "301", "PUT /end body"}, {"PUT", "302", "PUT /end body"}, {"PUT", "303", "GET /end "}, {"PUT", "307", "PUT /end body"},
-		{"DELETE", "303", "GET /end "}, {"PATCH", "308", "PATCH /end body"},
+		{"GET", "301", "GET /end "},
+		{"GET", "302", "GET /end "},
+		{"GET", "303", "GET /end "},
+		{"GET", "307", "GET /end "},
+		{"GET", "308", "GET /end "},
+		{"POST", "301", "GET /end "},
+		{"POST", "302", "GET /end "},
+		{"POST", "303", "GET /end "},
+		{"POST", "307", "POST /end body"},
+		{"POST", "308", "POST /end body"},
+		{"PUT", "301", "PUT /end body"},
+		{"PUT", "302", "PUT /end body"},
+		{"PUT", "303", "GET /end "},
+		{"PUT", "307", "PUT /end body"},
+		{"DELETE", "303", "GET /end "},
+		{"PATCH", "308", "PATCH /end body"},
 	} {
 		request := abi.HTTPRequest{Method: c.method, URL: to(c.code, "/end#fragment"), Headers: map[string]string{"Content-Type": "text/x"}}
 		if c.method != "GET" {
