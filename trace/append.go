@@ -194,7 +194,7 @@ func (j *Journal) head(name string) (*head, error) {
 }
 
 // maxHeads bounds the cache: 300 bytes each.
-const maxHeads = 16 << 10
+const maxHeads = 4 << 10
 
 // forgetHeads drops heads that can be read again.
 func (j *Journal) forgetHeads() {

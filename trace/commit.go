@@ -18,8 +18,9 @@ type track struct {
 	size      int // of the projection when it was last encoded
 }
 
-// maxTracks bounds the cache of the writer: a few KiB each.
-const maxTracks = 4 << 10
+// maxTracks bounds the cache of the writer: a few KiB each, of executions that
+// have not ended.
+const maxTracks = 1 << 10
 
 // maxProjection is the largest projection that is stored; a larger one is folded
 // again at each read.
@@ -66,6 +67,11 @@ func (j *Journal) commit(group []*batch) (int, state, error) {
 		return 0, state{}, err
 	}
 	j.views.advance(ts)
+	for name, t := range c.tracks {
+		if t.execution.Status.Final() {
+			delete(j.tracks, name) // little or nothing follows
+		}
+	}
 	return n, c.state, nil
 }
 
@@ -108,22 +114,10 @@ func (j *Journal) track(b *batch) (*track, error) {
 		}
 	}
 	if len(j.tracks) >= maxTracks {
-		j.forgetTracks()
+		clear(j.tracks)
 	}
 	j.tracks[b.name] = t
 	return t, nil
-}
-
-// forgetTracks drops what has ended, or everything where that is not enough.
-func (j *Journal) forgetTracks() {
-	for name, t := range j.tracks {
-		if t.execution.Status.Final() {
-			delete(j.tracks, name)
-		}
-	}
-	if len(j.tracks) >= maxTracks/2 {
-		clear(j.tracks)
-	}
 }
 
 func loadTrack(txn *badger.Txn, b *batch, t *track) error {

@@ -230,3 +230,27 @@ func TestHammer(t *testing.T) {
 	cancel()
 	others.Wait()
 }
+
+// More open streams than the writer keeps in mind, each with two batches on
+// their way at once.
+func TestManyOpenStreams(t *testing.T) {
+	j := open(t, options(""))
+	const streams = 2500
+	var last writ.Receipt
+	for i := range streams {
+		for seq, record := range []writ.NewRecord{received(i), note(1)} {
+			var err error
+			if last, err = j.Append(context.Background(), batchOf(execID(i), uint64(seq), record)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := j.Barrier(context.Background(), last.Position); err != nil {
+		t.Fatal(err)
+	}
+	must(t, j, batchOf(execID(0), 2, ended(0, writ.ExecCompleted)))
+	report, err := j.VerifyAll(context.Background(), tenant)
+	if err != nil || !report.Valid() || report.Records != 2*streams+1 {
+		t.Fatalf("%+v %v", report, err)
+	}
+}

@@ -65,9 +65,12 @@ func (j *Journal) sweepList(ctx context.Context, total *Swept, of sweepOf) error
 			return err
 		}
 		after = page[len(page)-1]
-		if err := j.do(ctx, func() error { return j.sweepPage(total, &of, page) }); err != nil {
+		var done Swept // the writer's until do succeeds: it may outlast ctx
+		if err := j.do(ctx, func() error { return j.sweepPage(&done, &of, page) }); err != nil {
 			return err
 		}
+		total.Payloads += done.Payloads
+		total.Executions += done.Executions
 	}
 }
 
