@@ -58,6 +58,17 @@ func (r *rehearsal) open(ctx context.Context, a *app) error {
 	if r.approver, err = identity.GenerateApproverKey(entropy); err != nil {
 		return err
 	}
+	if err := r.people(ctx); err != nil {
+		return err
+	}
+	_, err = r.home.registry.Rehearse(ctx, registry.Rehearsal{
+		By: r.author, Entropy: entropy, Drafts: []registry.Draft{{Manifest: r.work.manifest, Module: r.work.module}},
+	})
+	return err
+}
+
+// people makes the one who asks and the one who approves.
+func (r *rehearsal) people(ctx context.Context) error {
 	made, err := r.home.identity.Bootstrap(ctx, "author", r.approver)
 	if err != nil {
 		return err
@@ -75,12 +86,6 @@ func (r *rehearsal) open(ctx context.Context, a *app) error {
 	}
 	_, err = r.home.identity.GrantCreate(asAuthor, &contract.GrantCreateInput{
 		PrincipalID: r.agent.ID, Capability: writ.Capability{Tool: "*"}, MaxRisk: writ.RiskHigh,
-	})
-	if err != nil {
-		return err
-	}
-	_, err = r.home.registry.Rehearse(ctx, registry.Rehearsal{
-		By: r.author, Entropy: entropy, Drafts: []registry.Draft{{Manifest: r.work.manifest, Module: r.work.module}},
 	})
 	return err
 }
