@@ -192,12 +192,12 @@ func TestEvidenceRefuses(t *testing.T) {
 func FuzzEvidence(f *testing.F) {
 	j := open(f, options(""))
 	begin(f, j, 1, 1)
-	f.Add(export(f, j, 1))
+	signed := export(f, j, 1)
+	f.Add(signed)
 	f.Add([]byte(`{"payload":"","payloadType":"application/vnd.in-toto+json","signatures":[]}`))
-	seen := export(f, j, 1)
 	f.Fuzz(func(t *testing.T, bundle []byte) {
-		e, err := trace.VerifyEvidence(bytes.NewReader(bundle), []ed25519.PublicKey{public()})
-		if err == nil && !bytes.Equal(bundle, seen) && e.Execution != writ.ExecutionID(execID(1)) {
+		_, err := trace.VerifyEvidence(bytes.NewReader(bundle), []ed25519.PublicKey{public()})
+		if err == nil && !bytes.Equal(bundle, signed) {
 			t.Fatal("a bundle that nobody signed was accepted")
 		}
 		if err != nil && !writ.IsCode(err, writ.CodeTampered) {
