@@ -103,7 +103,8 @@ func (x *execution) write(changes []writ.Change, records ...writ.NewRecord) ([]w
 			records[i].Actor = x.audit()
 		}
 	}
-	receipt, err := x.engine.Journal.Append(x.engine.ctx, &writ.Batch{
+	// What has happened is recorded even while the engine closes.
+	receipt, err := x.engine.Journal.Append(context.WithoutCancel(x.engine.ctx), &writ.Batch{
 		Tenant: x.tenant, Stream: writ.StreamID(x.id), Expect: x.state.Seq, Records: records, Changes: changes,
 	})
 	if err != nil {

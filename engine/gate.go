@@ -210,7 +210,9 @@ func (g *gate) begin(ctx context.Context, called *writ.CalledFacts, facts *writ.
 	}
 	g.d.attempt.calls = append(g.d.attempt.calls, &call{facts: *called, args: facts.Arguments})
 	if called.Effect.Writes() {
-		return g.x.barrier(ctx)
+		// From here on the call is made, whoever cancels: a record without an
+		// answer would leave its outcome unknown.
+		return g.x.barrier(context.WithoutCancel(ctx))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"io"
 	"sync"
 	"testing"
 	"time"
@@ -33,6 +34,11 @@ type rig struct {
 	judges  judges
 	now     func() time.Time
 	grants  []writ.Grant
+
+	entropy io.Reader   // nil: crypto/rand
+	line    *lifeline   // of the engine to the journal
+	traces  writ.Traces // nil: the journal
+	dead    []func()    // let engines that crashed end
 }
 
 var (
@@ -46,30 +52,43 @@ func as(p *writ.Principal) context.Context { return writ.WithPrincipal(context.B
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t, now: time.Now, tools: &fakeTools{}, skills: shelf{}}
+	return newRigWith(t, &rig{})
+}
+
+// newRigWith completes a rig of which some members are given: a clock, a
+// journal and so on.
+func newRigWith(t *testing.T, r *rig) *rig {
+	t.Helper()
+	r.t, r.tools, r.skills = t, &fakeTools{}, shelf{}
+	if r.now == nil {
+		r.now = time.Now
+	}
+	if r.entropy == nil {
+		r.entropy = rand.Reader
+	}
+	if r.judges.judge == nil {
+		r.judges = judges{defaultJudge(t)}
+	}
 	var err error
-	if r.journal, err = trace.Open(t.Context(), trace.Options{InMemory: true, Clock: r.clock}); err != nil {
-		t.Fatal(err)
+	if r.journal == nil {
+		if r.journal, err = trace.Open(context.Background(), trace.Options{InMemory: true, Clock: r.clock}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if r.sandbox, err = host.NewSandbox(host.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	bundle, err := policy.DefaultBundle()
-	if err != nil {
-		t.Fatal(err)
-	}
-	judge, err := policy.Compile(t.Context(), bundle, time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.judges = judges{judge}
 	r.grants = []writ.Grant{{ID: "grant_all", Principal: agent.ID, Tenant: writ.DefaultTenant, Capability: writ.Capability{Tool: "*"}, MaxRisk: writ.RiskHigh}}
 	r.shelve()
 	r.boot()
 	t.Cleanup(func() {
 		ctx := context.Background()
-		if err := r.engine.Close(ctx); err != nil {
-			t.Error(err)
+		for _, end := range append(r.dead, func() {
+			if err := r.engine.Close(ctx); err != nil {
+				t.Error(err)
+			}
+		}) {
+			end()
 		}
 		_ = r.sandbox.Close(ctx)
 		if err := r.journal.Close(ctx); err != nil {
@@ -77,6 +96,19 @@ func newRig(t *testing.T) *rig {
 		}
 	})
 	return r
+}
+
+func defaultJudge(t *testing.T) writ.Judge {
+	t.Helper()
+	bundle, err := policy.DefaultBundle()
+	if err != nil {
+		t.Fatal(err)
+	}
+	judge, err := policy.Compile(context.Background(), bundle, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return judge
 }
 
 func (r *rig) clock() time.Time { return r.now() }
@@ -87,10 +119,14 @@ func (r *rig) boot() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	if r.traces == nil {
+		r.traces = r.journal
+	}
+	r.line = &lifeline{Journal: r.journal}
 	r.engine, err = engine.New(engine.Options{
-		Journal: r.journal, Traces: r.journal, Planner: planner, Judges: r.judges, Skills: r.skills,
+		Journal: r.line, Traces: r.traces, Planner: planner, Judges: r.judges, Skills: r.skills,
 		Sandbox: r.sandbox, Toolbox: r.tools, Approvals: anySignature{}, Grants: grantList{r}, Clock: r.clock,
-		Entropy: rand.Reader, EngineID: host.EngineID(),
+		Entropy: r.entropy, EngineID: host.EngineID(),
 	})
 	if err != nil {
 		r.t.Fatal(err)
@@ -101,6 +137,44 @@ func (r *rig) reboot() {
 	if err := r.engine.Close(context.Background()); err != nil {
 		r.t.Fatal(err)
 	}
+	r.boot()
+	if err := r.engine.Recover(context.Background()); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// lifeline is an engine's way to the journal. Once it is cut, nothing of that
+// engine reaches the journal any more, as if its process had died.
+type lifeline struct {
+	writ.Journal
+	mu     sync.Mutex
+	cut    bool
+	before func(*writ.Batch) bool // sees each batch; false: die instead of writing it
+}
+
+func (l *lifeline) Append(ctx context.Context, b *writ.Batch) (writ.Receipt, error) {
+	l.mu.Lock()
+	if !l.cut && l.before != nil {
+		l.cut = !l.before(b)
+	}
+	cut := l.cut
+	l.mu.Unlock()
+	if cut {
+		return writ.Receipt{}, writ.Errorf(writ.CodeUnavailable, "journal", "the process is dead")
+	}
+	return l.Journal.Append(ctx, b)
+}
+
+// crash kills the engine without warning and starts another one.
+func (r *rig) crash() {
+	r.line.mu.Lock()
+	r.line.cut = true
+	r.line.mu.Unlock()
+	old := r.engine
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = old.Close(now) // does not wait
+	r.dead = append(r.dead, func() { _ = old.Close(context.Background()) })
 	r.boot()
 	if err := r.engine.Recover(context.Background()); err != nil {
 		r.t.Fatal(err)
@@ -269,6 +343,9 @@ func (r *rig) shelve() {
 	add("web", wasmtest.ToolCaller(abi.ToolHTTPRequest), []writ.Capability{web}, action(abi.EffectWriteExternal))
 	read := web
 	read.Methods = []string{"GET"}
+	add("pay", wasmtest.ToolCaller(abi.ToolHTTPRequest), []writ.Capability{web}, action(abi.EffectFinancial))
+	add("try", tries(abi.ToolHTTPRequest), []writ.Capability{read}, action(abi.EffectRead))
+	add("moody", moody(), []writ.Capability{web}, action(abi.EffectWriteExternal))
 	add("look", wasmtest.ToolCaller(abi.ToolHTTPRequest), []writ.Capability{read}, action(abi.EffectRead))
 	add("keep", wasmtest.ToolCaller(abi.ToolKVPut), []writ.Capability{kv}, action(abi.EffectWriteLocal))
 }
@@ -287,6 +364,42 @@ func (s shelf) Load(_ context.Context, req writ.LoadRequest) (*writ.Skill, error
 		return skill, nil
 	}
 	return nil, writ.Errorf(writ.CodeNotFound, "skill "+req.Ref.String(), "is not installed")
+}
+
+// tries is a module that calls the tool and does not mind a refusal.
+func tries(tool string) []byte {
+	g := wasmtest.NewGuest(1, 0)
+	call := g.Tool(tool)
+	return g.Run(g.ReadInput(), wasmtest.I32(0), wasmtest.Get(0), wasmtest.Call(call), wasmtest.Op(wasmtest.Drop), g.Say(`{"tried":true}`)).Bytes()
+}
+
+// moody is a module that posts to a path of eight random bits, so that another
+// attempt, whose seed is another, wants another call.
+func moody() []byte {
+	const random, text = 8, 16
+	arguments := `{"body":"x","method":"POST","url":"https://api.example.com/AA"}`
+	g := wasmtest.NewGuest(1, 0)
+	draw := g.Import(abi.ModuleWASI, "random_get", "ii", "i")
+	call := g.Tool(abi.ToolHTTPRequest)
+	g.Data(text, []byte(arguments))
+	digit := func(at int32, shift int32) []byte { // 'A' + 4 random bits
+		return wasmtest.Code(
+			wasmtest.I32(text+at), wasmtest.I32('A'), wasmtest.I32(random), wasmtest.Load(),
+			wasmtest.I32(shift), wasmtest.Op(wasmtest.I32ShrU), wasmtest.I32(15), wasmtest.Op(0x71), // and
+			wasmtest.Op(wasmtest.I32Add), []byte{0x3a, 0, 0}, // store8
+		)
+	}
+	last := int32(len(arguments)) - 3
+	return g.Run(
+		wasmtest.I32(random), wasmtest.I32(4), wasmtest.Call(draw), wasmtest.Op(wasmtest.Drop),
+		digit(last-1, 0), digit(last, 4),
+		wasmtest.I32(text), wasmtest.I32(int32(len(arguments))), wasmtest.Call(call), wasmtest.Set(2),
+		wasmtest.Get(2), wasmtest.Op(wasmtest.I32WrapI64), wasmtest.Set(1),
+		wasmtest.I32(1024), wasmtest.Get(1), wasmtest.Call(g.Result), wasmtest.Op(wasmtest.Drop),
+		wasmtest.Get(2), wasmtest.I64(32), wasmtest.Op(wasmtest.I64ShrU), wasmtest.Op(wasmtest.I32WrapI64),
+		wasmtest.If(wasmtest.I32(1024), wasmtest.Get(1), wasmtest.Call(g.Fail), wasmtest.I32(1), wasmtest.Op(wasmtest.Return)),
+		wasmtest.I32(1024), wasmtest.Get(1), wasmtest.Call(g.Output), wasmtest.I32(0),
+	).Bytes()
 }
 
 // judges has one bundle.
@@ -321,6 +434,7 @@ func (anySignature) VerifyApproval(_ context.Context, _ *writ.Principal, _ writ.
 type fakeTools struct {
 	mu   sync.Mutex
 	keys []string
+	done []string // keys of the calls that took place, one for each time
 	fail func(n int, call *writ.ToolCall) *writ.ToolResult
 }
 
@@ -343,6 +457,9 @@ func (f *fakeTools) Perform(_ context.Context, permit writ.Permit, call *writ.To
 			return result, nil
 		}
 	}
+	f.mu.Lock()
+	f.done = append(f.done, call.Key)
+	f.mu.Unlock()
 	body := []byte(fmt.Sprintf(`{"n":%d}`, n))
 	if call.Tool == abi.ToolHTTPRequest {
 		body = []byte(`{"headers":{},"status":200}`)
