@@ -18,7 +18,10 @@ import (
 func BenchmarkAppend(b *testing.B) {
 	for _, writers := range []int{1, 128} {
 		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
-			j := open(b, options(b.TempDir()))
+			var commits atomic.Int64
+			opts := options(b.TempDir())
+			opts.OnCommit = func(writ.Position) { commits.Add(1) }
+			j := open(b, opts)
 			latencies := make([][]time.Duration, writers)
 			var left atomic.Int64
 			left.Store(int64(b.N))
@@ -33,6 +36,7 @@ func BenchmarkAppend(b *testing.B) {
 			all := slices.Concat(latencies...)
 			slices.Sort(all)
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "appends/s")
+			b.ReportMetric(float64(b.N)/float64(commits.Load()), "appends/commit")
 			b.ReportMetric(float64(all[len(all)/2].Microseconds()), "p50-us")
 			b.ReportMetric(float64(all[len(all)*99/100].Microseconds()), "p99-us")
 		})
