@@ -179,7 +179,7 @@ func TestPowerCut(t *testing.T) {
 	commits := 0
 	opts := options(dir)
 	opts.OnCommit = func(p writ.Position) {
-		if commits++; commits%23 == 5 && len(cuts) < 5 {
+		if commits++; commits%9 == 5 && len(cuts) < 5 {
 			cuts = append(cuts, cut{copyHome(t, dir), p})
 		}
 	}
