@@ -24,7 +24,12 @@ func (a *app) tokenCommand() *cobra.Command {
 		Use: "create", Short: "Make a bearer token; it is shown once", Args: cobra.NoArgs,
 		Example: "  writ token create --kind agent --name triage-bot --expires 720h",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			in.Kind, in.PrincipalID, in.ExpiresIn = writ.PrincipalKind(kind), writ.PrincipalID(principal), abi.Duration(expires)
+			in.PrincipalID, in.ExpiresIn = writ.PrincipalID(principal), abi.Duration(expires)
+			if in.PrincipalID != "" && !cmd.Flags().Changed("kind") {
+				// The id says it: human:ada is a human.
+				kind, _, _ = strings.Cut(principal, ":")
+			}
+			in.Kind = writ.PrincipalKind(kind)
 			if in.PrincipalID == "" {
 				if in.Name == "" {
 					return usage("whose token?").WithFix("give --name for a new %s, or --principal", kind)
@@ -45,9 +50,9 @@ func (a *app) tokenCommand() *cobra.Command {
 		},
 	}
 	f := create.Flags()
-	f.StringVar(&kind, "kind", "agent", "human, service or agent")
+	f.StringVar(&kind, "kind", "agent", "human, service or agent; with --principal: what its id says")
 	f.StringVar(&in.Name, "name", "", "name of a new principal")
-	f.StringVar(&principal, "principal", "", "an existing principal")
+	f.StringVar(&principal, "principal", "", "principal, such as human:ada; a new one is added")
 	f.StringSliceVar(&in.Roles, "role", nil, "role of a new principal, repeatable")
 	f.StringSliceVar(&in.Capabilities, "capability", []string{"control-plane.core", "control-plane.audit"}, "capability of the control plane, repeatable")
 	f.DurationVar(&expires, "expires", 0, "validity, such as 720h (default: the host's)")
@@ -113,10 +118,10 @@ func (a *app) grantCommand() *cobra.Command {
 	f := create.Flags()
 	f.StringVar(&principal, "principal", "", "whose steps (required)")
 	f.StringVar(&in.Capability.Tool, "tool", "", "tool, or * for every tool (required)")
-	f.StringSliceVar(&in.Capability.Hosts, "host", nil, "http.request: host pattern, repeatable")
-	f.StringSliceVar(&in.Capability.Methods, "method", nil, "http.request: method, repeatable")
-	f.StringSliceVar(&in.Capability.Paths, "path", nil, "http.request and file.*: path pattern, repeatable")
-	f.StringSliceVar(&in.Capability.Prefixes, "prefix", nil, "kv.*: key prefix, repeatable")
+	f.StringArrayVar(&in.Capability.Hosts, "host", nil, "http.request: host pattern, repeatable")
+	f.StringArrayVar(&in.Capability.Methods, "method", nil, "http.request: method, repeatable")
+	f.StringArrayVar(&in.Capability.Paths, "path", nil, "http.request and file.*: path pattern, repeatable")
+	f.StringArrayVar(&in.Capability.Prefixes, "prefix", nil, "kv.*: key prefix, repeatable; '' covers every key")
 	f.StringSliceVar(&skills, "skill", nil, "only for this skill, repeatable (default: any)")
 	f.StringVar(&risk, "max-risk", "low", "highest risk tier: low, medium or high")
 	f.DurationVar(&expires, "expires", 0, "validity, such as 24h (default: no end)")

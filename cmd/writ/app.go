@@ -73,6 +73,8 @@ can reach only what this step was granted, and can replay the whole story.`,
   writ approval list                          see what waits for people
   writ replay exe_...                         derive an execution again and compare`,
 		Version:       writ.Version,
+		Args:          oneOfItsCommands,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -97,21 +99,32 @@ can reach only what this step was granted, and can replay the whole story.`,
 	return root
 }
 
+// suggestDistance is how many letters a name may be off and still be meant.
+const suggestDistance = 3
+
 // group is a command that only holds others.
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{Use: use, Short: short, Args: func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return nil
-		}
-		message := usage("%s has no command %q", cmd.CommandPath(), args[0])
-		if suggestions := cmd.SuggestionsFor(args[0]); len(suggestions) > 0 {
-			return message.WithFix("did you mean `%s %s`?", cmd.CommandPath(), suggestions[0])
-		}
-		return message.WithFix("see `%s --help`", cmd.CommandPath())
-	}, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	c.SuggestionsMinimumDistance = 3
+	c := &cobra.Command{
+		Use: use, Short: short, Args: oneOfItsCommands,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
 	c.AddCommand(commands...)
 	return c
+}
+
+// oneOfItsCommands refuses what is not the name of a command.
+func oneOfItsCommands(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	message := usage("%s has no command %q", cmd.CommandPath(), args[0])
+	for distance := 1; distance <= suggestDistance; distance++ {
+		cmd.SuggestionsMinimumDistance = distance
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			return message.WithFix("did you mean `%s %s`?", cmd.CommandPath(), near[0])
+		}
+	}
+	return message.WithFix("see `%s --help`", cmd.CommandPath())
 }
 
 // exactly is cobra.ExactArgs with a message that names what is missing.

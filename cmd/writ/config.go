@@ -37,6 +37,7 @@ type config struct {
 	Payloads   time.Duration
 	Entries    time.Duration
 	Labels     map[string]string
+	PolicyKeys map[string]string // name -> PEM file
 
 	values  *koanf.Koanf
 	origins map[string]string // key -> the layer that decided
@@ -62,6 +63,7 @@ var settings = []setting{
 	{key: "retention.payloads", value: "2160h", meaning: "how long payloads are kept"},
 	{key: "retention.entries", value: "9600h", meaning: "how long entries are kept"},
 	{key: "host.labels", value: map[string]string{}, meaning: "labels of this host, for policy"},
+	{key: "policy.keys", value: map[string]string{}, meaning: "name: PEM file of a public key that may sign policies; none: no policy from outside is activated"},
 	{key: "server", value: "", meaning: "URL of the daemon that commands talk to"},
 	{key: "token", value: "", meaning: "bearer token of commands", secret: true},
 	{key: "passphrase", value: "", meaning: "passphrase of the approver's key", secret: true},
@@ -126,11 +128,7 @@ func (a *app) layers(home string) []layer {
 		defaults[key] = s.value
 		variable := "WRIT_" + strings.ToUpper(strings.ReplaceAll(s.key, ".", "_"))
 		if value, ok := os.LookupEnv(variable); ok {
-			if _, list := s.value.([]string); list {
-				environment[key] = strings.Split(value, ",")
-			} else {
-				environment[key] = value
-			}
+			environment[key] = environmentValue(s, value)
 		}
 	}
 	for key, value := range map[string]string{"server": a.flags.server, "token": a.flags.token} {
@@ -145,6 +143,22 @@ func (a *app) layers(home string) []layer {
 		{name: "environment", values: environment},
 		{name: "flag", values: flags},
 	}
+}
+
+// environmentValue reads a list as a,b and a map as name=value,name=value.
+func environmentValue(s setting, text string) any {
+	switch s.value.(type) {
+	case []string:
+		return strings.FieldsFunc(text, func(r rune) bool { return r == ',' })
+	case map[string]string:
+		out := map[string]any{}
+		for _, pair := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' }) {
+			name, value, _ := strings.Cut(pair, "=")
+			out[name] = value
+		}
+		return out
+	}
+	return text
 }
 
 var variableForm = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
@@ -215,6 +229,7 @@ func (c *config) fill() error {
 	c.Listen, c.Hosts, c.Sandbox = v.String("listen"), v.Strings("hosts"), v.String("sandbox")
 	c.LogLevel, c.LogFormat, c.FileRoot = v.String("log/level"), v.String("log/format"), v.String("files/root")
 	c.Upstreams, c.Private, c.Labels = v.StringMap("http/upstreams"), v.Strings("http/allowPrivate"), v.StringMap("host/labels")
+	c.PolicyKeys = v.StringMap("policy/keys")
 	for key, into := range map[string]*time.Duration{"retention/payloads": &c.Payloads, "retention/entries": &c.Entries} {
 		d, err := time.ParseDuration(v.String(key))
 		if err != nil || d <= 0 {
@@ -226,6 +241,22 @@ func (c *config) fill() error {
 		return usage("sandbox: %q: want writ or extism", c.Sandbox)
 	}
 	return nil
+}
+
+// policySigners reads the keys of policy.keys; a relative path is the home's.
+func (c *config) policySigners() (map[string]string, error) {
+	keys := make(map[string]string, len(c.PolicyKeys))
+	for name, file := range c.PolicyKeys {
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(c.Home, file)
+		}
+		pem, err := os.ReadFile(file)
+		if err != nil {
+			return nil, usage("policy.keys: %s: %s: %s", name, file, plainCause(err)).WithFix("put the signer's public key (PEM) there, or take %s out of policy.keys", name)
+		}
+		keys[name] = string(pem)
+	}
+	return keys, nil
 }
 
 func (a *app) configCommand() *cobra.Command {

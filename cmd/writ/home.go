@@ -84,8 +84,13 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 	if err != nil {
 		return err
 	}
+	signers, err := c.policySigners()
+	if err != nil {
+		return err
+	}
 	h.policies, err = policy.Open(ctx, policy.Options{
 		Dir: filepath.Join(c.Home, "policy"), Store: h.journal, Journal: h.journal, Traces: h.journal, Clock: h.clock,
+		Keys: signers,
 	})
 	if err != nil {
 		return err

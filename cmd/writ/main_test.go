@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/host/wasmtest"
+	"github.com/writ-run/writ/registry"
+)
+
+// TestMain makes this test binary the command `writ` of the scripts.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"writ": func() {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		code := run(ctx, os.Args[1:], stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr})
+		stop()
+		os.Exit(code)
+	}})
+}
+
+// Every promise of the command line is a script. Each has a home of its own that
+// is not made yet, and the modules of this test in $MODULES.
+func TestScripts(t *testing.T) {
+	modules := writeModules(t)
+	writeBundles(t, modules)
+	environment := goEnvironment(t)
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Setup: func(e *testscript.Env) error {
+			home, err := shortDir(e)
+			if err != nil {
+				return err
+			}
+			e.Vars = append(e.Vars, environment...)
+			e.Vars = append(e.Vars,
+				"WRIT_HOME="+home, "WRIT_PASSPHRASE=correct horse battery", "HOME="+e.WorkDir, "MODULES="+modules)
+			return os.CopyFS(e.WorkDir, os.DirFS(filepath.Join("testdata", "fixtures")))
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"exits": scriptExits, "json": scriptJSON, "follow": scriptFollow, "dial": scriptDial,
+			"address": scriptAddress, "http": scriptHTTP, "craft": scriptCraft, "flip": scriptFlip,
+			"mode": scriptMode, "snapshot": scriptSnapshot, "fill": scriptFill,
+		},
+		RequireUniqueNames: true,
+	})
+}
+
+// shortDir is a home whose socket's path fits: the kernel allows 107 bytes.
+func shortDir(e *testscript.Env) (string, error) {
+	dir, err := os.MkdirTemp("", "w")
+	if err != nil {
+		return "", err
+	}
+	e.Defer(func() { _ = os.RemoveAll(dir) })
+	return filepath.Join(dir, "h"), nil
+}
+
+// writeModules writes what the scripts pack: building them from Go would take
+// seconds each.
+func writeModules(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, module := range map[string][]byte{
+		"echo": wasmtest.Echo(), "http": wasmtest.ToolCaller(abi.ToolHTTPRequest),
+		"put": wasmtest.ToolCaller(abi.ToolKVPut), "get": wasmtest.ToolCaller(abi.ToolKVGet),
+		"noentry": wasmtest.NewGuest(1, 1).Export("other", wasmtest.I32(0)).Bytes(),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name+".wasm"), module, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"count_vowels", "hello"} {
+		if err := copyFile(filepath.Join("..", "..", "host", "testdata", "extism", name+".wasm"), filepath.Join(dir, name+".wasm")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// writeBundles packs and signs the skills of testdata/fixtures, as publisher
+// acme, whose key is acme.pub.
+func writeBundles(t *testing.T, dir string) {
+	t.Helper()
+	key, err := registry.GenerateKey(registry.KeyECDSA, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pem, err := key.PEM(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{"acme.key": pem, "acme.pub": key.Public().PEM}
+	for name, module := range map[string]string{
+		"echo": "echo", "caller": "http", "store": "put", "load": "get", "vowels": "count_vowels",
+	} {
+		text, err := os.ReadFile(filepath.Join("testdata", "fixtures", "skills", name, manifestFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wasm, err := os.ReadFile(filepath.Join(dir, module+".wasm"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name+".skill"] = signedBundle(t, key, text, wasm)
+	}
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func signedBundle(t *testing.T, key *registry.Key, manifest, module []byte) []byte {
+	t.Helper()
+	m, err := registry.ParseManifest(manifestFile, manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle, err := registry.Pack(m, module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := registry.Sign(bundle, registry.SignRequest{Key: key, Clock: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
+}
+
+// goEnvironment lets the scripts build with this machine's caches.
+func goEnvironment(t *testing.T) []string {
+	t.Helper()
+	var out []string
+	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPATH"} {
+		value, err := exec.Command("go", "env", name).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, name+"="+strings.TrimSpace(string(value)))
+	}
+	return out
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	if cerr := out.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
