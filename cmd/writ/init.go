@@ -35,6 +35,10 @@ Nothing else can do anything: no skill is trusted, and no agent has a grant.`,
 	return c
 }
 
+// operatorForm is what follows human: in a principal's id. It is held before
+// anything is written, so that a typing mistake leaves no half a home.
+var operatorForm = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$`)
+
 var notInNames = regexp.MustCompile(`[^a-z0-9._-]+`)
 
 func userName() string {
@@ -56,6 +60,9 @@ func (a *app) initHome(ctx context.Context, name, passphraseFile string) error {
 	passphrase, err := a.passphrase(passphraseFile, "Passphrase for the approver's key (8 characters or more)")
 	if err != nil {
 		return err
+	}
+	if !operatorForm.MatchString(name) {
+		return usage("--name %q cannot be an operator's name", name).WithFix("use lower-case letters, digits, dots and dashes, 64 at most")
 	}
 	approver, err := identity.GenerateApproverKey(entropy)
 	if err != nil {

@@ -89,9 +89,10 @@ func (a *app) printYAML(v any) error {
 	return enc.Close()
 }
 
-// block drops the flow style that JSON has.
+// block drops the styles that JSON has; a string that would read as something
+// else stays quoted.
 func block(n *yaml.Node) {
-	n.Style &^= yaml.FlowStyle
+	n.Style &^= yaml.FlowStyle | yaml.DoubleQuotedStyle
 	for _, child := range n.Content {
 		block(child)
 	}

@@ -67,7 +67,7 @@ func (a *app) serveHome(ctx context.Context, h *home, log hclog.Logger) error {
 	}
 	server := api.NewServer(api.Options{
 		Caller: h.dispatcher, Auth: h.identity, Traces: h.journal, Hosts: a.config.Hosts,
-		Log: log.Named("api"), Clock: a.clock,
+		Log: log.Named("api"), Clock: a.clock, MaxBody: maxCall,
 	})
 	go h.sweep(ctx)
 	go func() {

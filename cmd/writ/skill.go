@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -31,11 +32,11 @@ func (a *app) skillInstall() *cobra.Command {
 		Example: "  writ skill install greeter-0.1.0.skill",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, file := range args {
-				raw, err := a.readInput(file, maxBundle)
+				in, err := a.bundleInput(file)
 				if err != nil {
 					return err
 				}
-				out, err := call(cmd.Context(), a, contract.SkillInstall, &contract.SkillInstallInput{Bundle: raw})
+				out, err := call(cmd.Context(), a, contract.SkillInstall, in)
 				if err != nil {
 					return err
 				}
@@ -48,8 +49,23 @@ func (a *app) skillInstall() *cobra.Command {
 	}
 }
 
+// bundleInput names the file to a host of this machine, which reads it itself
+// and within its limits; another machine gets the bytes.
+func (a *app) bundleInput(file string) (*contract.SkillInstallInput, error) {
+	if file != "-" && a.config.Server == "" {
+		if _, err := os.Stat(file); err != nil {
+			return nil, usage("%s: %s", file, plainCause(err)).WithFix("check the path, or use - for standard input")
+		}
+		return &contract.SkillInstallInput{Source: absolute(file)}, nil
+	}
+	raw, err := a.readInput(file, maxBundle)
+	return &contract.SkillInstallInput{Bundle: raw}, err
+}
+
 func (a *app) reportTable(t *table, r *contract.SkillReport, status string) {
-	t.pair("skill", fmt.Sprintf("%s@%s", r.SkillKey, r.Version))
+	if r.SkillKey != "" { // what nobody signed is not believed even about its name
+		t.pair("skill", fmt.Sprintf("%s@%s", r.SkillKey, r.Version))
+	}
 	t.pair("status", status)
 	t.pair("signature", verified(r.SignatureVerified))
 	t.pair("publisher", verified(r.PublisherTrusted))
@@ -77,11 +93,11 @@ func (a *app) skillVerify() *cobra.Command {
 		Use: "verify FILE", Short: "Say everything that an install would refuse; nothing is installed", Args: exactly("FILE"),
 		Example: "  writ skill verify greeter-0.1.0.skill       exit 3 where it would be refused",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			raw, err := a.readInput(args[0], maxBundle)
+			in, err := a.bundleInput(args[0])
 			if err != nil {
 				return err
 			}
-			out, err := call(cmd.Context(), a, contract.SkillVerify, &contract.SkillVerifyInput{Bundle: raw})
+			out, err := call(cmd.Context(), a, contract.SkillVerify, (*contract.SkillVerifyInput)(in))
 			if err != nil {
 				return err
 			}

@@ -67,6 +67,10 @@ func (h *home) engineID() string {
 	return host.EngineID()
 }
 
+// maxCall bounds the input of an operation. Evidence is the largest: it carries
+// the modules of the skills, a few MiB each from Go, in base64 twice.
+const maxCall = 64 << 20
+
 func (h *home) wireEngine(tools *toolbox.Toolbox) error {
 	var err error
 	h.engine, err = engine.New(engine.Options{
@@ -77,7 +81,7 @@ func (h *home) wireEngine(tools *toolbox.Toolbox) error {
 	if err != nil {
 		return err
 	}
-	h.dispatcher = contract.NewDispatcher(contract.DispatcherOptions{Clock: h.clock})
+	h.dispatcher = contract.NewDispatcher(contract.DispatcherOptions{Clock: h.clock, MaxInput: maxCall})
 	h.bind(h.dispatcher)
 	return nil
 }
