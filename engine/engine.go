@@ -2,7 +2,7 @@
 // state is the fold of an execution's journal; what it does is in the journal
 // before it happens.
 //
-// Lock order: Engine.mu, then execution.mu. Neither is held while a guest or a
+// Lock order: execution.mu, then Engine.mu. Neither is held while a guest or a
 // tool runs.
 package engine
 
@@ -10,6 +10,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -135,11 +137,13 @@ func (e *Engine) recoverStatus(ctx context.Context, tenant writ.TenantID, status
 func (e *Engine) Close(ctx context.Context) error {
 	e.mu.Lock()
 	e.closed = true
-	for _, x := range e.live {
-		x.disarm()
-	}
 	e.mu.Unlock()
 	e.cancel()
+	for _, x := range e.alive() {
+		x.mu.Lock()
+		x.disarm()
+		x.mu.Unlock()
+	}
 	done := make(chan struct{})
 	go func() { e.work.Wait(); close(done) }()
 	select {
@@ -218,20 +222,25 @@ func (e *Engine) draw(n int) ([]byte, error) {
 	return b, nil
 }
 
+// alive are the executions that this process looks after.
+func (e *Engine) alive() []*execution {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Collect(maps.Values(e.live))
+}
+
 // Rest returns when no step is running: what is left waits for people, for
 // time, or has ended.
 func (e *Engine) Rest(ctx context.Context) error {
 	for {
-		e.mu.Lock()
 		var busy *execution
-		for _, x := range e.live {
+		for _, x := range e.alive() {
 			x.mu.Lock()
 			if len(x.running) > 0 {
 				busy = x
 			}
 			x.mu.Unlock()
 		}
-		e.mu.Unlock()
 		if busy == nil {
 			return nil
 		}

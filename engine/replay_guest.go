@@ -32,15 +32,17 @@ func (r *replayer) skipped(record *writ.Record) error {
 	if !ok {
 		return writ.Errorf(writ.CodeTampered, "step "+string(record.Step), "the plan has no such step")
 	}
-	reason := reasonConditionFalse
-	if failed := r.x.firstFailure(); failed != "" {
-		reason = reasonAfterFailure(failed)
-	} else if missing := r.x.missingNeed(step); missing != "" {
-		reason = reasonMissingNeed(missing)
-	} else if d, err := r.dispatch(record.Step); err != nil || !d.resolved.Skip {
-		reason = "it would have run"
+	recorded, reason := record.Body.Ended.Reason, "it would have run"
+	// A step may have been on its way to its condition when another one failed.
+	if d, err := r.dispatch(record.Step); err == nil && d.resolved.Skip {
+		reason = reasonConditionFalse
 	}
-	r.member(stageOutcome, record.Step, "reason", record.Body.Ended.Reason, reason)
+	if failed := r.x.firstFailure(); failed != "" && recorded != reason {
+		reason = reasonAfterFailure(failed)
+	} else if missing := r.x.missingNeed(step); missing != "" && recorded != reason {
+		reason = reasonMissingNeed(missing)
+	}
+	r.compare(stageOutcome, record.Step, record.Body.Ended, writ.EndedFacts{Reason: reason})
 	return nil
 }
 

@@ -75,8 +75,11 @@ func newRigWith(t *testing.T, r *rig) *rig {
 			t.Fatal(err)
 		}
 	}
-	if r.sandbox, err = host.NewSandbox(host.Options{}); err != nil {
-		t.Fatal(err)
+	ownSandbox := r.sandbox == nil
+	if ownSandbox {
+		if r.sandbox, err = host.NewSandbox(host.Options{}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	r.grants = []writ.Grant{{ID: "grant_all", Principal: agent.ID, Tenant: writ.DefaultTenant, Capability: writ.Capability{Tool: "*"}, MaxRisk: writ.RiskHigh}}
 	r.shelve()
@@ -90,7 +93,9 @@ func newRigWith(t *testing.T, r *rig) *rig {
 		}) {
 			end()
 		}
-		_ = r.sandbox.Close(ctx)
+		if ownSandbox {
+			_ = r.sandbox.Close(ctx)
+		}
 		if err := r.journal.Close(ctx); err != nil {
 			t.Error(err)
 		}
@@ -137,6 +142,7 @@ func (r *rig) reboot() {
 	if err := r.engine.Close(context.Background()); err != nil {
 		r.t.Fatal(err)
 	}
+	r.line.settle(r.t)
 	r.boot()
 	if err := r.engine.Recover(context.Background()); err != nil {
 		r.t.Fatal(err)
@@ -149,6 +155,7 @@ type lifeline struct {
 	writ.Journal
 	mu     sync.Mutex
 	cut    bool
+	last   writ.Position
 	before func(*writ.Batch) bool // sees each batch; false: die instead of writing it
 }
 
@@ -162,7 +169,23 @@ func (l *lifeline) Append(ctx context.Context, b *writ.Batch) (writ.Receipt, err
 	if cut {
 		return writ.Receipt{}, writ.Errorf(writ.CodeUnavailable, "journal", "the process is dead")
 	}
-	return l.Journal.Append(ctx, b)
+	receipt, err := l.Journal.Append(ctx, b)
+	l.mu.Lock()
+	l.last = max(l.last, receipt.Position)
+	l.mu.Unlock()
+	return receipt, err
+}
+
+// settle waits until what the engine wrote can be read: the next process opens a
+// journal that an earlier one has closed.
+func (l *lifeline) settle(t *testing.T) {
+	t.Helper()
+	l.mu.Lock()
+	last := l.last
+	l.mu.Unlock()
+	if err := l.Barrier(context.Background(), last); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // crash kills the engine without warning and starts another one.
@@ -175,6 +198,7 @@ func (r *rig) crash() {
 	cancel()
 	_ = old.Close(now) // does not wait
 	r.dead = append(r.dead, func() { _ = old.Close(context.Background()) })
+	r.line.settle(r.t)
 	r.boot()
 	if err := r.engine.Recover(context.Background()); err != nil {
 		r.t.Fatal(err)

@@ -207,7 +207,7 @@ func (x *execution) arm() {
 		}
 	}
 	x.disarm()
-	if next == 0 {
+	if next == 0 || x.engine.ctx.Err() != nil {
 		return
 	}
 	wait := time.Duration(next - x.engine.Clock.Now())
