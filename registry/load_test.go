@@ -201,15 +201,15 @@ func TestRestoredTimesDoNotHideAChange(t *testing.T) {
 func TestFastPath(t *testing.T) {
 	h := newHome(t)
 	ref := h.install(h.bundle()).Ref
-	first, err := h.load(ref)
-	if err != nil {
+	if _, err := h.load(ref); err != nil {
 		t.Fatal(err)
 	}
 	if h.cached(ref) != nil {
 		t.Error("files that may still change within a tick are kept")
 	}
 	h.aged()
-	if first, err = h.load(ref); err != nil {
+	first, err := h.load(ref)
+	if err != nil {
 		t.Fatal(err)
 	}
 	second, err := h.load(ref)

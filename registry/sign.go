@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"regexp"
 	"slices"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -26,6 +27,9 @@ const (
 	// LocalBuilder is the builder where ProvenanceInput names none.
 	LocalBuilder = "https://writ.dev/builders/local/v1"
 )
+
+// commitForm is a full git object id, SHA-1 or SHA-256.
+var commitForm = regexp.MustCompile(`^(?:[0-9a-f]{40}|[0-9a-f]{64})$`)
 
 // SignRequest is what Sign attaches.
 type SignRequest struct {
@@ -77,6 +81,10 @@ func Sign(file []byte, req SignRequest) ([]byte, error) {
 	const op = "skill bundle: sign"
 	if req.Key == nil || req.Clock == nil {
 		return nil, writ.Errorf(writ.CodeInvalid, op, "a key and a clock are needed")
+	}
+	if revision := req.Provenance.Revision; revision != "" && !commitForm.MatchString(revision) {
+		return nil, writ.Errorf(writ.CodeInvalid, op, "revision %q is not a git commit", clip(revision)).
+			WithFix("give all 40 or 64 hexadecimal digits, as `git rev-parse HEAD` prints them")
 	}
 	about, err := Inspect(file)
 	if err != nil {

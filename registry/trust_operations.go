@@ -23,7 +23,7 @@ func (r *Registry) TrustAdd(ctx context.Context, in *contract.TrustAddInput) (*c
 			Publisher: in.Publisher, PEM: in.PublicKeyPEM, Purposes: in.Purposes,
 			ValidFrom: in.ValidFrom, ValidUntil: in.ValidUntil, Reason: in.Reason,
 		})
-	case in.PublicKeyPEM != "" || in.Publisher != FirstPartyPublisher:
+	case in.PublicKeyPEM != "" || (in.Publisher != "" && in.Publisher != FirstPartyPublisher):
 		return nil, writ.Errorf(writ.CodeInvalid, "trust "+clip(in.Publisher), "firstParty is the key of this binary for publisher %s", FirstPartyPublisher).
 			WithFix("leave publicKeyPem out and name publisher %s, or leave firstParty out", FirstPartyPublisher)
 	default:
