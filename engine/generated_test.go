@@ -142,7 +142,7 @@ func (g *tale) input(kind string, i int, last bool, needs []int) string {
 		g.script(marker, false)
 		return fmt.Sprintf(`{method: PUT, url: "https://api.example.com/%s", body: "hi"}`, marker)
 	case kind == "echo" && len(needs) > 0:
-		return fmt.Sprintf(`{marker: %s, seen: "${{ string(steps.s%d.output) }}"}`, marker, needs[g.random.Intn(len(needs))])
+		return fmt.Sprintf(`{marker: %s, seen: "${{ steps.s%d.output }}"}`, marker, needs[g.random.Intn(len(needs))])
 	case kind == "echo":
 		return fmt.Sprintf(`{marker: %s, name: "${{ intent.metadata.name }}", n: %d}`, marker, g.random.Intn(100))
 	}
@@ -379,11 +379,11 @@ func openJournal(t *testing.T, opts trace.Options) *trace.Journal {
 // carry takes an execution's evidence from one host to another.
 func carry(t *testing.T, from, to *rig, id writ.ExecutionID, key ed25519.PublicKey) {
 	t.Helper()
-	out, err := from.journal.EvidenceExport(as(approver), &contract.EvidenceExportInput{ExecutionID: id})
-	if err != nil {
+	var bundle bytes.Buffer
+	if err := from.journal.Export(context.Background(), trace.ExportRequest{Tenant: writ.DefaultTenant, Execution: id}, &bundle); err != nil {
 		t.Fatal(err)
 	}
-	evidence, err := trace.VerifyEvidence(bytes.NewReader(out.Bundle), []ed25519.PublicKey{key})
+	evidence, err := trace.VerifyEvidence(&bundle, []ed25519.PublicKey{key})
 	if err != nil {
 		t.Fatal(err)
 	}
