@@ -17,12 +17,18 @@ import (
 const maxKeyFile = 64 << 10
 
 func (a *app) tokenCommand() *cobra.Command {
+	return group("token", "Make and revoke bearer tokens", a.tokenCreate(), a.tokenRevoke(), a.tokenList())
+}
+
+func (a *app) tokenCreate() *cobra.Command {
 	in := &contract.TokenCreateInput{}
-	var kind, principal string
+	var kind, principal, approverKey string
 	var expires time.Duration
 	create := &cobra.Command{
 		Use: "create", Short: "Make a bearer token; it is shown once", Args: cobra.NoArgs,
-		Example: "  writ token create --kind agent --name triage-bot --expires 720h",
+		Example: `  writ token create --kind agent --name triage-bot --expires 720h
+  writ token create --principal human:bob --role approver --capability control-plane.core \
+    --capability control-plane.approval --approver-key bob.pub        a second person who approves`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			in.PrincipalID, in.ExpiresIn = writ.PrincipalID(principal), abi.Duration(expires)
 			if in.PrincipalID != "" && !cmd.Flags().Changed("kind") {
@@ -35,6 +41,13 @@ func (a *app) tokenCommand() *cobra.Command {
 					return usage("whose token?").WithFix("give --name for a new %s, or --principal", kind)
 				}
 				in.PrincipalID = writ.PrincipalID(kind + ":" + in.Name)
+			}
+			if approverKey != "" {
+				pem, err := a.readInput(approverKey, maxKeyFile)
+				if err != nil {
+					return err
+				}
+				in.ApproverPublicKeyPEM = string(pem)
 			}
 			out, err := call(cmd.Context(), a, contract.TokenCreate, in)
 			if err != nil {
@@ -56,7 +69,11 @@ func (a *app) tokenCommand() *cobra.Command {
 	f.StringSliceVar(&in.Roles, "role", nil, "role of a new principal, repeatable")
 	f.StringSliceVar(&in.Capabilities, "capability", []string{"control-plane.core", "control-plane.audit"}, "capability of the control plane, repeatable")
 	f.DurationVar(&expires, "expires", 0, "validity, such as 720h (default: the host's)")
+	f.StringVar(&approverKey, "approver-key", "", "public key with which this person approves (`writ approval key` makes one)")
+	return create
+}
 
+func (a *app) tokenRevoke() *cobra.Command {
 	revoke := &contract.TokenRevokeInput{}
 	revokeCommand := &cobra.Command{
 		Use: "revoke TOKEN-ID", Short: "Revoke a token at once", Args: exactly("TOKEN-ID"),
@@ -70,7 +87,7 @@ func (a *app) tokenCommand() *cobra.Command {
 		},
 	}
 	revokeCommand.Flags().StringVar(&revoke.Reason, "reason", "", "why")
-	return group("token", "Make and revoke bearer tokens", create, revokeCommand, a.tokenList())
+	return revokeCommand
 }
 
 func (a *app) tokenList() *cobra.Command {

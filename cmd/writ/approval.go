@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -45,7 +44,7 @@ func (a *app) approvalCommand() *cobra.Command {
 	list.Flags().StringVar(&status, "status", "", "approvals of this status instead of those that can be decided")
 	list.Flags().StringVar(&execution, "execution", "", "only of this execution")
 	pageFlags(list, &in.Page)
-	return group("approval", "See what waits for people", list)
+	return group("approval", "See what waits for people", list, a.approvalKey())
 }
 
 // approvalTable shows a person everything that an approval would allow.
@@ -185,8 +184,6 @@ func (a *app) passphrase(file, prompt string) ([]byte, error) {
 
 // maxPassphrase is far above any passphrase and far below a wrong file.
 const maxPassphrase = 4 << 10
-
-func (a *app) approverKeyFile() string { return filepath.Join(a.config.Home, "keys", "approver.key") }
 
 func (a *app) execReject() *cobra.Command {
 	in := &contract.ExecutionRejectInput{}

@@ -57,7 +57,7 @@ func (a *app) initHome(ctx context.Context, name, passphraseFile string) error {
 	if _, err := os.Stat(filepath.Join(dir, hostKeyFile)); err == nil {
 		return writ.Errorf(writ.CodeConflict, "home "+dir, "it is set up already").WithFix("use it, or name another with --home")
 	}
-	passphrase, err := a.passphrase(passphraseFile, "Passphrase for the approver's key (8 characters or more)")
+	passphrase, err := a.newPassphrase(passphraseFile, "Passphrase for the approver's key (8 characters or more)")
 	if err != nil {
 		return err
 	}
@@ -93,6 +93,10 @@ func (a *app) initHome(ctx context.Context, name, passphraseFile string) error {
 	if err != nil {
 		return err
 	}
+	return a.printHome(dir, made)
+}
+
+func (a *app) printHome(dir string, made *identity.Bootstrapped) error {
 	document := map[string]string{
 		"home": dir, "operator": string(made.Operator.ID), "approverKey": filepath.Join(dir, approverKeyFile),
 		"credentials": filepath.Join(dir, credentialsFile), "tokenExpires": made.Expires.String(),

@@ -11,6 +11,10 @@ import (
 )
 
 func (a *app) trustCommand() *cobra.Command {
+	return group("trust", "Say whose skills may be installed", a.trustAdd(), a.trustRevoke(), a.trustList())
+}
+
+func (a *app) trustAdd() *cobra.Command {
 	in := &contract.TrustAddInput{}
 	var key string
 	var purposes []string
@@ -53,7 +57,10 @@ func (a *app) trustCommand() *cobra.Command {
 	f.BoolVar(&in.FirstParty, "first-party", false, "the key that this binary carries, for publisher writ")
 	f.StringSliceVar(&purposes, "purpose", nil, "signature or provenance, repeatable (default: both)")
 	f.StringVar(&in.Reason, "reason", "", "why")
+	return add
+}
 
+func (a *app) trustRevoke() *cobra.Command {
 	revoke := &contract.TrustRevokeInput{}
 	revokeCommand := &cobra.Command{
 		Use: "revoke PUBLISHER", Short: "Revoke a publisher's key: its skills stop at their next load", Args: exactly("PUBLISHER"),
@@ -68,7 +75,7 @@ func (a *app) trustCommand() *cobra.Command {
 	}
 	revokeCommand.Flags().StringVar(&revoke.KeyID, "key-id", "", "one key (default: every key of the publisher)")
 	revokeCommand.Flags().StringVar(&revoke.Reason, "reason", "", "why")
-	return group("trust", "Say whose skills may be installed", add, revokeCommand, a.trustList())
+	return revokeCommand
 }
 
 func (a *app) trustList() *cobra.Command {
