@@ -141,7 +141,7 @@ func (g *gate) live(ctx context.Context, facts *writ.CallFacts, occurrence int) 
 		return g.deny(facts, occurrence, deniedBy(answer.Reasons), &decision)
 	}
 	if g.overBudget(answer) {
-		return g.deny(facts, occurrence, &abi.Failure{Code: abi.FailLimit, Message: "the step's number of calls is used up"}, &decision)
+		return g.deny(facts, occurrence, usedUp(), &decision)
 	}
 	_, err = g.permit.Covers(facts)
 	switch {
@@ -181,6 +181,10 @@ func deniedBy(reasons []writ.Reason) *abi.Failure {
 		f.Message, f.Fix = reasons[0].Message, reasons[0].Fix
 	}
 	return f
+}
+
+func usedUp() *abi.Failure {
+	return &abi.Failure{Code: abi.FailLimit, Message: "the step's number of calls is used up"}
 }
 
 func deniedOutside(err error) *abi.Failure {

@@ -312,6 +312,7 @@ func (w *workshop) cancel(g *tale, id writ.ExecutionID) {
 // TestGeneratedExecutionsReplayElsewhere: whatever happened to an execution, a
 // host that has nothing but its evidence derives it again, byte for byte.
 func TestGeneratedExecutionsReplayElsewhere(t *testing.T) {
+	t.Parallel()
 	seed := bytes.Repeat([]byte{7}, ed25519.SeedSize)
 	key := ed25519.NewKeyFromSeed(seed)
 	public, _ := key.Public().(ed25519.PublicKey)

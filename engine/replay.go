@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
@@ -70,6 +71,9 @@ func (e *Engine) ReplayRun(ctx context.Context, in *contract.ReplayRunInput) (*c
 func (r *replayer) run() error {
 	for i := range r.records {
 		record := &r.records[i].Record
+		if r.misplaced(record) {
+			continue
+		}
 		err := r.check(record)
 		if err == nil {
 			r.x.state.Apply(record)
@@ -80,13 +84,31 @@ func (r *replayer) run() error {
 		if err == nil {
 			continue
 		}
-		if writ.IsCode(err, writ.CodeUnreplayable) || writ.IsCode(err, writ.CodeNotFound) || writ.IsCode(err, writ.CodeTampered) {
+		switch writ.CodeOf(err) {
+		case writ.CodeUnreplayable, writ.CodeNotFound, writ.CodeTampered:
 			r.unreplayable(record, err)
 			return nil
+		case writ.CodeInternal, writ.CodeUnavailable, writ.CodeCancelled, writ.CodeTimeout:
+			return err
 		}
-		return err
+		r.member(stageOf(record.Type), record.Step, "error", nil, failureOf(err).Message)
+		return nil // what follows would be derived from something else
 	}
 	return nil
+}
+
+// misplaced names a record of a step that the plan does not have, or of a run
+// without a plan: it folds into nothing.
+func (r *replayer) misplaced(record *writ.Record) bool {
+	_, planned := r.x.state.Payload(writ.PayloadPlan)
+	switch {
+	case record.Step == "" && record.Type != writ.RecRunStarted, planned && r.x.plan != nil && record.Step == "":
+		return false
+	case planned && r.x.plan != nil && r.x.state.Step(string(record.Step)) != nil:
+		return false
+	}
+	r.member(stageOf(record.Type), record.Step, "stepId", record.Step, nil)
+	return true
 }
 
 // stage finds or begins a line of the report.
@@ -158,6 +180,8 @@ func (r *replayer) check(record *writ.Record) error {
 		return r.approval(record)
 	case writ.RecStepStarted:
 		return r.stepStarted(record)
+	case writ.RecToolCalled, writ.RecToolReturned, writ.RecToolDenied, writ.RecCallProposed:
+		return r.call(record)
 	case writ.RecExecutionEnded:
 		r.ended(record)
 	case writ.RecSealed:
@@ -168,18 +192,31 @@ func (r *replayer) check(record *writ.Record) error {
 	return nil
 }
 
-// checkActor holds that what the engine did by itself it did for the requester.
+// checkActor holds who acted: what the engine did by itself it did for the
+// requester. Where another caller may have asked, who that was is a fact.
 func (r *replayer) checkActor(record *writ.Record) {
-	switch record.Type {
-	case writ.RecIntentReceived, writ.RecInterpreted, writ.RecPlanCompiled, writ.RecPlanRejected, writ.RecRunStarted,
-		writ.RecApprovalDecided, writ.RecCancelRequested:
-		return // another caller may have asked for these
-	case writ.RecExecutionEnded:
-		if r.x.state.RunID == "" {
-			return // cancelled before it ran
-		}
+	if r.x.state.Principal == nil {
+		return // the first record, which says who asks
 	}
-	r.compare(stageOf(record.Type), record.Step, record.Actor, r.x.audit())
+	want := r.x.audit()
+	if record.Actor.ActorID != want.ActorID && anybody(record.Type, r.x.state.RunID != "") {
+		actor := record.Actor
+		actor.TenantID, actor.WorkspaceID, actor.WorkflowID, actor.TraceID = want.TenantID, want.WorkspaceID, want.WorkflowID, want.TraceID
+		want = actor
+	}
+	r.compare(stageOf(record.Type), record.Step, record.Actor, want)
+}
+
+// anybody reports whether another caller than the requester may have asked.
+func anybody(kind writ.RecordType, started bool) bool {
+	switch kind {
+	case writ.RecInterpreted, writ.RecPlanCompiled, writ.RecPlanRejected, writ.RecRunStarted,
+		writ.RecApprovalDecided, writ.RecCancelRequested:
+		return true
+	case writ.RecExecutionEnded:
+		return !started // cancelled before it ran
+	}
+	return false
 }
 
 func (r *replayer) intent(record *writ.Record) error {
@@ -200,12 +237,15 @@ func (r *replayer) intent(record *writ.Record) error {
 	r.compare(stageIntent, "", map[string]any{
 		"id": facts.ID, "workspaceId": facts.Workspace, "channelKey": facts.ChannelKey, "origin": facts.Origin,
 		"tenantId": record.Tenant, "executionId": record.Stream, "receivedAt": record.Time, "traceId": record.Actor.TraceID,
-		"acts": true,
+		"acts": true, "principal": map[string]any{"tenant": p.Tenant, "workspace": p.Workspace}, "execution": record.Stream,
 	}, map[string]any{
 		"id": intent.ID, "workspaceId": intent.Workspace, "channelKey": intent.ChannelKey, "origin": intent.Origin,
 		"tenantId": intent.Tenant, "executionId": canon.ID("exe", canon.DomainExecution, []byte(intent.Tenant), []byte(intent.ID)),
 		"receivedAt": intent.ReceivedAt, "traceId": intent.TraceID, "acts": p.ActsFor(intent.Actor),
+		"principal": map[string]any{"tenant": intent.Tenant, "workspace": intent.Workspace}, "execution": intent.Execution,
 	})
+	r.x.state.TraceID, r.x.state.Workspace = intent.TraceID, intent.Workspace
+	r.compare(stageIntent, "", record.Actor, r.x.auditOf(p))
 	if facts.IdempotencyKey != "" {
 		r.member(stageIntent, "", "id", facts.ID, canon.ID("int", canon.DomainIntent,
 			[]byte(record.Tenant), []byte(facts.Workspace), []byte(p.ID), []byte(facts.IdempotencyKey)))
@@ -215,8 +255,20 @@ func (r *replayer) intent(record *writ.Record) error {
 
 func (r *replayer) interpretation(record *writ.Record) error {
 	r.x.draft = r.loader.named(record, writ.PayloadDraft)
-	r.member(stageIntent, "", "intentId", record.Body.Intent.ID, r.x.state.IntentID)
+	facts, state := *record.Body.Intent, &r.x.state
+	derived := facts // the draft's author chose its form and its name
+	derived.ID, derived.Workspace, derived.Origin, derived.ChannelKey = state.IntentID, state.Workspace, state.Origin, state.ChannelKey
+	derived.Source, derived.Format = among(facts.Source, "draft", "template", "model"), among(facts.Format, "yaml", "json")
+	r.compare(stageIntent, "", facts, derived)
 	return r.loader.err
+}
+
+// among is value where it is one of the known, otherwise the first of them.
+func among(value string, known ...string) string {
+	if slices.Contains(known, value) {
+		return value
+	}
+	return known[0]
 }
 
 // compilation compiles the draft again against what the catalogue answered.
@@ -226,9 +278,11 @@ func (r *replayer) compilation(record *writ.Record) error {
 		return nil
 	}
 	facts := record.Body.Plan
-	compiled, err := r.e.Planner.Compile(r.x.compileRequest(&pinnedCatalogue{
+	noting := &notedCatalogue{Catalogue: &pinnedCatalogue{
 		ctx: r.ctx, skills: r.e.Skills, tenant: r.x.tenant, resolutions: facts.Resolutions,
-	}))
+	}}
+	compiled, err := r.e.Planner.Compile(r.x.compileRequest(noting))
+	r.member(stagePlan, "", "resolutions", facts.Resolutions, noting.resolutions)
 	if record.Type == writ.RecPlanRejected {
 		return r.rejection(facts, err)
 	}
@@ -249,6 +303,9 @@ func (r *replayer) compilation(record *writ.Record) error {
 	r.compare(stagePlan, "", writ.CompiledFacts{ID: facts.ID, Hash: facts.Hash, Steps: facts.Steps},
 		writ.CompiledFacts{ID: compiled.ID, Hash: compiled.Hash, Steps: plannedSteps(compiled.Plan)})
 	r.x.plan = compiled
+	derived := *facts
+	derived.Steps = plannedSteps(compiled.Plan)
+	record.Body.Plan = &derived // the fold goes on with what the plan says
 	return nil
 }
 
@@ -264,8 +321,17 @@ func (r *replayer) rejection(facts *writ.CompiledFacts, err error) error {
 
 func (r *replayer) runStarted(record *writ.Record) {
 	facts := record.Body.Run
+	for _, pin := range facts.Pins {
+		stage := stageIntent
+		if pin.Name == writ.PayloadPlan {
+			stage = stagePlan
+		}
+		now, _ := r.x.state.Payload(pin.Name)
+		r.member(stage, "", pin.Name, pin.Digest, now.Digest)
+	}
 	r.compare(stageRun, "", facts, writ.RunFacts{
-		ID: writ.RunID(canon.ID("run", canon.DomainRun, []byte(r.x.id), []byte(r.x.plan.Hash))), Mode: facts.Mode, Pins: r.x.state.Payloads,
+		ID:   writ.RunID(canon.ID("run", canon.DomainRun, []byte(r.x.id), []byte(r.x.plan.Hash))),
+		Mode: writ.Mode(among(string(facts.Mode), string(writ.Autonomous), string(writ.Assist))), Pins: r.x.state.Payloads,
 	})
 }
 

@@ -22,6 +22,9 @@ func (r *replayer) stepEnded(record *writ.Record) error {
 		if r.x.attempts[record.Step] == nil {
 			return r.failedBefore(record)
 		}
+		if record.Type == writ.RecRetryScheduled {
+			r.retry(record)
+		}
 		return r.runAgain(record)
 	}
 	return nil
@@ -81,6 +84,7 @@ type replayGate struct {
 	permit   writ.Permit
 	sequence int
 	end      *writ.Record
+	cut      bool // by the machine: the guest may want more than is recorded
 	ended    bool // at the call that was proposed or is without an answer
 	diverged bool
 }
@@ -96,6 +100,10 @@ func (g *replayGate) Call(_ context.Context, tool string, args []byte) (*writ.To
 		if proposed := g.r.proposedCall(g.d, g.sequence); proposed != nil {
 			g.ended = true
 			g.r.compare(stageCall, id, callDocument(proposed.Tool, proposed.Digest), callDocument(tool, digestOf(tool, args)))
+			return nil, errReplayEnds
+		}
+		if g.cut {
+			g.ended = true
 			return nil, errReplayEnds
 		}
 		g.diverged = true
@@ -166,27 +174,29 @@ func (r *replayer) runAgain(record *writ.Record) error {
 	}
 	if ended := record.Body.Ended; ended != nil && ended.Trail != "" {
 		r.member(stageCall, record.Step, "trail", ended.Trail, d.attempt.trailDigest())
+		r.member(stageOutcome, record.Step, "trail", ended.Trail, d.attempt.trailDigest())
 	}
 	verdict := *r.x.state.Step(string(record.Step)).Verdict
 	if r.policy != "" && verdict.Mode == writ.Blocked {
 		return nil
 	}
-	permit, err := writ.MintPermit(writ.PermitScope{
-		Tenant: r.x.tenant, Execution: r.x.id, Step: d.step.ID, Skill: d.step.Skill,
-		Capabilities: d.resolved.Capabilities, Taint: d.resolved.Taint, Attempt: d.attempt.number,
-	}, writ.PermitEvidence{Verdict: &verdict, Approvals: r.x.granted(d.step.ID), Input: d.resolved.Input})
+	d.verdict = &verdict
+	permit, err := r.permit(d)
 	if err != nil {
 		r.member(stageOutcome, record.Step, "permit", "minted", failureOf(err).Message)
 		return nil
 	}
 	defer permit.Close()
-	d.verdict = &verdict
-	gate := &replayGate{r: r, d: d, permit: permit, end: record}
-	if hostFailure(failureIn(record)) {
-		return nil
+	failed := failureIn(record)
+	gate := &replayGate{r: r, d: d, permit: permit, end: record, cut: hostFailure(failed)}
+	if gate.cut && failed.Code == writ.GuestTimeout {
+		return nil // it took its time then; it need not again
 	}
 	result, err := r.e.Sandbox.Run(r.ctx, guestRun(d, permit, gate))
 	if gate.ended || gate.diverged {
+		return nil
+	}
+	if gate.cut && !gate.guestsOwn(failed, result) {
 		return nil
 	}
 	if err != nil {
@@ -219,15 +229,16 @@ func (r *replayer) outcome(record *writ.Record, d *dispatch, gate *replayGate, r
 		}
 	}
 	r.member(stageCall, record.Step, "calls", len(d.attempt.calls), gate.sequence)
-	r.member(stageOutcome, record.Step, "failure", failureIn(record), failure)
+	r.member(stageOf(record.Type), record.Step, "failure", failureIn(record), failure)
 	if record.Type != writ.RecStepCompleted {
 		return
 	}
 	recorded := r.loader.named(record, writ.PayloadOutput)
 	r.compare(stageOutcome, record.Step, recorded, orNull(result.Output))
+	labels := writ.JoinLabels(d.resolved.Taint, d.attempt.labels)
+	r.member(stageCall, record.Step, "labels", record.Body.Ended.Labels, labels)
 	r.compare(stageOutcome, record.Step, record.Body.Ended, writ.EndedFacts{
-		Fuel: result.Fuel, Calls: result.Calls, Trail: record.Body.Ended.Trail,
-		Labels: writ.JoinLabels(d.resolved.Taint, d.attempt.labels),
+		Fuel: result.Fuel, Calls: result.Calls, Trail: record.Body.Ended.Trail, Labels: labels,
 	})
 }
 

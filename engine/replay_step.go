@@ -58,14 +58,21 @@ func (r *replayer) verdict(record *writ.Record) error {
 		r.member(stageVerdict, record.Step, "question", string(raw), "a question")
 		return nil
 	}
-	question, err := r.question(record, &recorded)
+	r.member(stageIntent, "", "principal", r.x.state.Principal, recorded.Principal)
+	facts := record.Body.Decided
+	stage := r.stageOfDecision(facts, &recorded)
+	r.member(stageVerdict, record.Step, "stage", facts.Stage, stage)
+	question, err := r.question(record, &recorded, stage)
 	if err != nil {
 		return err
 	}
 	r.compare(stageVerdict, record.Step, raw, question)
-	facts := record.Body.Decided
+	if question.Call != nil {
+		r.member(stageVerdict, record.Step, "sequence", facts.Sequence, question.Call.Sequence)
+	}
 	judge, err := r.judge(facts.Verdict.PolicyDigest)
 	if err != nil {
+		r.member(stageVerdict, record.Step, "policyDigest", facts.Verdict.PolicyDigest, nil)
 		return err
 	}
 	answer, err := judge.Judge(r.ctx, question)
@@ -73,7 +80,7 @@ func (r *replayer) verdict(record *writ.Record) error {
 		return err
 	}
 	verdict := answer
-	switch state := r.x.state.Step(string(record.Step)); facts.Stage {
+	switch state := r.x.state.Step(string(record.Step)); stage {
 	case writ.StageVerify:
 		verdict = effective(answer, nil, writ.Autonomous)
 	case writ.StageDispatch:
@@ -85,6 +92,17 @@ func (r *replayer) verdict(record *writ.Record) error {
 	}
 	r.compare(stageVerdict, record.Step, want, verdict)
 	return nil
+}
+
+// stageOfDecision follows from what is asked and from what has begun.
+func (r *replayer) stageOfDecision(facts *writ.DecidedFacts, recorded *writ.Question) string {
+	switch {
+	case recorded.Call != nil:
+		return writ.StageCall
+	case r.x.state.RunID == "" || facts.Advisory:
+		return writ.StageVerify
+	}
+	return writ.StageDispatch
 }
 
 func (r *replayer) judge(digest writ.Digest) (writ.Judge, error) {
@@ -101,7 +119,7 @@ func (r *replayer) judge(digest writ.Digest) (writ.Judge, error) {
 	return judge, err
 }
 
-func (r *replayer) question(record *writ.Record, recorded *writ.Question) (*writ.Question, error) {
+func (r *replayer) question(record *writ.Record, recorded *writ.Question, stage string) (*writ.Question, error) {
 	step, ok := r.x.plan.Plan.Step(string(record.Step))
 	if !ok {
 		return nil, writ.Errorf(writ.CodeTampered, "step "+string(record.Step), "the plan has no such step")
@@ -109,7 +127,7 @@ func (r *replayer) question(record *writ.Record, recorded *writ.Question) (*writ
 	attempt := max(record.Attempt, 1)
 	var d *dispatch
 	var resolved *writ.ResolvedStep
-	if record.Body.Decided.Stage != writ.StageVerify || step.Settled() {
+	if stage != writ.StageVerify || step.Settled() {
 		var err error
 		if d, err = r.dispatch(step.ID); err != nil {
 			return nil, err
@@ -120,12 +138,12 @@ func (r *replayer) question(record *writ.Record, recorded *writ.Question) (*writ
 	q := r.x.derivedQuestion(step, resolved, attempt)
 	r.x.mu.Unlock()
 	q.Grants, q.Host, q.Time = orEmpty(recorded.Grants), recorded.Host, recorded.Time
-	if record.Body.Decided.Stage == writ.StageCall && recorded.Call != nil && d.attempt != nil {
+	if recorded.Call != nil && d.attempt != nil {
 		facts, err := writ.CallFactsOf(recorded.Call.Tool, recorded.Call.Arguments)
 		if err != nil {
 			return nil, err
 		}
-		facts.Sequence = record.Body.Decided.Sequence
+		facts.Sequence = len(d.attempt.calls) + 1
 		aboutCall(q, d, facts)
 	}
 	return q, nil
@@ -142,7 +160,10 @@ func (r *replayer) approval(record *writ.Record) error {
 		r.compare(stageApproval, record.Step, facts, writ.ApprovalFacts{
 			Digest: a.Digest, Status: decidedStatus(a, facts.Decision), Decision: facts.Decision,
 		})
+		r.member(stageApproval, record.Step, "attempt", record.Attempt, r.x.state.Step(string(record.Step)).Attempt)
+		r.member(stageApproval, record.Step, "actorType", record.Actor.ActorType, writ.Human)
 		if facts.Decision != nil {
+			r.member(stageApproval, record.Step, "at", facts.Decision.At, record.Time)
 			r.member(stageApproval, record.Step, "by", facts.Decision.By, record.Actor.ActorID)
 			r.member(stageApproval, record.Step, "counts", facts.Decision.Approved && facts.Decision.By == a.Request.Requester, false)
 		}
@@ -167,9 +188,15 @@ func (r *replayer) approval(record *writ.Record) error {
 		return err
 	}
 	r.compare(stageApproval, record.Step, raw, derived)
-	digest, err := derived.Digest()
-	r.member(stageApproval, record.Step, "digest", facts.Digest, digest)
-	return err
+	opened, _, err := openRecord(derived, r.x.state.Step(string(record.Step)).Attempt)
+	if err != nil {
+		return err
+	}
+	r.compare(stageApproval, record.Step, facts, opened.Body.Approval)
+	r.compare(stageApproval, record.Step, r.loader.named(record, writ.PayloadInput), []byte(derived.Input))
+	r.compare(stageApproval, record.Step, map[string]any{"attempt": record.Attempt, "openedAt": record.Time},
+		map[string]any{"attempt": opened.Attempt, "openedAt": opened.Time})
+	return nil
 }
 
 // callOf reads the proposed call back; nil where the step itself was proposed.
@@ -215,6 +242,7 @@ func (r *replayer) stepStarted(record *writ.Record) error {
 		derived.Policy = verdict.PolicyDigest
 	}
 	derived.Question = r.lastQuestion(record)
+	r.member(stageVerdict, record.Step, "question", facts.Question, derived.Question)
 	r.compare(stageStep, record.Step, facts, derived)
 	if r.policy != "" {
 		return nil
