@@ -219,25 +219,22 @@ func scriptFill(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), bytes.Repeat([]byte{' '}, n), 0o600))
 }
 
-// scriptFlip is `flip PATTERN...`: it changes the last byte of each file.
-func scriptFlip(ts *testscript.TestScript, _ bool, args []string) {
-	if len(args) == 0 {
-		ts.Fatalf("usage: flip FILE...")
+// scriptFlipJSON is `flipjson FILE`: one character in the middle of the file, the
+// first letter or digit from there on, is another.
+func scriptFlipJSON(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: flipjson FILE")
 	}
-	for _, pattern := range args {
-		files, err := filepath.Glob(ts.MkAbs(pattern))
-		ts.Check(err)
-		if len(files) == 0 {
-			ts.Fatalf("%s: no such file", pattern)
-		}
-		for _, file := range files {
-			data, err := os.ReadFile(file)
-			ts.Check(err)
-			data[len(data)-1] ^= 1
-			ts.Check(os.Chmod(file, 0o600))
-			ts.Check(os.WriteFile(file, data, 0o600))
+	data, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	for i := len(data) / 2; i < len(data); i++ {
+		if c := data[i]; c >= 'a' && c < 'z' {
+			data[i]++
+			ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o600))
+			return
 		}
 	}
+	ts.Fatalf("%s has no letter in its second half", args[0])
 }
 
 // scriptSnapshot is `snapshot DIR`: the names of all files of DIR go to the
@@ -323,4 +320,28 @@ func mustJSON(v any) []byte {
 		panic(err)
 	}
 	return raw
+}
+
+// scriptFlipModules is `flipmodules DIR`: one byte of every WebAssembly module
+// under the directory is another.
+func scriptFlipModules(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: flipmodules DIR")
+	}
+	flipped := 0
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil || !bytes.HasPrefix(data, []byte("\x00asm")) {
+			return err
+		}
+		flipped++
+		data[len(data)-1] ^= 1
+		return errors.Join(os.Chmod(path, 0o600), os.WriteFile(path, data, 0o600))
+	}))
+	if flipped == 0 {
+		ts.Fatalf("%s holds no module", args[0])
+	}
 }
