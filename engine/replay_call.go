@@ -30,21 +30,26 @@ func (r *replayer) call(record *writ.Record) error {
 	if err != nil {
 		return err
 	}
-	derived, facts, err := r.wanted(record, d, args)
+	w := r.wanted(record, d, args)
 	switch record.Type {
 	case writ.RecCallProposed:
-		derived.Occurrence, derived.Key = 0, ""
+		w.derived.Occurrence, w.derived.Key = 0, ""
 	case writ.RecToolDenied:
-		derived.Key = ""
-		r.refusal(record, d, derived, facts, err)
+		w.derived.Key = ""
+		r.refusal(record, d, w)
 	}
-	r.compare(stageCall, record.Step, record.Body.Call, derived)
+	r.compare(stageCall, record.Step, record.Body.Call, w.derived)
 	return nil
 }
 
-// wanted is the call as the gate sees it; the error says that it understands
-// neither tool nor arguments.
-func (r *replayer) wanted(record *writ.Record, d *dispatch, args []byte) (*writ.CalledFacts, *writ.CallFacts, error) {
+// wantedCall is a call as the gate sees it.
+type wantedCall struct {
+	facts   *writ.CallFacts
+	misread error // tool or arguments are not understood
+	derived *writ.CalledFacts
+}
+
+func (r *replayer) wanted(record *writ.Record, d *dispatch, args []byte) *wantedCall {
 	tool := record.Body.Call.Tool
 	facts, err := writ.CallFactsOf(tool, args)
 	if err != nil {
@@ -71,16 +76,17 @@ func (r *replayer) wanted(record *writ.Record, d *dispatch, args []byte) (*writ.
 			}
 		}
 	}
-	return derived, facts, err
+	return &wantedCall{facts: facts, misread: err, derived: derived}
 }
 
 // refusal adds why a call was denied: the tool did not understand it, policy
 // blocked it, its budget was used up, or it lay outside the permit.
-func (r *replayer) refusal(record *writ.Record, d *dispatch, derived *writ.CalledFacts, facts *writ.CallFacts, misread error) {
+func (r *replayer) refusal(record *writ.Record, d *dispatch, w *wantedCall) {
+	derived := w.derived
 	decided := r.decisionBefore(record)
 	if decided == nil {
-		if misread != nil {
-			derived.Failure = failureOf(misread)
+		if w.misread != nil {
+			derived.Failure = failureOf(w.misread)
 		}
 		return
 	}
@@ -94,7 +100,7 @@ func (r *replayer) refusal(record *writ.Record, d *dispatch, derived *writ.Calle
 	default:
 		permit, err := r.permit(d)
 		if err == nil {
-			_, err = permit.Covers(facts)
+			_, err = permit.Covers(w.facts)
 			permit.Close()
 		}
 		if err != nil {
@@ -183,4 +189,29 @@ func (g *replayGate) guestsOwn(recorded *abi.Failure, result *writ.GuestResult) 
 	}
 	handed := recorded.Code == abi.FailUnavailable || recorded.Code == abi.FailNotFound
 	return result.Failure.Code == recorded.Code || handed && g.sequence > 0
+}
+
+// contradicts reports whether the guest wants another write than those that
+// earlier attempts completed and that this one has not repeated.
+func (g *replayGate) contradicts(tool string, args []byte) bool {
+	facts, err := writ.CallFactsOf(tool, args)
+	if err != nil || !facts.Effect.Writes() {
+		return false
+	}
+	occurrence, repeated, open := 1, 0, 0
+	for _, c := range g.d.attempt.calls {
+		if c.facts.Digest == facts.Digest {
+			occurrence++
+		}
+		if c.facts.Earlier > 0 {
+			repeated++
+		}
+	}
+	for _, c := range g.d.attempt.before {
+		if c.facts.Digest == facts.Digest && c.facts.Occurrence == occurrence {
+			return false
+		}
+		open++
+	}
+	return open > repeated
 }

@@ -102,7 +102,7 @@ func (g *replayGate) Call(_ context.Context, tool string, args []byte) (*writ.To
 			g.r.compare(stageCall, id, callDocument(proposed.Tool, proposed.Digest), callDocument(tool, digestOf(tool, args)))
 			return nil, errReplayEnds
 		}
-		if g.cut {
+		if g.cut || g.end.Type == writ.RecStepIndeterminate && g.contradicts(tool, args) {
 			g.ended = true
 			return nil, errReplayEnds
 		}

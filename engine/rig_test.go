@@ -71,7 +71,7 @@ func newRigWith(t *testing.T, r *rig) *rig {
 	}
 	var err error
 	if r.journal == nil {
-		if r.journal, err = trace.Open(context.Background(), trace.Options{InMemory: true, Clock: r.clock}); err != nil {
+		if r.journal, err = trace.Open(context.Background(), trace.Options{InMemory: true, Clock: r.clock, AnchorEvery: 24 * time.Hour}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -218,15 +218,16 @@ func (r *rig) submit(p *writ.Principal, draft string) writ.ExecutionID {
 func (r *rig) begin(p *writ.Principal, draft string) writ.ExecutionID {
 	r.t.Helper()
 	id := r.submit(p, draft)
-	if _, err := r.engine.PlanCompile(as(p), &contract.PlanCompileInput{ExecutionID: id}); err != nil {
-		var e *writ.Error
-		if x, ok := err.(*writ.Error); ok {
-			e = x
-		}
-		r.t.Fatalf("compile: %v %+v", err, e)
-	}
+	r.compile(p, id)
 	r.start(p, id)
 	return id
+}
+
+func (r *rig) compile(p *writ.Principal, id writ.ExecutionID) {
+	r.t.Helper()
+	if _, err := r.engine.PlanCompile(as(p), &contract.PlanCompileInput{ExecutionID: id}); err != nil {
+		r.t.Fatalf("compile: %+v", err)
+	}
 }
 
 func (r *rig) start(p *writ.Principal, id writ.ExecutionID) *contract.ExecutionStartOutput {
@@ -273,13 +274,29 @@ func (r *rig) output(id writ.ExecutionID, step string) string {
 // approve gives p's word for whatever is pending and waits.
 func (r *rig) approve(p *writ.Principal, id writ.ExecutionID) {
 	r.t.Helper()
-	item := r.pending(id)
-	if _, err := r.engine.ExecutionApprove(as(p), &contract.ExecutionApproveInput{
-		ExecutionID: id, StepID: item.StepID, ApprovalDigest: item.Digest, Signature: []byte("signed"),
-	}); err != nil {
+	r.say(p, id, r.pending(id))
+	r.start(p, id)
+}
+
+// say gives p's word for an approval and does not wait.
+func (r *rig) say(p *writ.Principal, id writ.ExecutionID, item contract.Approval) {
+	r.t.Helper()
+	if err := r.word(p, id, item); err != nil {
 		r.t.Fatal(err)
 	}
-	r.start(p, id)
+}
+
+func (r *rig) word(p *writ.Principal, id writ.ExecutionID, item contract.Approval) error {
+	_, err := r.engine.ExecutionApprove(as(p), &contract.ExecutionApproveInput{
+		ExecutionID: id, StepID: item.StepID, ApprovalDigest: item.Digest, Signature: []byte("signed"),
+	})
+	return err
+}
+
+// tryWord is p's word for what the last approval of the first step asks.
+func (r *rig) tryWord(p *writ.Principal, id writ.ExecutionID) error {
+	step := &r.state(id).Steps[0]
+	return r.word(p, id, contract.Approval{StepID: step.ID, Digest: step.Approval.Digest})
 }
 
 func (r *rig) pending(id writ.ExecutionID) contract.Approval {
