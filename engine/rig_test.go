@@ -109,7 +109,7 @@ func defaultJudge(t *testing.T) writ.Judge {
 	if err != nil {
 		t.Fatal(err)
 	}
-	judge, err := policy.Compile(context.Background(), bundle, time.Second)
+	judge, err := policy.Compile(context.Background(), bundle, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
