@@ -18,7 +18,6 @@ const (
 	hostKeyFile     = "keys/host.key"     // Ed25519: signs anchors and evidence
 	hostPublicFile  = "keys/host.pub"     // for those who verify elsewhere
 	cacheKeyFile    = "keys/cache.key"    // 32 bytes: MACs of compiled modules
-	secretKeyFile   = "keys/secrets.key"  // age identity of the secret store
 	approverKeyFile = "keys/approver.key" // encrypted with a passphrase
 	credentialsFile = "credentials"       // the operator's token
 	socketFile      = "writ.sock"
