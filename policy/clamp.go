@@ -38,6 +38,10 @@ func clamp(q *writ.Question, v *writ.Verdict) {
 	}
 	if v.Risk.Rank() < floor.Rank() {
 		v.Risk = floor
+		// Who judged a milder tier asked for the people of that tier.
+		if v.Mode == writ.Assist && floor == writ.RiskHigh && !approvedCall(q) {
+			v.Approvals.Count = max(v.Approvals.Count, highRiskPeople)
+		}
 		record(ClampRisk, v.Mode)
 	}
 	if v.Risk == writ.RiskBlocked && v.Mode != writ.Blocked {

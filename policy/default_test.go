@@ -328,3 +328,20 @@ func TestFixIsAWholeCommand(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", v.Reasons[0].Fix, want)
 	}
 }
+
+// A plan that states its risk too low gains nothing by it: the people asked for
+// are those of the tier that the effect demands.
+func TestUnderstatedRiskAsksForThePeopleOfTheEffect(t *testing.T) {
+	p := compileDefault(t)
+	flow := writ.SinkFlow{Path: "body", Labels: []writ.Label{writ.LabelModel}}
+	step := stepQuestion()
+	step.Step.Effect, step.Step.Risk, step.Taint.Sinks = abi.EffectIrreversible, writ.RiskLow, []writ.SinkFlow{flow}
+	call := callQuestion()
+	call.Step.Effect, call.Step.Risk, call.Taint.Sinks = abi.EffectAdmin, writ.RiskLow, []writ.SinkFlow{flow}
+	call.Call.Effect = abi.EffectWriteExternal
+	for name, q := range map[string]*writ.Question{"step": step, "call": call} {
+		if v := decide(t, p, q); v.Mode != writ.Assist || v.Risk != writ.RiskHigh || v.Approvals.Count != 2 {
+			t.Errorf("%s: got %+v", name, v)
+		}
+	}
+}

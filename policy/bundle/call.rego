@@ -25,7 +25,7 @@ call := {
 		"message": sprintf("untrusted data leaves the host through %s and nobody has seen it", [input.call.tool]),
 		"fix": "have an approver approve the step",
 	}],
-	"approvals": lib.ask(1),
+	"approvals": lib.ask(max([1, lib.people[input.step.risk]])),
 } if {
 	permitted
 } else := {

@@ -80,6 +80,17 @@ test_untrusted_data_in_a_write if {
 	answer.approvals.count == 1
 }
 
+test_untrusted_data_in_a_high_risk_write if {
+	patches := [
+		{"op": "add", "path": "/call", "value": send},
+		{"op": "add", "path": "/step/risk", "value": "high"},
+		sinks(["http"]),
+	]
+	answer := ask_many(patches)
+	said(answer) == ["assist", {"untrusted-call"}]
+	answer.approvals.count == 2
+}
+
 test_untrusted_data_that_a_person_saw if {
 	patches := [
 		{"op": "add", "path": "/call", "value": send},
