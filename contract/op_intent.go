@@ -6,15 +6,18 @@ import "github.com/writ-run/writ"
 var IntentSubmit = define[IntentSubmitInput, IntentSubmitOutput](Contract{
 	Key: "controlPlane.intent.submit", Kind: Command, Capability: CapCore, Auth: User,
 	CLI: "writ intent submit", Title: "Submit an intent", Idempotent: true,
-	Description: "Records what somebody wants, durably, before it is answered. Nothing is executed.",
+	Description: "Records what somebody wants, durably, before it is answered. Nothing is executed, unless `run` asks for the whole way in one request: compile, verify and start, each as its own operation would.",
 	Goal:        "Give an intent a place in the chain, so that everything later can be traced to it.",
 	Context:     "First call of the way. An explicit draft may come with it; otherwise the text is interpreted at compilation.",
 	PII:         []string{"input.text", "input.actorId", "input.metadata", "input.draft"},
 	Errors: []Failure{
 		on(writ.CodeConflict, "The idempotency key was used for another intent."),
 		on(writ.CodeNotFound, "The workspace does not exist."),
+		on(writ.CodePlanRejected, "run was set and the draft does not compile; details has the problems with their places."),
+		on(writ.CodeBlocked, "run was set and the policy blocks the plan."),
+		on(writ.CodeTimeout, "wait was set and the execution goes on; its state is in execution.get."),
 	},
-	Emits: []string{"controlPlane.intent.received"},
+	Emits: []string{"controlPlane.intent.received", "controlPlane.plan.compiled", "controlPlane.plan.rejected", "controlPlane.approval.requested"},
 	Examples: example(
 		IntentSubmitInput{WorkspaceID: "default", Text: "File a note about the outage", IdempotencyKey: "mail-4711"},
 		IntentSubmitOutput{Result: done("received"), ExecutionID: exExecution, IntentID: exIntent}),

@@ -19,13 +19,20 @@ type IntentSubmitInput struct {
 	Draft          string           `json:"draft,omitempty" jsonschema:"Text of an explicit draft (apiVersion writ/v1, kind Plan)."`
 	DraftFormat    string           `json:"draftFormat,omitempty" jsonschema:"yaml (default) or json."`
 	DraftName      string           `json:"draftName,omitempty" jsonschema:"File name for messages."`
+	Run            bool             `json:"run,omitempty" jsonschema:"Compile the draft, verify the plan and start it in the same request."`
+	Mode           RunMode          `json:"mode,omitempty" jsonschema:"With run: as in execution.start."`
+	Wait           bool             `json:"wait,omitempty" jsonschema:"With run: answer when the execution has ended or waits for a person."`
 }
 
-// IntentSubmitOutput is the output of IntentSubmit.
+// IntentSubmitOutput is the output of IntentSubmit. The plan and the run are
+// there where run was set.
 type IntentSubmitOutput struct {
 	Result
-	ExecutionID writ.ExecutionID `json:"executionId"`
-	IntentID    writ.IntentID    `json:"intentId"`
+	ExecutionID       writ.ExecutionID `json:"executionId"`
+	IntentID          writ.IntentID    `json:"intentId"`
+	PlanID            writ.PlanID      `json:"planId,omitempty"`
+	DeterministicHash writ.Digest      `json:"deterministicHash,omitempty"`
+	RunID             writ.RunID       `json:"runId,omitempty"`
 }
 
 // PlanCompileInput is the input of PlanCompile.

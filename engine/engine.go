@@ -166,16 +166,23 @@ func (e *Engine) open(ctx context.Context, tenant writ.TenantID, id writ.Executi
 	if err != nil {
 		return nil, err
 	}
+	return e.adopt(loaded)
+}
+
+// adopt looks after an execution from now on; where it is looked after already,
+// the answer is that one.
+func (e *Engine) adopt(x *execution) (*execution, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
 		return nil, errClosing
 	}
-	if x, ok := e.live[id]; ok && x.tenant == tenant {
-		return x, nil
+	if known, ok := e.live[x.id]; ok && known.tenant == x.tenant {
+		x.stop()
+		return known, nil
 	}
-	e.live[id] = loaded
-	return loaded, nil
+	e.live[x.id] = x
+	return x, nil
 }
 
 var errClosing = &writ.Error{

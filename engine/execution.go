@@ -164,6 +164,13 @@ func (x *execution) snapshot() *writ.Execution {
 	return &state
 }
 
+// compiled reports whether there is a plan that can be started.
+func (x *execution) compiled() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.plan != nil
+}
+
 // approval is the open or last approval of a step, nil where there is none. The
 // caller holds mu.
 func (x *execution) approval(id writ.StepID) *writ.Approval {

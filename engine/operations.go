@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -220,30 +221,46 @@ func (e *Engine) ExecutionStart(ctx context.Context, in *contract.ExecutionStart
 	if err != nil {
 		return nil, err
 	}
-	state := x.snapshot()
-	if state.RunID == "" && (!state.Verified || in.Mode == contract.RunDry) {
-		verified, err := x.verify(ctx, e.Judges.Active(), in.Mode == contract.RunDry)
-		if err != nil {
-			return nil, err
-		}
-		if in.Mode == contract.RunDry {
-			return &contract.ExecutionStartOutput{Result: contract.Result{Status: string(verified.Verdict), ChangedAt: verified.ChangedAt}}, x.barrier(ctx)
-		}
-	}
-	blocked := x.startRun(p, mode)
-	if err := x.barrier(ctx); err != nil {
+	status, err := x.launch(ctx, p, launch{mode: mode, dry: in.Mode == contract.RunDry, wait: in.Wait})
+	if err != nil {
 		return nil, err
 	}
-	if blocked != nil {
-		return nil, blocked
-	}
-	if in.Wait {
-		if err := x.wait(ctx); err != nil {
-			return nil, err
+	state := x.snapshot()
+	return &contract.ExecutionStartOutput{Result: contract.Result{Status: status, ChangedAt: state.UpdatedAt}, RunID: state.RunID}, nil
+}
+
+// launch is how a run is to be started.
+type launch struct {
+	mode writ.Mode
+	dry  bool // judge, and run nothing
+	wait bool
+}
+
+// launch verifies where that has not been done and starts the run. What it
+// answers is on disk; the status of a dry run is its verdict.
+func (x *execution) launch(ctx context.Context, p *writ.Principal, how launch) (string, error) {
+	state := x.snapshot()
+	if state.RunID == "" && (!state.Verified || how.dry) {
+		verified, err := x.verify(ctx, x.engine.Judges.Active(), how.dry)
+		if err != nil {
+			return "", err
+		}
+		if how.dry {
+			return string(verified.Verdict), x.barrier(ctx)
 		}
 	}
-	state = x.snapshot()
-	return &contract.ExecutionStartOutput{Result: contract.Result{Status: string(state.Status), ChangedAt: state.UpdatedAt}, RunID: state.RunID}, nil
+	blocked := x.startRun(p, how.mode)
+	if blocked != nil {
+		return "", cmp.Or(x.barrier(ctx), blocked)
+	}
+	wait := x.barrier
+	if how.wait {
+		wait = x.wait
+	}
+	if err := wait(ctx); err != nil {
+		return "", err
+	}
+	return string(x.snapshot().Status), nil
 }
 
 func modeOf(mode contract.RunMode) (writ.Mode, error) {

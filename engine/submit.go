@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -22,8 +23,20 @@ const (
 // IntentSubmit is the handler of contract.IntentSubmit. The answer is given
 // once the intent is on disk. The same idempotency key with the same content
 // answers with the same execution; with other content it is CodeConflict.
+//
+// With Run the plan is compiled, verified and started in the same request, and
+// all of it becomes durable together. What an earlier request with the same key
+// has done already is not done again. CodePlanRejected and CodeBlocked as in
+// PlanCompile and ExecutionStart: the execution keeps what was recorded.
 func (e *Engine) IntentSubmit(ctx context.Context, in *contract.IntentSubmitInput) (*contract.IntentSubmitOutput, error) {
 	p, err := writ.PrincipalFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !in.Run && (in.Wait || in.Mode != "") {
+		return nil, &writ.Error{Code: writ.CodeInvalid, Op: "intent", Place: "run", Message: "wait and mode say how to run, and run is not set", Fix: "set run, or leave them out"}
+	}
+	mode, err := modeOf(in.Mode)
 	if err != nil {
 		return nil, err
 	}
@@ -31,6 +44,20 @@ func (e *Engine) IntentSubmit(ctx context.Context, in *contract.IntentSubmitInpu
 	if err != nil {
 		return nil, err
 	}
+	x, err := e.receive(ctx, p, intent, in)
+	if err != nil {
+		return nil, err
+	}
+	if in.Run {
+		return e.runSubmitted(ctx, x, submission{p: p, in: in, mode: mode, intent: intent})
+	}
+	defer x.stop()
+	return submitted(intent), x.barrier(ctx)
+}
+
+// receive records a new intent, or finds the execution that the same request
+// has made before.
+func (e *Engine) receive(ctx context.Context, p *writ.Principal, intent *writ.Intent, in *contract.IntentSubmitInput) (*execution, error) {
 	raw, err := canon.MarshalJSON(intent)
 	if err != nil {
 		return nil, &writ.Error{Code: writ.CodeInvalid, Op: "intent", Place: "metadata", Message: err.Error(), Err: err, Fix: "write large integers as strings and keep keys unique"}
@@ -51,22 +78,64 @@ func (e *Engine) IntentSubmit(ctx context.Context, in *contract.IntentSubmitInpu
 	x.mu.Lock()
 	err = x.append(records...)
 	x.mu.Unlock()
-	if writ.IsCode(err, writ.CodeConflict) {
-		return e.submittedBefore(ctx, p, intent, in)
+	if err != nil {
+		x.stop()
+		if writ.IsCode(err, writ.CodeConflict) {
+			return e.submittedBefore(ctx, p, intent, in)
+		}
+		return nil, err
 	}
+	x.intent, x.draft = raw, []byte(in.Draft)
+	return x, nil
+}
+
+// submission is a request that wants its plan run.
+type submission struct {
+	p      *writ.Principal
+	in     *contract.IntentSubmitInput
+	mode   writ.Mode
+	intent *writ.Intent
+}
+
+// runSubmitted goes the rest of the way with one wait for the disk.
+func (e *Engine) runSubmitted(ctx context.Context, x *execution, s submission) (*contract.IntentSubmitOutput, error) {
+	x, err := e.adopt(x)
 	if err != nil {
 		return nil, err
 	}
-	if err := x.barrier(ctx); err != nil {
+	out := submitted(s.intent)
+	fail := func(err error) (*contract.IntentSubmitOutput, error) {
+		if notDurable := x.barrier(ctx); notDurable != nil {
+			return nil, notDurable
+		}
 		return nil, err
 	}
-	x.stop()
-	return submitted(intent, intent.ReceivedAt), nil
+	if !x.compiled() {
+		catalogue, err := e.Skills.Catalogue(ctx, s.p.Tenant)
+		if err != nil {
+			return fail(err)
+		}
+		_, rejected, err := x.compile(s.p, &contract.PlanCompileInput{}, catalogue)
+		if err = cmp.Or(err, rejected); err != nil {
+			return fail(err)
+		}
+	}
+	status, err := x.launch(ctx, s.p, launch{mode: s.mode, dry: s.in.Mode == contract.RunDry, wait: s.in.Wait})
+	if err != nil {
+		return fail(err)
+	}
+	state := x.snapshot()
+	out.PlanID, out.DeterministicHash, out.RunID = state.PlanID, state.PlanHash, state.RunID
+	out.Status, out.ChangedAt = status, state.UpdatedAt
+	if state.Status.Final() {
+		e.forget(x) // an execution that had ended before this request is not looked after
+	}
+	return out, nil
 }
 
-func submitted(intent *writ.Intent, at writ.Time) *contract.IntentSubmitOutput {
+func submitted(intent *writ.Intent) *contract.IntentSubmitOutput {
 	return &contract.IntentSubmitOutput{
-		Result:      contract.Result{Status: string(writ.ExecReceived), ChangedAt: at},
+		Result:      contract.Result{Status: string(writ.ExecReceived), ChangedAt: intent.ReceivedAt},
 		ExecutionID: intent.Execution, IntentID: intent.ID,
 	}
 }
@@ -170,8 +239,9 @@ func originOf(p *writ.Principal, in *contract.IntentSubmitInput) (writ.Origin, e
 	return in.Origin, nil
 }
 
-// submittedBefore answers a repeated submission from what is stored.
-func (e *Engine) submittedBefore(ctx context.Context, p *writ.Principal, intent *writ.Intent, in *contract.IntentSubmitInput) (*contract.IntentSubmitOutput, error) {
+// submittedBefore finds the execution of a repeated submission. CodeConflict
+// where the key was used for something else.
+func (e *Engine) submittedBefore(ctx context.Context, p *writ.Principal, intent *writ.Intent, in *contract.IntentSubmitInput) (*execution, error) {
 	x, err := e.load(ctx, p.Tenant, intent.Execution)
 	if err != nil {
 		return nil, err
@@ -186,10 +256,11 @@ func (e *Engine) submittedBefore(ctx context.Context, p *writ.Principal, intent 
 		return nil, err
 	}
 	if !bytes.Equal(raw, x.intent) || (in.Draft != "" && x.state.PlanID == "" && in.Draft != string(x.draft)) {
+		x.stop()
 		return nil, &writ.Error{
 			Code: writ.CodeConflict, Op: "intent " + string(intent.ID), Place: "idempotencyKey",
 			Message: "the key was used for another intent", Fix: "use a new key for new content",
 		}
 	}
-	return submitted(&stored, stored.ReceivedAt), nil
+	return x, nil
 }

@@ -27,7 +27,7 @@ func (a *app) intentCommand() *cobra.Command {
 			if err := a.intentFiles(in, draft, metadata); err != nil {
 				return err
 			}
-			in.Origin = writ.Origin(origin)
+			in.Origin, in.Run, in.Wait = writ.Origin(origin), start, start
 			out, err := call(cmd.Context(), a, contract.IntentSubmit, in)
 			if err != nil {
 				return err
@@ -40,7 +40,7 @@ func (a *app) intentCommand() *cobra.Command {
 					t.line("next: writ plan compile %s", out.ExecutionID)
 				})
 			}
-			return a.compileAndStart(cmd, out.ExecutionID)
+			return a.showExecution(cmd.Context(), out.ExecutionID)
 		},
 	}
 	f := submit.Flags()
@@ -84,15 +84,4 @@ func draftFormat(name string) string {
 		return "json"
 	}
 	return "yaml"
-}
-
-func (a *app) compileAndStart(cmd *cobra.Command, id writ.ExecutionID) error {
-	ctx := cmd.Context()
-	if _, err := call(ctx, a, contract.PlanCompile, &contract.PlanCompileInput{ExecutionID: id}); err != nil {
-		return err
-	}
-	if _, err := call(ctx, a, contract.ExecutionStart, &contract.ExecutionStartInput{ExecutionID: id, Wait: true}); err != nil {
-		return err
-	}
-	return a.showExecution(ctx, id)
 }
