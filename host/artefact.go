@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 
 	"github.com/tetratelabs/wazero"
 
@@ -46,13 +47,13 @@ func unavailable(err error) error {
 // compile runs build with a cache that holds the module's artefact, where there is
 // one that matches its MAC, and keeps what build compiled otherwise. CodeTampered:
 // there was one that does not match, and now it is gone.
-func (a *artefacts) compile(digest writ.Digest, build func(wazero.CompilationCache) error) (wazero.CompilationCache, error) {
+func (a *artefacts) compile(f form, build func(wazero.CompilationCache) error) (wazero.CompilationCache, error) {
 	work, err := os.MkdirTemp(a.dir, "load-")
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	defer func() { _ = os.RemoveAll(work) }()
-	known, err := a.unpack(digest, work)
+	known, err := a.unpack(f, work)
 	if err != nil {
 		return nil, err
 	}
@@ -64,19 +65,22 @@ func (a *artefacts) compile(digest writ.Digest, build func(wazero.CompilationCac
 		return cache, err
 	}
 	// Whether it can be kept is of no concern to the run; the next start compiles again.
-	_ = a.pack(digest, work, known)
+	_ = a.pack(f, work, known)
 	return cache, nil
 }
 
-func (a *artefacts) path(digest writ.Digest) string {
-	engine := canon.SHA256([]byte(EngineID())).Hex()
-	return filepath.Join(a.dir, digest.Hex()+"-"+engine[:16]+".code")
+func (a *artefacts) path(f form) string {
+	engine := canon.SHA256([]byte(f.engine())).Hex()
+	return filepath.Join(a.dir, f.digest.Hex()+"-"+engine[:16]+".code")
 }
 
+// engine names what made the code of a form.
+func (f form) engine() string { return EngineID() + " " + strconv.FormatUint(uint64(f.pages), 10) }
+
 // mac covers what the artefact is for as well as what it is.
-func (a *artefacts) mac(digest writ.Digest, rest []byte) []byte {
+func (a *artefacts) mac(f form, rest []byte) []byte {
 	h := hmac.New(sha256.New, a.key)
-	for _, part := range []string{"writ/compiled/v1", string(digest), EngineID(), runtime.GOOS, string(rest)} {
+	for _, part := range []string{"writ/compiled/v1", string(f.digest), f.engine(), runtime.GOOS, string(rest)} {
 		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
 		h.Write([]byte(part))
 	}
@@ -85,20 +89,20 @@ func (a *artefacts) mac(digest writ.Digest, rest []byte) []byte {
 
 // unpack checks the artefact and lays it out below dir as wazero expects it. It
 // gives the path, empty where there is no artefact.
-func (a *artefacts) unpack(digest writ.Digest, dir string) (string, error) {
-	packed, err := os.ReadFile(a.path(digest))
+func (a *artefacts) unpack(f form, dir string) (string, error) {
+	packed, err := os.ReadFile(a.path(f))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
 	if err != nil {
 		return "", unavailable(err)
 	}
-	if len(packed) < sha256.Size || !hmac.Equal(packed[:sha256.Size], a.mac(digest, packed[sha256.Size:])) {
+	if len(packed) < sha256.Size || !hmac.Equal(packed[:sha256.Size], a.mac(f, packed[sha256.Size:])) {
 		return "", &writ.Error{
-			Code: writ.CodeTampered, Op: "module " + string(digest),
+			Code: writ.CodeTampered, Op: "module " + string(f.digest),
 			Message: "its compiled form on disk is not what this host wrote",
 			Fix:     "find out who can write to the cache directory; the file is removed and the next run compiles again",
-			Err:     os.Remove(a.path(digest)),
+			Err:     os.Remove(a.path(f)),
 		}
 	}
 	rest := packed[sha256.Size:]
@@ -116,7 +120,7 @@ func (a *artefacts) unpack(digest writ.Digest, dir string) (string, error) {
 
 // pack writes the artefact for what wazero left below dir. What unpack put there is
 // not written again; wazero passes over it where the processor is another one.
-func (a *artefacts) pack(digest writ.Digest, dir, known string) error {
+func (a *artefacts) pack(f form, dir, known string) error {
 	matches, err := filepath.Glob(filepath.Join(dir, "*", "*"))
 	matches = slices.DeleteFunc(matches, func(path string) bool { return path == known })
 	if err != nil || len(matches) == 0 {
@@ -132,7 +136,7 @@ func (a *artefacts) pack(digest writ.Digest, dir, known string) error {
 	}
 	rest := binary.BigEndian.AppendUint32(nil, uint32(len(name)))
 	rest = append(append(rest, name...), code...)
-	return a.write(a.path(digest), append(a.mac(digest, rest), rest...))
+	return a.write(a.path(f), append(a.mac(f, rest), rest...))
 }
 
 // write replaces a file at once: a host that dies leaves the old one or none.

@@ -175,7 +175,7 @@ type fakeCompiler struct {
 	err          error
 }
 
-func (c *fakeCompiler) compile(context.Context, writ.Digest, *shape) (program, error) {
+func (c *fakeCompiler) compile(context.Context, form, *shape) (program, error) {
 	if c.hold != nil {
 		<-c.hold
 	}
@@ -210,14 +210,14 @@ func TestProgramsAreCompiledOnceAndEvictedUnused(t *testing.T) {
 	modules := [][]byte{wasmtest.Echo(), wasmtest.Fail("a"), wasmtest.Fail("b"), wasmtest.Loop()}
 	var releases []func()
 	for range 3 {
-		_, release, err := p.acquire(context.Background(), canon.SHA256(modules[0]), modules[0])
+		_, release, err := p.acquire(context.Background(), form{digest: canon.SHA256(modules[0])}, modules[0])
 		if err != nil {
 			t.Fatal(err)
 		}
 		releases = append(releases, release)
 	}
 	for _, m := range modules[1:] {
-		_, release, err := p.acquire(context.Background(), canon.SHA256(m), m)
+		_, release, err := p.acquire(context.Background(), form{digest: canon.SHA256(m)}, m)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -235,7 +235,7 @@ func TestProgramsAreCompiledOnceAndEvictedUnused(t *testing.T) {
 	if made, closed := c.counts(); closed != made {
 		t.Fatalf("%d of %d closed", closed, made)
 	}
-	if _, _, err := p.acquire(context.Background(), canon.SHA256(modules[0]), modules[0]); writ.CodeOf(err) != writ.CodeUnavailable {
+	if _, _, err := p.acquire(context.Background(), form{digest: canon.SHA256(modules[0])}, modules[0]); writ.CodeOf(err) != writ.CodeUnavailable {
 		t.Fatalf("after close: %v", err)
 	}
 }
@@ -245,7 +245,7 @@ func TestEvictionLetsTheOldestGo(t *testing.T) {
 	p := newPrograms(c, &Options{Modules: abi.Bytes(2*entryCost + 10_000)})
 	use := func(m []byte) {
 		t.Helper()
-		_, release, err := p.acquire(context.Background(), canon.SHA256(m), m)
+		_, release, err := p.acquire(context.Background(), form{digest: canon.SHA256(m)}, m)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -276,7 +276,7 @@ func TestWaitingForACompilationEndsWithTheContext(t *testing.T) {
 	module := wasmtest.Echo()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, _, err := p.acquire(ctx, canon.SHA256(module), module); !errors.Is(err, context.Canceled) {
+	if _, _, err := p.acquire(ctx, form{digest: canon.SHA256(module)}, module); !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v", err)
 	}
 	if err := p.close(ctx); writ.CodeOf(err) != writ.CodeTimeout {
@@ -295,13 +295,13 @@ func TestAFailedCompilationIsTriedAgain(t *testing.T) {
 	c := &fakeCompiler{err: errors.New("no")}
 	p := newPrograms(c, &Options{})
 	module := wasmtest.Echo()
-	if _, _, err := p.acquire(context.Background(), canon.SHA256(module), module); !errors.Is(err, c.err) {
+	if _, _, err := p.acquire(context.Background(), form{digest: canon.SHA256(module)}, module); !errors.Is(err, c.err) {
 		t.Fatalf("got %v", err)
 	}
 	c.mu.Lock()
 	c.err = nil
 	c.mu.Unlock()
-	_, release, err := p.acquire(context.Background(), canon.SHA256(module), module)
+	_, release, err := p.acquire(context.Background(), form{digest: canon.SHA256(module)}, module)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
 )
 
@@ -12,7 +11,7 @@ import (
 type compiler interface {
 	// compile is moduleError where the module is at fault. It ignores ctx once it
 	// has begun: no engine can be interrupted there.
-	compile(ctx context.Context, digest writ.Digest, s *shape) (program, error)
+	compile(ctx context.Context, f form, s *shape) (program, error)
 }
 
 // program is a compiled module.

@@ -33,7 +33,7 @@ const sdkKernel = 17 * pageBytes
 type goSDK struct{ functions map[importKey]hostFunc }
 
 // compile implements compiler.
-func (c *goSDK) compile(ctx context.Context, _ writ.Digest, s *shape) (program, error) {
+func (c *goSDK) compile(ctx context.Context, _ form, s *shape) (program, error) {
 	picked, err := functionsFor(s, c.functions)
 	if err != nil {
 		return nil, err

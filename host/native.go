@@ -7,8 +7,6 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
-
-	"github.com/writ-run/writ"
 )
 
 // native runs guests on wazero itself and serves both guest interfaces in Go.
@@ -38,7 +36,7 @@ func runtimeConfig() wazero.RuntimeConfig {
 }
 
 // compile implements compiler.
-func (n *native) compile(ctx context.Context, digest writ.Digest, s *shape) (program, error) {
+func (n *native) compile(ctx context.Context, f form, s *shape) (program, error) {
 	functions, err := functionsFor(s, n.functions)
 	if err != nil {
 		return nil, err
@@ -57,7 +55,7 @@ func (n *native) compile(ctx context.Context, digest writ.Digest, s *shape) (pro
 	if n.artefacts == nil {
 		err = build(runtimeConfig())
 	} else {
-		p.cache, err = n.artefacts.compile(digest, func(cache wazero.CompilationCache) error {
+		p.cache, err = n.artefacts.compile(f, func(cache wazero.CompilationCache) error {
 			return build(runtimeConfig().WithCompilationCache(cache))
 		})
 	}

@@ -9,7 +9,13 @@ import (
 	"github.com/writ-run/writ/canon"
 )
 
-// programs keeps compiled modules by digest, compiles each once however many ask
+// form names one derived form of a module: the size of its memory is part of it.
+type form struct {
+	digest writ.Digest
+	pages  uint32 // of 64 KiB, the most that the guest may have
+}
+
+// programs keeps compiled modules by form, compiles each once however many ask
 // for it, and one at a time: compiling takes a core and tens of megabytes.
 type programs struct {
 	compiler   compiler
@@ -18,7 +24,7 @@ type programs struct {
 	turn       chan struct{}
 
 	mu      sync.Mutex
-	entries map[writ.Digest]*held
+	entries map[form]*held
 	use     int64 // grows with every acquire
 	closed  bool
 	busy    sync.WaitGroup // compilations and programs in use
@@ -47,15 +53,15 @@ func newPrograms(c compiler, o *Options) *programs {
 	}
 	return &programs{
 		compiler: c, bound: bound, onTampered: o.OnTampered,
-		turn: make(chan struct{}, 1), entries: map[writ.Digest]*held{},
+		turn: make(chan struct{}, 1), entries: map[form]*held{},
 	}
 }
 
 // acquire gives the module's program; release must be called after its last use.
 // What goes wrong is a *moduleError, CodeTampered where the bytes are not those of
 // the digest, or ctx's error: then the compilation goes on for the next one.
-func (p *programs) acquire(ctx context.Context, digest writ.Digest, module []byte) (program, func(), error) {
-	h, err := p.enter(digest, module)
+func (p *programs) acquire(ctx context.Context, f form, module []byte) (program, func(), error) {
+	h, err := p.enter(f, module)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -73,19 +79,19 @@ func (p *programs) acquire(ctx context.Context, digest writ.Digest, module []byt
 	return h.program, release, nil
 }
 
-func (p *programs) enter(digest writ.Digest, module []byte) (*held, error) {
+func (p *programs) enter(f form, module []byte) (*held, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return nil, writ.Errorf(writ.CodeUnavailable, "sandbox", "it is closed")
 	}
-	h, ok := p.entries[digest]
+	h, ok := p.entries[f]
 	if !ok {
 		h = &held{ready: make(chan struct{}), size: int64(len(module)) + entryCost, users: 1}
-		p.entries[digest] = h
+		p.entries[f] = h
 		p.busy.Add(1)
 		// The compilation outlives a caller who gives up, and so must the bytes.
-		go p.compile(digest, h, slices.Clone(module))
+		go p.compile(f, h, slices.Clone(module))
 	}
 	p.use++
 	h.used, h.users = p.use, h.users+1
@@ -94,33 +100,33 @@ func (p *programs) enter(digest writ.Digest, module []byte) (*held, error) {
 }
 
 // compile is the goroutine of one compilation and the first user of its entry.
-func (p *programs) compile(digest writ.Digest, h *held, module []byte) {
+func (p *programs) compile(f form, h *held, module []byte) {
 	p.turn <- struct{}{}
-	h.program, h.err = p.build(digest, module)
+	h.program, h.err = p.build(f, module)
 	<-p.turn
 	p.mu.Lock()
-	if h.err != nil && p.entries[digest] == h {
-		delete(p.entries, digest)
+	if h.err != nil && p.entries[f] == h {
+		delete(p.entries, f)
 	}
 	p.mu.Unlock()
 	if writ.IsCode(h.err, writ.CodeTampered) && p.onTampered != nil {
-		p.onTampered(digest)
+		p.onTampered(f.digest)
 	}
 	close(h.ready)
 	p.leave(h)
 	p.evict()
 }
 
-func (p *programs) build(digest writ.Digest, module []byte) (program, error) {
-	if canon.SHA256(module) != digest {
-		return nil, writ.Errorf(writ.CodeTampered, "module "+string(digest), "its bytes have another digest").
+func (p *programs) build(f form, module []byte) (program, error) {
+	if canon.SHA256(module) != f.digest {
+		return nil, writ.Errorf(writ.CodeTampered, "module "+string(f.digest), "its bytes have another digest").
 			WithFix("install the skill again")
 	}
 	s, err := inspect(module)
 	if err != nil {
 		return nil, &moduleError{err.Error()}
 	}
-	return p.compiler.compile(context.Background(), digest, s)
+	return p.compiler.compile(context.Background(), f, s)
 }
 
 func (p *programs) leave(h *held) {
@@ -139,11 +145,11 @@ func (p *programs) evict() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
-		total, oldest := int64(0), writ.Digest("")
-		for digest, h := range p.entries {
+		total, oldest := int64(0), form{}
+		for f, h := range p.entries {
 			total += h.size
-			if oldest == "" || h.used < p.entries[oldest].used {
-				oldest = digest
+			if oldest == (form{}) || h.used < p.entries[oldest].used {
+				oldest = f
 			}
 		}
 		if total <= p.bound || len(p.entries) <= 1 {
@@ -154,9 +160,9 @@ func (p *programs) evict() {
 }
 
 // drop takes an entry out; mu is held.
-func (p *programs) drop(digest writ.Digest) {
-	h := p.entries[digest]
-	delete(p.entries, digest)
+func (p *programs) drop(f form) {
+	h := p.entries[f]
+	delete(p.entries, f)
 	h.closed = true
 	if h.users == 0 && h.program != nil {
 		h.program.close(context.Background())
@@ -167,8 +173,8 @@ func (p *programs) drop(digest writ.Digest) {
 func (p *programs) close(ctx context.Context) error {
 	p.mu.Lock()
 	p.closed = true
-	for digest := range p.entries {
-		p.drop(digest)
+	for f := range p.entries {
+		p.drop(f)
 	}
 	p.mu.Unlock()
 	idle := make(chan struct{})

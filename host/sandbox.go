@@ -104,7 +104,7 @@ func (s *sandbox) Close(ctx context.Context) error { return s.programs.close(ctx
 
 // execute takes a guest from its module to its result.
 func (s *sandbox) execute(ctx context.Context, g *guest, p phase, entry string) (*writ.GuestResult, error) {
-	program, release, err := s.programs.acquire(ctx, g.run.Digest, g.run.Module)
+	program, release, err := s.programs.acquire(ctx, form{g.run.Digest, uint32(g.limits.Memory / pageBytes)}, g.run.Module)
 	if err != nil {
 		return g.unprepared(ctx, err)
 	}
