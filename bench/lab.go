@@ -154,3 +154,12 @@ func (l *lab) start(ctx context.Context, id writ.ExecutionID) error {
 	}
 	return err
 }
+
+// whole goes from the intent to the durable end in one request.
+func (l *lab) whole(ctx context.Context, draft string) error {
+	out, err := l.engine.IntentSubmit(writ.WithPrincipal(ctx, l.caller), &contract.IntentSubmitInput{Text: "bench", Draft: draft, Run: true, Wait: true})
+	if err == nil && out.Status != string(writ.ExecCompleted) {
+		err = writ.Errorf(writ.CodeInternal, "bench", "execution %s is %s", out.ExecutionID, out.Status)
+	}
+	return err
+}

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"runtime/pprof"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -28,24 +30,48 @@ type row struct {
 func main() {
 	out := flag.String("out", filepath.Join("bench", "out"), "directory of the result")
 	seconds := flag.Int("seconds", 3, "time of each measurement")
+	only := flag.String("only", "", "regular expression of the measurements to run, such as chains")
+	profile := flag.String("profile", "", "file for a CPU profile of the measurements")
 	flag.Parse()
-	if err := run(context.Background(), *out, time.Duration(*seconds)*time.Second); err != nil {
+	opts := options{out: *out, only: *only, profile: *profile, span: time.Duration(*seconds) * time.Second}
+	if err := run(context.Background(), opts); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, out string, span time.Duration) error {
+type options struct {
+	out, only, profile string
+	span               time.Duration
+}
+
+func run(ctx context.Context, o options) error {
+	wanted, err := regexp.Compile(o.only)
+	if err != nil {
+		return err
+	}
 	l, err := newLab(ctx)
 	if err != nil {
 		return err
 	}
 	defer l.close(ctx)
+	stop, err := profiling(o.profile)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	var rows []row
-	for _, measure := range []func(context.Context, time.Duration) ([]row, error){
-		l.sync, l.steps, l.chains, l.decisions, l.guests, l.replays, l.appends,
+	for _, m := range []struct {
+		name    string
+		measure func(context.Context, time.Duration) ([]row, error)
+	}{
+		{"sync", l.sync}, {"steps", l.steps}, {"chains", l.chains}, {"decisions", l.decisions},
+		{"guests", l.guests}, {"replays", l.replays}, {"appends", l.appends},
 	} {
-		more, err := measure(ctx, span)
+		if !wanted.MatchString(m.name) {
+			continue
+		}
+		more, err := m.measure(ctx, o.span)
 		if err != nil {
 			return err
 		}
@@ -54,10 +80,28 @@ func run(ctx context.Context, out string, span time.Duration) error {
 		}
 		rows = append(rows, more...)
 	}
-	if err := write(out, rows); err != nil {
+	if err := write(o.out, rows); err != nil {
 		return err
 	}
 	return show(rows)
+}
+
+// profiling writes a CPU profile until stop is called; without a file it does nothing.
+func profiling(file string) (stop func(), err error) {
+	if file == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, err
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = f.Close()
+	}, nil
 }
 
 func write(dir string, rows []row) error {

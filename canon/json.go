@@ -53,7 +53,15 @@ func (e *InputError) Error() string {
 // keys, integers beyond MaxSafeInteger, invalid Unicode, more than 128 levels,
 // trailing data) and returns its RFC 8785 form. Errors are *InputError.
 func JSON(raw []byte) ([]byte, error) {
-	if err := CheckJSON(raw); err != nil {
+	if out, ok := write(raw); ok {
+		return out, nil
+	}
+	return checkedJSON(raw)
+}
+
+// checkedJSON is JSON by the long way: every check, then gowebpki/jcs.
+func checkedJSON(raw []byte) ([]byte, error) {
+	if err := check(raw); err != nil {
 		return nil, err
 	}
 	return transform(raw)
@@ -90,6 +98,13 @@ func transform(raw []byte) ([]byte, error) {
 
 // CheckJSON makes the checks of JSON without building the canonical form.
 func CheckJSON(raw []byte) error {
+	if _, ok := write(raw); ok {
+		return nil
+	}
+	return check(raw)
+}
+
+func check(raw []byte) error {
 	if !utf8.Valid(raw) {
 		return &InputError{Reason: ReasonUnicode, Message: "not valid UTF-8"}
 	}
