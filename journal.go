@@ -1,6 +1,9 @@
 package writ
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // Position is a record's place in the store-wide order. It is also the
 // Last-Event-ID of the event stream.
@@ -17,7 +20,13 @@ type Batch struct {
 	Expect  uint64 // sequence number of the last record that the caller has seen; 0: the stream is new
 	Records []NewRecord
 	Changes []Change // of the tenant's store, in the same transaction
+	Epoch   uint64   // refuse with ErrStaleEpoch where the tenant's epoch is another; 0: any
 }
+
+// ErrStaleEpoch is the cause of a CodeConflict: between the decision and the
+// batch that rests on it something was revoked, granted, installed or activated.
+// Nothing was written; decide again.
+var ErrStaleEpoch = errors.New("the tenant's epoch has moved on")
 
 // NewRecord is a record before the journal gives it its place in the chain.
 type NewRecord struct {
@@ -57,11 +66,15 @@ type Stored struct {
 type Journal interface {
 	// Append orders a batch and returns before it is durable. CodeConflict where
 	// Expect is not the stream's last sequence number (somebody else writes this
-	// stream: stop), CodeUnavailable where the store is closing, full or failed.
+	// stream: stop) or, because of ErrStaleEpoch, where Epoch is not the tenant's;
+	// CodeUnavailable where the store is closing, full or failed.
 	Append(ctx context.Context, batch *Batch) (Receipt, error)
 	// Barrier returns once everything up to the position is on disk. After an
 	// error nothing later may be acknowledged: the writer is poisoned.
 	Barrier(ctx context.Context, position Position) error
+	// Epoch counts a tenant's changes of trust, skills, policy, grants, tokens and
+	// secrets, from 1. Every change that it counts can be read when it returns.
+	Epoch(ctx context.Context, tenant TenantID) (uint64, error)
 }
 
 // Traces reads what the journal holds. It shows durable state only.

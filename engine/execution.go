@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"sync"
 	"time"
 
@@ -91,9 +92,16 @@ func (x *execution) append(records ...writ.NewRecord) error {
 // write appends records together with changes of the tenant's store and returns
 // the records as they stand in the chain. The caller holds mu.
 func (x *execution) write(changes []writ.Change, records ...writ.NewRecord) ([]writ.Record, error) {
+	return x.commit(&writ.Batch{Changes: changes, Records: records})
+}
+
+// commit appends a batch of which the records, changes and epoch are given. A
+// stale epoch leaves everything as it was. The caller holds mu.
+func (x *execution) commit(batch *writ.Batch) ([]writ.Record, error) {
 	if x.broken != nil {
 		return nil, x.broken
 	}
+	records := batch.Records
 	now := x.engine.Clock.Now()
 	for i := range records {
 		if records[i].Time == 0 {
@@ -104,9 +112,11 @@ func (x *execution) write(changes []writ.Change, records ...writ.NewRecord) ([]w
 		}
 	}
 	// What has happened is recorded even while the engine closes.
-	receipt, err := x.engine.Journal.Append(context.WithoutCancel(x.engine.ctx), &writ.Batch{
-		Tenant: x.tenant, Stream: writ.StreamID(x.id), Expect: x.state.Seq, Records: records, Changes: changes,
-	})
+	batch.Tenant, batch.Stream, batch.Expect = x.tenant, writ.StreamID(x.id), x.state.Seq
+	receipt, err := x.engine.Journal.Append(context.WithoutCancel(x.engine.ctx), batch)
+	if errors.Is(err, writ.ErrStaleEpoch) {
+		return nil, err
+	}
 	if err != nil {
 		x.broken = err
 		if !writ.IsCode(err, writ.CodeConflict) {

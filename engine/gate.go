@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"strconv"
 
 	"github.com/writ-run/writ"
@@ -23,6 +24,8 @@ type gate struct {
 	sequence int
 	seen     map[writ.Digest]int // occurrences in this run
 	proposed bool                // the run ended at a call that people must approve
+	// superseded: the run ended at a call whose step was judged in another epoch.
+	superseded bool
 }
 
 func newGate(x *execution, d *dispatch, permit writ.Permit) *gate {
@@ -122,8 +125,19 @@ func (g *gate) repeat(earlier *call) (*writ.ToolReply, error) {
 	return c.reply(), nil
 }
 
+// errSuperseded ends a run whose step must be judged again before its next call.
+var errSuperseded = &writ.Error{Code: writ.CodeConflict, Op: "tool", Message: "what the step was judged under has changed"}
+
 // live authorises a call, and performs it where it may happen now.
 func (g *gate) live(ctx context.Context, facts *writ.CallFacts, occurrence int) (*writ.ToolReply, error) {
+	epoch, err := g.x.engine.Journal.Epoch(ctx, g.x.tenant)
+	if err != nil {
+		return nil, err
+	}
+	if epoch != g.d.epoch {
+		g.superseded = true
+		return nil, errSuperseded
+	}
 	question, err := g.x.callQuestion(ctx, g.d, facts)
 	if err != nil {
 		return nil, err
@@ -153,6 +167,7 @@ func (g *gate) live(ctx context.Context, facts *writ.CallFacts, occurrence int) 
 		return g.deny(facts, occurrence, deniedOutside(err), &decision)
 	}
 	called := g.called(facts, occurrence)
+	called.Epoch = g.d.epoch
 	if err := g.begin(ctx, called, facts, &decision); err != nil {
 		return nil, err
 	}
@@ -208,7 +223,14 @@ func (g *gate) begin(ctx context.Context, called *writ.CalledFacts, facts *writ.
 		return err
 	}
 	called.Idempotent = called.Idempotent || capability.Idempotent
-	err = g.append(nil, *decision, g.record(writ.RecToolCalled, called, writ.Payload{Name: writ.PayloadArguments, Data: facts.Arguments}))
+	record := g.record(writ.RecToolCalled, called, writ.Payload{Name: writ.PayloadArguments, Data: facts.Arguments})
+	g.x.mu.Lock()
+	_, err = g.x.commit(&writ.Batch{Records: []writ.NewRecord{*decision, record}, Epoch: called.Epoch})
+	g.x.mu.Unlock()
+	if errors.Is(err, writ.ErrStaleEpoch) {
+		g.superseded = true
+		return errSuperseded
+	}
 	if err != nil {
 		return err
 	}

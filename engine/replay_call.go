@@ -69,6 +69,7 @@ func (r *replayer) wanted(record *writ.Record, d *dispatch, args []byte) *wanted
 		Key: canon.ID("key", canon.DomainCallKey, []byte(key), []byte(tool), []byte(facts.Digest), []byte(strconv.Itoa(occurrence))),
 	}
 	if record.Type == writ.RecToolCalled {
+		derived.Epoch = record.Body.Call.Epoch // a fact of the tenant's system journal
 		for i := range d.resolved.Capabilities {
 			if c := &d.resolved.Capabilities[i]; writ.CapabilityAllows(c, facts) {
 				derived.Idempotent = derived.Idempotent || c.Idempotent

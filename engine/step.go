@@ -20,14 +20,29 @@ type dispatch struct {
 	question writ.Digest // of the payload of the verdict
 	attempt  *attempt
 	action   *abi.Action
+	epoch    uint64 // under which it was loaded and judged
+	// superseded: it must be judged again, since that epoch has passed.
+	superseded bool
 }
+
+// maxJudgements bounds how often a step is judged again because grants, policy
+// or skills change while it runs.
+const maxJudgements = 100
 
 // runStep takes a step as far as it can go now: to its end, to an approval or
 // to a retry. It never returns an error: what happened is in the journal.
 func (x *execution) runStep(step *writ.Step) {
-	d, record := x.prepare(step)
-	if record == nil && d != nil {
-		record = x.runGuest(d)
+	var d *dispatch
+	var record *writ.NewRecord
+	for judged := 0; judged == 0 || d != nil && d.superseded; judged++ {
+		d, record = x.prepare(step)
+		switch {
+		case record != nil || d == nil:
+		case judged == maxJudgements:
+			record = x.failed(d, failureOf(errSuperseded))
+		default:
+			record = x.runGuest(d)
+		}
 	}
 	if record == nil {
 		return
@@ -73,6 +88,9 @@ func (x *execution) prepare(step *writ.Step) (*dispatch, *writ.NewRecord) {
 		return nil, &record
 	}
 	var err error
+	if d.epoch, err = x.engine.Journal.Epoch(x.ctx, x.tenant); err != nil {
+		return fail(err)
+	}
 	if d.skill, err = x.engine.Skills.Load(x.ctx, writ.LoadRequest{Tenant: x.tenant, Ref: step.Skill}); err != nil {
 		return fail(err)
 	}
@@ -191,7 +209,7 @@ func (x *execution) runGuest(d *dispatch) *writ.NewRecord {
 	defer cancel()
 	gate := newGate(x, d, permit)
 	result, err := x.engine.Sandbox.Run(ctx, guestRun(d, permit, gate))
-	if gate.proposed {
+	if d.superseded = gate.superseded; gate.proposed || d.superseded {
 		return nil
 	}
 	if err != nil {

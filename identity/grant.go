@@ -56,6 +56,8 @@ func (s *Service) grantsOf(ctx context.Context, tenant writ.TenantID, id writ.Pr
 	return out, err
 }
 
+// forgetGrants comes before a change is recorded: who then asks waits for mu and
+// reads what was recorded, so that no epoch is answered from before it.
 func (s *Service) forgetGrants(tenant writ.TenantID, id writ.PrincipalID) {
 	s.grants.Delete(string(tenant) + "\x00" + string(id))
 }
@@ -90,6 +92,7 @@ func (s *Service) GrantCreate(ctx context.Context, in *contract.GrantCreateInput
 	} else if !slices.Contains(by.Roles, roleAdmin) {
 		return nil, writ.Errorf(writ.CodeForbidden, "grant", "%s is no admin and names no grant of its own to delegate", by.ID).WithFix("give --parent, or ask an admin")
 	}
+	s.forgetGrants(by.Tenant, g.Principal)
 	err = s.commit(ctx, by, change{
 		record: writ.RecGrantChanged,
 		facts: writ.SystemFacts{Subject: g.ID, Status: "created", Reason: in.Reason, Details: map[string]string{
@@ -97,7 +100,6 @@ func (s *Service) GrantCreate(ctx context.Context, in *contract.GrantCreateInput
 		}},
 		documents: map[string]any{grantKey(g.Principal, g.ID): g},
 	})
-	s.forgetGrants(by.Tenant, g.Principal)
 	if err != nil {
 		return nil, err
 	}
@@ -264,11 +266,10 @@ func (s *Service) GrantRevoke(ctx context.Context, in *contract.GrantRevokeInput
 			}
 		}
 	}
-	err = s.commit(ctx, by, changes...)
 	for _, g := range gone {
 		s.forgetGrants(by.Tenant, g.Principal)
 	}
-	if err != nil {
+	if err := s.commit(ctx, by, changes...); err != nil {
 		return nil, err
 	}
 	return &contract.GrantRevokeOutput{Result: contract.Result{Status: "revoked", ChangedAt: s.opts.Clock.Now()}}, nil

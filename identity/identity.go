@@ -96,7 +96,9 @@ func (s *Service) commit(ctx context.Context, by *writ.Principal, changes ...cha
 	if err != nil {
 		return err
 	}
-	return s.opts.Journal.Barrier(ctx, receipt.Position)
+	// What is accepted is waited for, even if the caller is gone: nobody may read
+	// and keep the state before it.
+	return s.opts.Journal.Barrier(context.WithoutCancel(ctx), receipt.Position)
 }
 
 func (s *Service) draw(n int) ([]byte, error) {

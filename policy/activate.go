@@ -43,6 +43,8 @@ func (s *Service) Activate(ctx context.Context, in *contract.PolicyActivateInput
 	previous := s.active.Load().ref.Digest
 	ref := b.Ref()
 	a := activation{Digest: ref.Digest, Version: ref.Version, At: s.clock.Now(), By: who.ID, Signer: signer}
+	s.switching.Lock()
+	defer s.switching.Unlock()
 	if err := s.record(ctx, who, a, in.Reason); err != nil {
 		return nil, err
 	}

@@ -48,7 +48,8 @@ type Service struct {
 	keys     map[string]string
 	builtin  *Bundle
 
-	active atomic.Pointer[Policy]
+	active    atomic.Pointer[Policy]
+	switching sync.RWMutex // held while an activation is recorded: its epoch never judges under the bundle before
 
 	mu     sync.Mutex // guards judges, and orders activations
 	judges map[writ.Digest]*Policy
@@ -124,7 +125,11 @@ func decodeActivation(raw []byte) (*activation, error) {
 }
 
 // Active implements writ.Judges.
-func (s *Service) Active() writ.Judge { return s.active.Load() }
+func (s *Service) Active() writ.Judge {
+	s.switching.RLock()
+	defer s.switching.RUnlock()
+	return s.active.Load()
+}
 
 // ByDigest implements writ.Judges. CodeTampered where the kept bundle differs from
 // its digest.
@@ -257,5 +262,7 @@ func (s *Service) record(ctx context.Context, who *writ.Principal, a activation,
 	if err != nil {
 		return err
 	}
-	return s.journal.Barrier(ctx, receipt.Position)
+	// What is accepted is waited for, even if the caller is gone: nobody may read
+	// and keep the state before it.
+	return s.journal.Barrier(context.WithoutCancel(ctx), receipt.Position)
 }

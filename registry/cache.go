@@ -14,6 +14,7 @@ type cache struct {
 
 	mu         sync.Mutex
 	generation uint64 // of all changes
+	changing   int    // changes under way: nothing that is read is kept
 	used       int64
 	trusts     map[writ.TenantID]*trust
 	catalogues map[writ.TenantID]*catalogue
@@ -45,13 +46,22 @@ func (c *cache) mark() uint64 {
 	return c.generation
 }
 
-// forget voids the tenant's snapshots. Contents are judged by their own marks.
-func (c *cache) forget(tenant writ.TenantID) {
+// change voids the tenant's snapshots until the returned function is called, so
+// that nobody who sees that a change is recorded is answered from before it.
+// Contents are judged by their own marks.
+func (c *cache) change(tenant writ.TenantID) (done func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.generation++
+	c.changing++
 	delete(c.trusts, tenant)
 	delete(c.catalogues, tenant)
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.generation++
+		c.changing--
+	}
 }
 
 func (c *cache) trust(tenant writ.TenantID) *trust {
@@ -63,7 +73,7 @@ func (c *cache) trust(tenant writ.TenantID) *trust {
 func (c *cache) keepTrust(tenant writ.TenantID, t *trust, mark uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.generation == mark {
+	if c.generation == mark && c.changing == 0 {
 		c.trusts[tenant] = t
 	}
 }
@@ -77,7 +87,7 @@ func (c *cache) catalogue(tenant writ.TenantID) *catalogue {
 func (c *cache) keepCatalogue(tenant writ.TenantID, cat *catalogue, mark uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.generation == mark {
+	if c.generation == mark && c.changing == 0 {
 		c.catalogues[tenant] = cat
 	}
 }

@@ -56,6 +56,8 @@ func (m *memory) Append(_ context.Context, b *writ.Batch) (writ.Receipt, error) 
 
 func (m *memory) Barrier(context.Context, writ.Position) error { return nil }
 
+func (m *memory) Epoch(context.Context, writ.TenantID) (uint64, error) { return 1, nil }
+
 func (m *memory) Get(_ context.Context, tenant writ.TenantID, key string) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

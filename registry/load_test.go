@@ -293,7 +293,7 @@ func TestLoadFollowsTheDenyList(t *testing.T) {
 				t.Errorf("a plan can still use it: %v", err)
 			}
 			h.memory.docs[writ.DefaultTenant] = docs
-			h.cache.forget(h.by.Tenant)
+			h.cache.change(h.by.Tenant)()
 		})
 	}
 }
@@ -360,7 +360,7 @@ func TestTamperedDocuments(t *testing.T) {
 		t.Error(err)
 	}
 	h.memory.put(trustKeys+"00", []byte("{}"))
-	h.cache.forget(h.by.Tenant)
+	h.cache.change(h.by.Tenant)()
 	if _, err := h.load(ref); !writ.IsCode(err, writ.CodeTampered) {
 		t.Error(err)
 	}

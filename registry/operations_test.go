@@ -158,7 +158,7 @@ func TestCatalogue(t *testing.T) {
 	if err := os.WriteFile(h.blob(canonOf(t, h, "2.1.0")), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	h.cache.forget(h.by.Tenant)
+	h.cache.change(h.by.Tenant)()
 	if cat, err = h.Catalogue(h.ctx, h.by.Tenant); err != nil {
 		t.Fatal(err)
 	}

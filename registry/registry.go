@@ -127,12 +127,14 @@ func (r *Registry) append(ctx context.Context, changes ...*change) error {
 		}
 		batch.Changes = append(batch.Changes, documents...)
 	}
+	defer r.cache.change(tenant)()
 	receipt, err := r.opts.Journal.Append(ctx, batch)
 	if err != nil {
 		return err
 	}
-	defer r.cache.forget(tenant)
-	return r.opts.Journal.Barrier(ctx, receipt.Position)
+	// What is accepted is waited for, even if the caller is gone: nobody may read
+	// and keep the state before it.
+	return r.opts.Journal.Barrier(context.WithoutCancel(ctx), receipt.Position)
 }
 
 // change is one record and the documents that change with it: key to value, nil

@@ -116,6 +116,9 @@ func (j *Journal) accept(b *batch, in *writ.Batch) (writ.Receipt, error) {
 	if in.Expect != writ.AnySeq && in.Expect != h.Seq {
 		return writ.Receipt{}, fenced(in, h.Seq)
 	}
+	if err := j.checkEpoch(in); err != nil {
+		return writ.Receipt{}, err
+	}
 	receipt, err := j.seal(b, in, h)
 	if err != nil {
 		return writ.Receipt{}, err

@@ -30,6 +30,8 @@ func (j *journal) Append(_ context.Context, batch *writ.Batch) (writ.Receipt, er
 	return writ.Receipt{Position: writ.Position(len(j.batches))}, nil
 }
 
+func (j *journal) Epoch(context.Context, writ.TenantID) (uint64, error) { return 1, nil }
+
 func (j *journal) Barrier(context.Context, writ.Position) error {
 	j.barriers++
 	return nil
