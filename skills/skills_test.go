@@ -21,7 +21,7 @@ import (
 	"github.com/writ-run/writ/sdk/scaffold"
 )
 
-// skillDirs are all skills of this repository.
+// skillDirs are all skills of this repository that are written in Go.
 func skillDirs(t *testing.T) []string {
 	t.Helper()
 	var dirs []string
@@ -31,7 +31,10 @@ func skillDirs(t *testing.T) []string {
 			t.Fatal(err)
 		}
 		for _, file := range files {
-			dirs = append(dirs, filepath.Dir(file))
+			dir := filepath.Dir(file)
+			if _, err := os.Stat(filepath.Join(dir, "main.go")); err == nil {
+				dirs = append(dirs, dir)
+			}
 		}
 	}
 	if len(dirs) < 5 {

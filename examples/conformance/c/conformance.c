@@ -1,0 +1,164 @@
+/* The conformance skill in C; ../README.md says what each action does. */
+#include "writ.h"
+
+#define OBJECT(required, properties)                                                        \
+  "{\"additionalProperties\":false,\"properties\":{" properties "},\"required\":[" required "],\"type\":\"object\"}"
+#define NOTHING "{\"additionalProperties\":false,\"properties\":{},\"type\":\"object\"}"
+#define ANYTHING "{\"additionalProperties\":{},\"type\":\"object\"}"
+#define TEXT(name) "\"" name "\":{\"type\":\"string\"}"
+#define COUNT(name) "\"" name "\":{\"minimum\":0,\"type\":\"integer\"}"
+
+static int echo(writ_text input) { return writ_output(input); }
+
+enum { FNV_BASIS = 2166136261u, FNV_PRIME = 16777619u };
+
+static int big(writ_text input) {
+  writ_text text;
+  if (!writ_get_text(input, "text", &text)) return writ_invalid("text", "want a text");
+  uint32_t sum = FNV_BASIS;
+  for (size_t i = 0; i < text.size; i++) sum = (sum ^ (uint8_t)text.at[i]) * FNV_PRIME;
+  writ_json out = {0};
+  writ_put_int(&out, "bytes", text.size);
+  writ_put_int(&out, "sum", sum);
+  writ_put_text(&out, "text", text);
+  return writ_answer(&out);
+}
+
+enum { PIECE = 1 << 20, PAGES = PIECE / WRIT_PAGE };
+
+static int grow(writ_text input) {
+  int64_t pieces;
+  if (!writ_get_int(input, "mib", &pieces) || pieces < 0) return writ_invalid("mib", "want a count");
+  uint32_t sum = FNV_BASIS;
+  uint8_t **all = writ_alloc(pieces * sizeof *all);
+  for (uint32_t i = 0; i < pieces; i++) {
+    all[i] = writ_alloc(PIECE);
+    for (uint32_t j = 0; j < PAGES; j++) {
+      volatile uint32_t *page = (volatile uint32_t *)(all[i] + j * WRIT_PAGE);
+      sum = (sum ^ *page) * FNV_PRIME;
+      *page = i * PAGES + j;
+    }
+  }
+  for (uint32_t i = 0; i < pieces; i++)
+    for (uint32_t j = 0; j < PAGES; j++) sum = (sum ^ *(volatile uint32_t *)(all[i] + j * WRIT_PAGE)) * FNV_PRIME;
+  writ_json out = {0};
+  writ_put_int(&out, "pages", pieces * PAGES);
+  writ_put_int(&out, "sum", sum);
+  return writ_answer(&out);
+}
+
+static int fail(writ_text input) {
+  writ_text reason;
+  if (!writ_get_text(input, "reason", &reason)) return writ_invalid("reason", "want a text");
+  return writ_fail(WRIT_TEXT("refused"), reason, WRIT_TEXT("ask for something else"));
+}
+
+static int trap(writ_text input) {
+  (void)input;
+  __builtin_trap();
+}
+
+static writ_text hexadecimal(uint64_t value, size_t digits) {
+  char *at = writ_alloc(digits);
+  for (size_t i = digits; i-- > 0; value >>= 4) at[i] = "0123456789abcdef"[value & 15];
+  return (writ_text){at, digits};
+}
+
+static int random_and_clock(writ_text input) {
+  (void)input;
+  uint8_t drawn[16];
+  writ_random(drawn, sizeof drawn);
+  uint64_t now = writ_now();
+  char *digits = writ_alloc(2 * sizeof drawn);
+  for (size_t i = 0; i < sizeof drawn; i++) __builtin_memcpy(digits + 2 * i, hexadecimal(drawn[i], 2).at, 2);
+  writ_json out = {0};
+  writ_put_int(&out, "nanoseconds", now % 1000000000);
+  writ_put_text(&out, "random", (writ_text){digits, 2 * sizeof drawn});
+  writ_put_int(&out, "seconds", now / 1000000000);
+  return writ_answer(&out);
+}
+
+static void add_double(writ_json *bits, double value) {
+  uint64_t b;
+  __builtin_memcpy(&b, &value, sizeof b);
+  writ_add_text(bits, hexadecimal(b, 16));
+}
+
+static void add_float(writ_json *bits, float value) {
+  uint32_t b;
+  __builtin_memcpy(&b, &value, sizeof b);
+  writ_add_text(bits, hexadecimal(b, 8));
+}
+
+static int floats(writ_text input) {
+  (void)input;
+  /* volatile: the machine computes, not the compiler. */
+  volatile uint64_t payload = 0x7ff4000000abcdef;
+  volatile uint32_t payload32 = 0x7fa00bcd;
+  volatile double zero = 0, one = 1, infinity = __builtin_inf();
+  volatile float zero32 = 0, one32 = 1;
+  uint64_t b = payload;
+  uint32_t b32 = payload32;
+  double nan;
+  float nan32;
+  __builtin_memcpy(&nan, &b, sizeof nan);
+  __builtin_memcpy(&nan32, &b32, sizeof nan32);
+  writ_json bits = {0}, out = {0};
+  add_double(&bits, zero / zero);
+  add_double(&bits, infinity - infinity);
+  add_double(&bits, infinity * zero);
+  add_double(&bits, __builtin_sqrt(-one));
+  add_double(&bits, nan + one);
+  add_double(&bits, one - nan);
+  add_double(&bits, nan * -nan);
+  add_double(&bits, __builtin_floor(nan));
+  add_double(&bits, (double)nan32);
+  add_float(&bits, zero32 / zero32);
+  add_float(&bits, nan32 + one32);
+  add_float(&bits, (float)nan);
+  add_double(&bits, one / 3);
+  add_double(&bits, __builtin_sqrt(one + one));
+  add_float(&bits, one32 / 3);
+  writ_put_json(&out, "bits", writ_done(&bits));
+  return writ_answer(&out);
+}
+
+static int tools(writ_text input) {
+  writ_text key, value;
+  bool found;
+  if (!writ_get_text(input, "key", &key)) return writ_invalid("key", "want a text");
+  if (!writ_get_text(input, "value", &value)) return writ_invalid("value", "want a text");
+  if (!writ_kv_put(key, value) || !writ_kv_get(key, &found, &value)) return writ_fail_as_tool();
+  writ_log("info", value);
+  writ_json out = {0};
+  writ_put_bool(&out, "found", found);
+  writ_put_text(&out, "value", value);
+  return writ_answer(&out);
+}
+
+static int spin(writ_text input) {
+  int64_t n;
+  if (!writ_get_int(input, "n", &n) || n < 0) return writ_invalid("n", "want a count");
+  uint32_t state = 2463534242u; /* xorshift32 (Marsaglia 2003) */
+  for (int64_t i = 0; i < n; i++) {
+    state ^= state << 13;
+    state ^= state >> 17;
+    state ^= state << 5;
+  }
+  writ_json out = {0};
+  writ_put_int(&out, "state", state);
+  return writ_answer(&out);
+}
+
+WRIT_ACTIONS(
+  {"echo", ANYTHING, ANYTHING, echo},
+  {"big", OBJECT("\"text\"", TEXT("text")), OBJECT("\"bytes\",\"sum\",\"text\"", COUNT("bytes") "," COUNT("sum") "," TEXT("text")), big},
+  {"grow", OBJECT("\"mib\"", COUNT("mib")), OBJECT("\"pages\",\"sum\"", COUNT("pages") "," COUNT("sum")), grow},
+  {"fail", OBJECT("\"reason\"", TEXT("reason")), NOTHING, fail},
+  {"trap", NOTHING, NOTHING, trap},
+  {"random_and_clock", NOTHING,
+   OBJECT("\"nanoseconds\",\"random\",\"seconds\"", COUNT("nanoseconds") "," TEXT("random") "," COUNT("seconds")), random_and_clock},
+  {"floats", NOTHING, OBJECT("\"bits\"", "\"bits\":{\"items\":{\"type\":\"string\"},\"type\":\"array\"}"), floats},
+  {"tools", OBJECT("\"key\",\"value\"", TEXT("key") "," TEXT("value")),
+   OBJECT("\"found\",\"value\"", "\"found\":{\"type\":\"boolean\"}," TEXT("value")), tools},
+  {"spin", OBJECT("\"n\"", COUNT("n")), OBJECT("\"state\"", COUNT("state")), spin})
