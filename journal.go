@@ -64,7 +64,8 @@ type Stored struct {
 // Journal is the writer that all executions share. Accepted batches are ordered
 // at once and become durable together: many appends, one sync.
 type Journal interface {
-	// Append orders a batch and returns before it is durable. CodeConflict where
+	// Append orders a batch and returns before it is durable. What its records
+	// point to must not change afterwards. CodeConflict where
 	// Expect is not the stream's last sequence number (somebody else writes this
 	// stream: stop) or, because of ErrStaleEpoch, where Epoch is not the tenant's;
 	// CodeUnavailable where the store is closing, full or failed.

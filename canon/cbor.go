@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"sync"
+	"unicode/utf8"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -17,8 +19,8 @@ var (
 	cborDecoder = mustDecoder()
 )
 
-func mustEncoder() cbor.EncMode {
-	mode, err := cbor.CoreDetEncOptions().EncMode()
+func mustEncoder() cbor.UserBufferEncMode {
+	mode, err := cbor.CoreDetEncOptions().UserBufferEncMode()
 	if err != nil {
 		panic(err) // the options are constants of this file
 	}
@@ -41,12 +43,66 @@ func mustDecoder() cbor.DecMode {
 }
 
 // MarshalCBOR encodes v in the core deterministic form (RFC 8949 section 4.2.1).
-func MarshalCBOR(v any) ([]byte, error) {
-	b, err := cborEncoder.Marshal(v)
-	if err != nil {
+// It refuses text that is not UTF-8, which UnmarshalCBOR would refuse to read.
+func MarshalCBOR(v any) ([]byte, error) { return AppendCBOR(nil, v) }
+
+// AppendCBOR appends what MarshalCBOR returns to prefix, in memory that holds
+// exactly both.
+func AppendCBOR(prefix []byte, v any) ([]byte, error) {
+	buffer, _ := buffers.Get().(*bytes.Buffer)
+	defer keepBuffer(buffer)
+	buffer.Write(prefix)
+	if err := cborEncoder.MarshalToBuffer(v, buffer); err != nil {
 		return nil, fmt.Errorf("cbor: marshal: %w", err)
 	}
-	return b, nil
+	if !validText(buffer.Bytes()[len(prefix):]) {
+		return nil, errors.New("cbor: marshal: text that is not UTF-8")
+	}
+	return append(make([]byte, 0, buffer.Len()), buffer.Bytes()...), nil
+}
+
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// maxKept bounds what one encoding leaves in the pool: records have a few KiB.
+const maxKept = 64 << 10
+
+func keepBuffer(buffer *bytes.Buffer) {
+	if buffer.Cap() <= maxKept {
+		buffer.Reset()
+		buffers.Put(buffer)
+	}
+}
+
+// Major types of CBOR (RFC 8949 section 3.1), in the top three bits.
+const (
+	majorBytes = 2
+	majorText  = 3
+)
+
+// validText reports whether all text in b, which is what the encoder wrote, is
+// UTF-8. Arrays, maps and tags need no stack: their items follow in any case.
+func validText(b []byte) bool {
+	for len(b) > 0 {
+		major, size, head := b[0]>>5, uint64(b[0]&31), 1
+		if size >= 24 {
+			width := 1 << (size - 24)
+			size, head = 0, 1+width
+			for _, c := range b[1:head] {
+				size = size<<8 | uint64(c)
+			}
+		}
+		b = b[head:]
+		switch major {
+		case majorText:
+			if !utf8.Valid(b[:size]) {
+				return false
+			}
+			b = b[size:]
+		case majorBytes:
+			b = b[size:]
+		}
+	}
+	return true
 }
 
 // UnmarshalCBOR decodes b into v. It refuses unknown members, duplicate keys,

@@ -9,7 +9,9 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"strings"
+	"sync"
 )
 
 // Digest is "sha256:" and 64 lower-case hexadecimal digits, the form of OCI.
@@ -51,26 +53,66 @@ const (
 // Hash is SHA-256 over the domain and the parts, each preceded by its length as
 // eight big-endian bytes, so no two lists of parts share an encoding.
 func Hash(domain Domain, parts ...[]byte) [sha256.Size]byte {
-	h := sha256.New()
-	var size [8]byte
-	write := func(b []byte) {
-		binary.BigEndian.PutUint64(size[:], uint64(len(b)))
-		h.Write(size[:])
-		h.Write(b)
-	}
-	write([]byte(domain))
+	h, _ := hashers.Get().(*hasher)
+	feed(h, domain)
 	for _, p := range parts {
-		write(p)
+		feed(h, p)
 	}
-	var sum [sha256.Size]byte
-	h.Sum(sum[:0])
+	sum := h.finish()
+	hashers.Put(h)
+	return sum
+}
+
+// hasher collects what is hashed in a buffer of its own, so that nothing of the
+// caller's escapes to the heap: a record costs no allocation but its digest.
+type hasher struct {
+	sha    hash.Hash
+	n      int // bytes in buffer
+	buffer [1024]byte
+}
+
+var hashers = sync.Pool{New: func() any { return &hasher{sha: sha256.New()} }}
+
+func (h *hasher) flush() {
+	h.sha.Write(h.buffer[:h.n])
+	h.n = 0
+}
+
+// feed adds a part with its length before it.
+func feed[T ~string | ~[]byte](h *hasher, part T) {
+	if len(h.buffer)-h.n < 8 {
+		h.flush()
+	}
+	binary.BigEndian.PutUint64(h.buffer[h.n:], uint64(len(part)))
+	h.n += 8
+	for len(part) > 0 {
+		if h.n == len(h.buffer) {
+			h.flush()
+		}
+		n := copy(h.buffer[h.n:], part)
+		h.n += n
+		part = part[n:]
+	}
+}
+
+// finish leaves the hasher as it was new.
+func (h *hasher) finish() (sum [sha256.Size]byte) {
+	h.flush()
+	copy(sum[:], h.sha.Sum(h.buffer[:0]))
+	h.sha.Reset()
 	return sum
 }
 
 // Sum is Hash in the form of a Digest.
 func Sum(domain Domain, parts ...[]byte) Digest {
-	sum := Hash(domain, parts...)
-	return Digest(digestPrefix + hex.EncodeToString(sum[:]))
+	return DigestOf(Hash(domain, parts...))
+}
+
+// DigestOf is the Digest of a hash.
+func DigestOf(sum [sha256.Size]byte) Digest {
+	var text [len(digestPrefix) + 2*sha256.Size]byte
+	hex.Encode(text[copy(text[:], digestPrefix):], sum[:])
+	return Digest(text[:])
 }
 
 // SHA256 is the plain SHA-256 of b without a domain: the digest that OCI,

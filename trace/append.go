@@ -6,8 +6,6 @@ import (
 	"errors"
 	"io"
 
-	badger "github.com/dgraph-io/badger/v4"
-
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
 )
@@ -23,23 +21,6 @@ const (
 	maxInline = 64 << 10
 	saltSize  = 16
 )
-
-// head is the end of a stream.
-type head struct {
-	Seq      uint64        `json:"seq"`
-	Digest   writ.Digest   `json:"digest"`
-	Position writ.Position `json:"position"`
-	Leaf     int64         `json:"leaf"`
-	// Owner is the tenant that an imported journal names in its records. Such a
-	// journal has no leaf here and takes no more records.
-	Owner writ.TenantID `json:"owner,omitempty"`
-	Key   []byte        `json:"key,omitempty"` // of the host that an imported journal came from
-	// Swept is when payloads were first removed, SweepDone whether all are.
-	Swept     writ.Time `json:"swept,omitempty"`
-	SweepDone bool      `json:"sweepDone,omitempty"`
-}
-
-func (h *head) imported() bool { return h.Owner != "" }
 
 // batch is a writ.Batch with its place in the chain.
 type batch struct {
@@ -62,17 +43,23 @@ type write struct{ key, value []byte }
 
 // sealed is a record that has its place.
 type sealed struct {
-	bytes    []byte
-	digest   writ.Digest
+	record   *writ.Record
+	key      []byte // of recordKey
+	value    []byte // as stored: the position, then the bytes that were hashed
+	digest   [32]byte
 	position writ.Position
 	seq      uint64
 }
+
+// positionSize is how much of a stored record stands before the hashed bytes.
+const positionSize = 8
 
 // salted is a payload as it will be stored.
 type salted struct {
 	digest writ.Digest
 	salt   []byte
 	data   []byte
+	stored []byte // mark, salt and data in one piece, where it fits one
 }
 
 // Genesis is the previous digest of a stream's first record.
@@ -96,17 +83,14 @@ func (j *Journal) Append(ctx context.Context, in *writ.Batch) (writ.Receipt, err
 	if err != nil {
 		return writ.Receipt{}, err
 	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	defer j.lockStreams(b.name)()
 	return j.accept(b, in)
 }
 
-// accept orders a prepared batch. mu is held.
+// accept orders a prepared batch. Its stream is locked, and mu is not held: the
+// encoding and hashing is done beside that of other streams.
 func (j *Journal) accept(b *batch, in *writ.Batch) (writ.Receipt, error) {
-	if err := j.accepting(in.Expect == 0); err != nil {
-		return writ.Receipt{}, err
-	}
-	h, err := j.head(b.name)
+	h, err := j.acceptingHead(b.name, in.Expect == 0)
 	if err != nil {
 		return writ.Receipt{}, err
 	}
@@ -116,13 +100,21 @@ func (j *Journal) accept(b *batch, in *writ.Batch) (writ.Receipt, error) {
 	if in.Expect != writ.AnySeq && in.Expect != h.Seq {
 		return writ.Receipt{}, fenced(in, h.Seq)
 	}
-	if err := j.checkEpoch(in); err != nil {
-		return writ.Receipt{}, err
-	}
-	receipt, err := j.seal(b, in, h)
+	next := *h
+	receipt, err := b.seal(in, &next)
 	if err != nil {
 		return writ.Receipt{}, err
 	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.accepting(in.Expect == 0); err != nil {
+		return writ.Receipt{}, err
+	}
+	if err := j.checkEpoch(in); err != nil {
+		return writ.Receipt{}, err
+	}
+	j.place(b, &next)
+	receipt.Position = next.Position
 	j.enqueue(b)
 	return receipt, nil
 }
@@ -144,19 +136,31 @@ func (j *Journal) prepare(in *writ.Batch) (*batch, error) {
 	}
 	bulk := 0
 	for i := range in.Records {
-		for _, p := range in.Records[i].Payloads {
-			salt := make([]byte, saltSize)
-			if _, err := io.ReadFull(j.opts.Entropy, salt); err != nil {
-				return nil, writ.Errorf(writ.CodeUnavailable, "journal: append", "no entropy: %w", err)
+		for k := range in.Records[i].Payloads {
+			p, err := j.salt(in.Records[i].Payloads[k].Data)
+			if err != nil {
+				return nil, err
 			}
-			// The caller may use its buffer again before the commit.
-			data := append([]byte{}, p.Data...)
-			b.payloads = append(b.payloads, salted{canon.Sum(canon.DomainPayload, salt, data), salt, data})
-			bulk += len(data)
+			b.payloads = append(b.payloads, p)
+			bulk += len(p.data)
 		}
 	}
 	b.inline = bulk <= maxInline
 	return b, nil
+}
+
+// salt copies the data, once: the caller may use its buffer again before the
+// commit, and the copy is what the database gets.
+func (j *Journal) salt(data []byte) (salted, error) {
+	stored := make([]byte, 1+saltSize+len(data))
+	p := salted{salt: stored[1 : 1+saltSize], data: stored[1+saltSize:], stored: stored}
+	if _, err := io.ReadFull(j.opts.Entropy, p.salt); err != nil {
+		return p, writ.Errorf(writ.CodeUnavailable, "journal: append", "no entropy: %w", err)
+	}
+	copy(p.data, data)
+	stored[0] = payloadInline
+	p.digest = canon.Sum(canon.DomainPayload, p.salt, p.data)
+	return p, nil
 }
 
 // accepting: CodeUnavailable where nothing more is taken.
@@ -171,104 +175,43 @@ func (j *Journal) accepting(newStream bool) error {
 	return j.disk.refuse(newStream)
 }
 
-// head is the end of a stream, accepted batches included. mu is held.
-func (j *Journal) head(name string) (*head, error) {
-	if h, ok := j.heads[name]; ok {
-		return h, nil
+// place gives a sealed batch its positions. mu is held.
+func (j *Journal) place(b *batch, next *head) {
+	for i := range b.records {
+		r := &b.records[i]
+		j.position++
+		r.position = j.position
+		binary.BigEndian.PutUint64(r.value, uint64(r.position))
+		j.chain = link(j.chain, r.digest[:])
 	}
-	h := &head{}
-	err := j.view(func(txn *badger.Txn) error {
-		found, err := readHead(txn, name)
-		if found != nil {
-			h = found
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		return checkUnused(txn, name)
-	})
-	if err != nil {
-		return nil, err
-	}
+	b.chain = j.chain
+	next.Position = j.position
 	j.forgetHeads()
-	j.heads[name] = h
-	return h, nil
+	j.heads[b.name] = next
 }
 
-// maxHeads bounds the cache: 300 bytes each.
-const maxHeads = 4 << 10
-
-// forgetHeads drops heads that can be read again.
-func (j *Journal) forgetHeads() {
-	if len(j.heads) < maxHeads {
-		return
-	}
-	for name, h := range j.heads {
-		if h.Position <= j.durable {
-			delete(j.heads, name)
-		}
-	}
-}
-
-// readHead is nil, nil where the stream does not exist.
-func readHead(txn *badger.Txn, name string) (*head, error) {
-	value, err := get(txn, streamPrefix(spaceHead, name))
-	if value == nil || err != nil {
-		return nil, err
-	}
-	h := new(head)
-	if err := canon.UnmarshalForeignCBOR(value, h); err != nil {
-		return nil, writ.Errorf(writ.CodeTampered, "stream", "the head does not decode: %w", err)
-	}
-	return h, nil
-}
-
-// checkUnused refuses to begin a stream whose name has a past.
-func checkUnused(txn *badger.Txn, name string) error {
-	gone, err := get(txn, streamPrefix(spaceGone, name))
-	if err != nil {
-		return err
-	}
-	if gone != nil {
-		return writ.Errorf(writ.CodeConflict, "journal: append", "the stream has expired and takes no more records")
-	}
-	first, err := get(txn, recordKey(name, 1))
-	if err != nil {
-		return err
-	}
-	if first != nil {
-		return writ.Errorf(writ.CodeTampered, "journal: append", "the stream has records and no head")
-	}
-	return nil
-}
-
-// seal gives the records of in their places after h and moves h. mu is held.
-func (j *Journal) seal(b *batch, in *writ.Batch, h *head) (writ.Receipt, error) {
-	next, position, chain := *h, j.position, j.chain
+// seal encodes and hashes the records of in behind h and moves h, all but the
+// position, which nothing hashed depends on.
+func (b *batch) seal(in *writ.Batch, h *head) (writ.Receipt, error) {
 	b.first = h.Seq == 0
 	payloads := b.payloads
 	receipt := writ.Receipt{Records: make([]writ.Record, len(in.Records))}
+	b.records = make([]sealed, len(in.Records))
+	var room [positionSize]byte
 	for i := range in.Records {
 		record := &receipt.Records[i]
-		fillRecord(record, in, &in.Records[i], &next)
+		fillRecord(record, in, &in.Records[i], h)
 		payloads = fillPayloads(record, &in.Records[i], payloads)
-		encoded, err := canon.MarshalCBOR(record)
+		value, err := canon.AppendCBOR(room[:], record)
 		if err != nil {
 			return writ.Receipt{}, writ.Errorf(writ.CodeInvalid, "journal: append", "%w", err)
 		}
-		position++
-		next.Seq, next.Digest, next.Position = record.Seq, canon.Sum(canon.DomainRecord, encoded), position
-		chain = link(chain, next.Digest.Bytes())
-		b.records = append(b.records, sealed{encoded, next.Digest, position, record.Seq})
+		digest := canon.Hash(canon.DomainRecord, value[positionSize:])
+		h.Seq, h.Digest = record.Seq, canon.DigestOf(digest)
+		b.records[i] = sealed{record: record, key: recordKey(b.name, record.Seq), value: value, digest: digest, seq: record.Seq}
 	}
-	if err := b.measure(); err != nil {
-		return writ.Receipt{}, err
-	}
-	b.chain = chain
-	*h, j.position, j.chain = next, position, chain
-	receipt.Position, receipt.Seq, receipt.Digest = position, next.Seq, next.Digest
-	return receipt, nil
+	receipt.Seq, receipt.Digest = h.Seq, h.Digest
+	return receipt, b.measure()
 }
 
 func fillRecord(record *writ.Record, in *writ.Batch, n *writ.NewRecord, h *head) {
@@ -283,10 +226,11 @@ func fillRecord(record *writ.Record, in *writ.Batch, n *writ.NewRecord, h *head)
 }
 
 func fillPayloads(record *writ.Record, n *writ.NewRecord, payloads []salted) (rest []salted) {
+	if len(n.Payloads) > 0 {
+		record.Payloads = make([]writ.PayloadRef, len(n.Payloads))
+	}
 	for i, p := range n.Payloads {
-		record.Payloads = append(record.Payloads, writ.PayloadRef{
-			Name: p.Name, Digest: payloads[i].digest, Size: int64(len(p.Data)),
-		})
+		record.Payloads[i] = writ.PayloadRef{Name: p.Name, Digest: payloads[i].digest, Size: int64(len(p.Data))}
 	}
 	return payloads[len(n.Payloads):]
 }
@@ -297,7 +241,7 @@ const entryOverhead = 96
 func (b *batch) measure() error {
 	entries := 2*len(b.records) + len(b.changes) + len(b.extra)
 	for i := range b.records {
-		b.size += len(b.records[i].bytes) + 2*(len(b.name)+entryOverhead)
+		b.size += len(b.records[i].value) + 2*(len(b.name)+entryOverhead)
 	}
 	for _, c := range b.changes {
 		b.size += len(c.Key) + len(c.Value) + len(b.tenant) + entryOverhead
@@ -345,10 +289,4 @@ func contextError(op string, err error) error {
 func poisoned(op string, cause error) error {
 	return writ.Errorf(writ.CodeUnavailable, op, "a commit has failed and nothing more is written: %w", cause).
 		WithFix("restart the process: it recovers from what is on disk")
-}
-
-// storedRecord is the value of a record key: the position and the hashed bytes.
-func storedRecord(r *sealed) []byte {
-	value := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(r.bytes)), uint64(r.position))
-	return append(value, r.bytes...)
 }

@@ -34,7 +34,7 @@ func badgerOptions(opts *Options) badger.Options {
 	}
 	o := badger.DefaultOptions(dir).
 		WithInMemory(opts.InMemory).
-		WithSyncWrites(!opts.InMemory).
+		WithSyncWrites(badgerSyncs && !opts.InMemory).
 		WithDetectConflicts(false). // one writer
 		WithMetricsEnabled(false).
 		WithMemTableSize(memTableSize).

@@ -30,6 +30,7 @@ const maxProjection = 512 << 10
 type change struct {
 	j       *Journal
 	txn     *badger.Txn
+	entries []badger.Entry    // to be used next
 	tracks  map[string]*track // of the streams in it
 	touched []string
 	tree    map[int64][32]byte
@@ -63,10 +64,9 @@ func (j *Journal) commit(group []*batch) (int, state, error) {
 	if err := c.finish(); err != nil {
 		return 0, state{}, err
 	}
-	if err := c.txn.CommitAt(ts, nil); err != nil {
+	if err := j.commitAt(c.txn, ts); err != nil {
 		return 0, state{}, err
 	}
-	j.views.advance(ts)
 	for name, t := range c.tracks {
 		if t.execution.Status.Final() {
 			delete(j.tracks, name) // little or nothing follows
@@ -113,8 +113,11 @@ func (j *Journal) track(b *batch) (*track, error) {
 			return nil, err
 		}
 	}
-	if len(j.tracks) >= maxTracks {
-		clear(j.tracks)
+	for name := range j.tracks {
+		if len(j.tracks) < maxTracks {
+			break
+		}
+		delete(j.tracks, name) // it can be read again
 	}
 	j.tracks[b.name] = t
 	return t, nil
@@ -193,7 +196,15 @@ func (j *Journal) put(writes []write) error {
 			return err
 		}
 	}
+	return j.commitAt(txn, ts)
+}
+
+// commitAt makes the transaction durable, then visible.
+func (j *Journal) commitAt(txn *badger.Txn, ts uint64) error {
 	if err := txn.CommitAt(ts, nil); err != nil {
+		return err
+	}
+	if err := j.synced.sync(); err != nil {
 		return err
 	}
 	j.views.advance(ts)
@@ -218,10 +229,9 @@ func (c *change) add(b *batch) error {
 	}
 	if b.inline {
 		for i := range b.payloads {
-			for _, w := range payloadWrites(b.tenant, &b.payloads[i]) {
-				if err := set(c.txn, w); err != nil {
-					return err
-				}
+			p := &b.payloads[i]
+			if err := c.set(payloadKey(b.tenant, p.digest), p.stored); err != nil {
+				return err
 			}
 		}
 	}
@@ -239,33 +249,51 @@ func (c *change) add(b *batch) error {
 	return nil
 }
 
+// set takes what Badger keeps for a write from a slab: a group has hundreds.
+func (c *change) set(key, value []byte) error {
+	const slab = 64
+	if len(c.entries) == 0 {
+		c.entries = make([]badger.Entry, slab)
+	}
+	entry := &c.entries[0]
+	c.entries = c.entries[1:]
+	entry.Key, entry.Value = key, value
+	return c.txn.SetEntry(entry)
+}
+
 func (c *change) addRecord(b *batch, r *sealed, t *track) error {
-	if err := c.txn.Set(recordKey(b.name, r.seq), storedRecord(r)); err != nil {
+	if err := c.set(r.key, r.value); err != nil {
 		return err
 	}
-	p := place{seq: r.seq, stream: b.stream}
-	copy(p.digest[:], r.digest.Bytes())
-	if err := c.txn.Set(positionKey(b.tenant, r.position), p.encode()); err != nil {
+	p := place{digest: r.digest, seq: r.seq, stream: b.stream}
+	if err := c.set(positionKey(b.tenant, r.position), p.encode()); err != nil {
 		return err
 	}
+	t.head.Seq, t.head.Digest, t.head.Position = r.seq, canon.DigestOf(r.digest), r.position
 	if r.seq == 1 {
-		leaf, err := c.addLeaf(b.name, r.digest)
-		if err != nil {
+		var err error
+		if t.head.Leaf, err = c.addLeaf(b.name, t.head.Digest); err != nil {
 			return err
 		}
-		t.head.Leaf = leaf
 	}
-	t.head.Seq, t.head.Digest, t.head.Position = r.seq, r.digest, r.position
 	if b.stream == writ.SystemStream {
 		return nil
 	}
-	// Folding what was decoded keeps the projection apart from the caller's
-	// memory and equal to a fold of what is read back.
-	var record writ.Record
-	if err := canon.UnmarshalCBOR(r.bytes, &record); err != nil {
-		return err
+	return t.fold(r)
+}
+
+// fold applies the record that was encoded. Facts of an intent hold what lives as
+// long as the process, such as the principal: they are taken from the bytes, so
+// that no later change of it reaches the projection.
+func (t *track) fold(r *sealed) error {
+	record := r.record
+	if record.Body.Intent != nil {
+		record = new(writ.Record)
+		if err := canon.UnmarshalCBOR(r.value[positionSize:], record); err != nil {
+			return err
+		}
 	}
-	t.execution.Apply(&record)
+	t.execution.Apply(record)
 	return nil
 }
 
@@ -283,7 +311,7 @@ func (c *change) finish() error {
 	if err != nil {
 		return err
 	}
-	return c.txn.Set(keyState, encoded)
+	return c.set(keyState, encoded)
 }
 
 func (c *change) finishStream(name string, t *track) error {
@@ -291,11 +319,11 @@ func (c *change) finishStream(name string, t *track) error {
 	if err != nil {
 		return err
 	}
-	if err := c.txn.Set(streamPrefix(spaceHead, name), encoded); err != nil {
+	if err := c.set(streamPrefix(spaceHead, name), encoded); err != nil {
 		return err
 	}
-	if t.execution.Seq == 0 {
-		return nil // the system journal
+	if t.execution.ID == "" {
+		return nil // not an execution
 	}
 	projection, err := canon.MarshalCBOR(t.execution)
 	if err != nil {
@@ -304,7 +332,7 @@ func (c *change) finishStream(name string, t *track) error {
 	if t.size = len(projection); t.size > maxProjection {
 		projection = []byte{}
 	}
-	if err := c.txn.Set(streamPrefix(spaceProject, name), projection); err != nil {
+	if err := c.set(streamPrefix(spaceProject, name), projection); err != nil {
 		return err
 	}
 	return c.relist(t)
@@ -325,6 +353,9 @@ func expiredMark(at writ.Time) []byte {
 
 func payloadWrites(tenant writ.TenantID, p *salted) []write {
 	key := payloadKey(tenant, p.digest)
+	if p.stored != nil && len(p.data) <= pieceSize {
+		return []write{{key, p.stored}}
+	}
 	if len(p.data) <= pieceSize {
 		value := append(append(make([]byte, 0, 1+saltSize+len(p.data)), payloadInline), p.salt...)
 		return []write{{key, append(value, p.data...)}}

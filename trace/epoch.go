@@ -12,7 +12,7 @@ import (
 // is not older than what it counts.
 func (j *Journal) Epoch(ctx context.Context, tenant writ.TenantID) (uint64, error) {
 	j.mu.Lock()
-	h, err := j.head(streamName(tenant, writ.SystemStream))
+	h, err := j.headNow(streamName(tenant, writ.SystemStream))
 	if err != nil {
 		j.mu.Unlock()
 		return 0, err
@@ -28,7 +28,7 @@ func (j *Journal) checkEpoch(in *writ.Batch) error {
 	if in.Epoch == 0 {
 		return nil
 	}
-	h, err := j.head(streamName(in.Tenant, writ.SystemStream))
+	h, err := j.headNow(streamName(in.Tenant, writ.SystemStream))
 	if err != nil || h.Seq+1 == in.Epoch {
 		return err
 	}

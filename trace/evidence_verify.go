@@ -130,7 +130,7 @@ func (e *Evidence) takePayloads(s *statement) error {
 				canon.Sum(canon.DomainPayload, p.Salt, p.Data) != ref.Digest {
 				return broken(where{e.Records[i].Stream, e.Records[i].Seq, "payloads/" + ref.Name}, "the bytes are not what the record names")
 			}
-			e.payloads[p.Digest] = salted{p.Digest, p.Salt, p.Data}
+			e.payloads[p.Digest] = salted{digest: p.Digest, salt: p.Salt, data: p.Data}
 		}
 	}
 	if len(payloads) > 0 || len(missing) > 0 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"encoding/binary"
 	"encoding/hex"
 	"strings"
 
@@ -84,8 +85,7 @@ func (j *Journal) appendImport(ctx context.Context, tenant writ.TenantID, e *Evi
 		return writ.Receipt{}, err
 	}
 	name := streamName(tenant, writ.StreamID(e.Execution))
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	defer j.lockStreams(name, b.name)()
 	current, err := j.head(name)
 	if err != nil {
 		return writ.Receipt{}, err
@@ -96,7 +96,9 @@ func (j *Journal) appendImport(ctx context.Context, tenant writ.TenantID, e *Evi
 	receipt, err := j.accept(b, in)
 	if err == nil {
 		h.Position = receipt.Position // keeps it in the cache until it is durable
+		j.mu.Lock()
 		j.heads[name] = h
+		j.mu.Unlock()
 	}
 	return receipt, err
 }
@@ -125,7 +127,8 @@ func (j *Journal) importBulk(tenant writ.TenantID, e *Evidence) ([]write, error)
 	writes := pieceWrites(numberedPrefix(spaceEvidence, name), e.raw)
 	for i := range e.Records {
 		r := &e.Records[i]
-		value := storedRecord(&sealed{bytes: r.Bytes, position: r.Position})
+		value := binary.BigEndian.AppendUint64(make([]byte, 0, positionSize+len(r.Bytes)), uint64(r.Position))
+		value = append(value, r.Bytes...)
 		writes = append(writes, write{numberedKey(spaceForeign, name, r.Seq), value})
 		for _, ref := range r.Payloads {
 			if p, ok := e.payloads[ref.Digest]; ok {

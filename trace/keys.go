@@ -57,9 +57,12 @@ func validDocumentKey(key string) bool {
 	return key != "" && len(key) <= maxDocumentKey && utf8.ValidString(key)
 }
 
+// keyRoom is what is put behind a prefix: a NUL and a number, or a digest.
+const keyRoom = 32
+
 func tenantKey(space byte, tenant writ.TenantID, rest ...string) []byte {
-	key := append([]byte{space}, tenant...)
-	key = append(key, nul)
+	key := append(make([]byte, 0, 2+len(tenant)+keyRoom), space)
+	key = append(append(key, tenant...), nul)
 	for _, part := range rest {
 		key = append(key, part...)
 	}
@@ -72,7 +75,7 @@ func streamName(tenant writ.TenantID, stream writ.StreamID) string {
 
 // streamPrefix is the key of a stream in a space; name is of streamName.
 func streamPrefix(space byte, name string) []byte {
-	return append([]byte{space}, name...)
+	return append(append(make([]byte, 0, 1+len(name)+keyRoom), space), name...)
 }
 
 func recordKey(name string, seq uint64) []byte {

@@ -30,8 +30,8 @@ func (c *change) addLeaf(name string, first writ.Digest) (int64, error) {
 	for i, h := range hashes {
 		c.tree[at+int64(i)] = h
 	}
-	value := append(append([]byte{}, first.Bytes()...), name...)
-	if err := c.txn.Set(indexKey(spaceLeaf, n), value); err != nil {
+	value := append(first.Bytes(), name...)
+	if err := c.set(indexKey(spaceLeaf, n), value); err != nil {
 		return 0, err
 	}
 	c.state.Leaves++
@@ -40,7 +40,7 @@ func (c *change) addLeaf(name string, first writ.Digest) (int64, error) {
 
 func (c *change) writeTree() error {
 	for i, h := range c.tree {
-		if err := c.txn.Set(indexKey(spaceTree, i), h[:]); err != nil {
+		if err := c.set(indexKey(spaceTree, i), h[:]); err != nil {
 			return err
 		}
 	}

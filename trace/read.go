@@ -182,14 +182,8 @@ func readExecution(txn *badger.Txn, tenant writ.TenantID, stream writ.StreamID) 
 	if err != nil {
 		return nil, 0, err
 	}
-	if value == nil {
-		return nil, 0, broken(where{stream, h.Seq, "projection"}, "is missing")
-	}
 	if len(value) == 0 {
-		records, err := readRecords(txn, &writ.RecordQuery{Tenant: tenant, Stream: stream})
-		execution := Fold(records)
-		execution.Tenant = tenant
-		return execution, maxProjection, err
+		return foldStream(txn, tenant, stream, value == nil)
 	}
 	execution := new(writ.Execution)
 	if err := canon.UnmarshalCBOR(value, execution); err != nil {
@@ -199,6 +193,24 @@ func readExecution(txn *badger.Txn, tenant writ.TenantID, stream writ.StreamID) 
 		return nil, 0, broken(where{stream, h.Seq, "projection"}, "is of record %d", execution.Seq)
 	}
 	return execution, len(value), nil
+}
+
+// foldStream folds what has no projection: an execution that is too large for
+// one, and a stream that is no execution, which is the only one to have no entry.
+func foldStream(txn *badger.Txn, tenant writ.TenantID, stream writ.StreamID, absent bool) (*writ.Execution, int, error) {
+	records, err := readRecords(txn, &writ.RecordQuery{Tenant: tenant, Stream: stream})
+	if err != nil {
+		return nil, 0, err
+	}
+	execution := Fold(records)
+	if absent && execution.ID != "" {
+		return nil, 0, broken(where{stream, execution.Seq, "projection"}, "is missing")
+	}
+	if execution.ID != "" {
+		execution.Tenant = tenant
+		return execution, maxProjection, nil
+	}
+	return execution, 0, nil
 }
 
 // Fold is the state of an execution after the records.

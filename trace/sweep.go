@@ -100,20 +100,29 @@ func (j *Journal) sweepPage(total *Swept, of *sweepOf, page [][]byte) error {
 	for _, suffix := range page {
 		stream := writ.StreamID(suffix[8:])
 		s := &sweeper{sweepOf: *of, stream: stream, name: streamName(of.tenant, stream)}
-		if err := j.view(s.plan(&j.opts.Retention)); err != nil {
+		if err := j.sweepStream(total, s); err != nil {
 			return err
 		}
-		if len(s.writes) == 0 || !j.releaseStream(s.name) {
-			continue
-		}
-		if err := j.putAll(s.writes); err != nil {
-			j.poison(err)
-			return poisoned("sweep", err)
-		}
-		total.Payloads += s.payloads
-		if s.whole {
-			total.Executions++
-		}
+	}
+	return nil
+}
+
+// sweepStream keeps batches of the stream away while it removes from it.
+func (j *Journal) sweepStream(total *Swept, s *sweeper) error {
+	defer j.lockStreams(s.name)()
+	if err := j.view(s.plan(&j.opts.Retention)); err != nil {
+		return err
+	}
+	if len(s.writes) == 0 || !j.releaseStream(s.name) {
+		return nil
+	}
+	if err := j.putAll(s.writes); err != nil {
+		j.poison(err)
+		return poisoned("sweep", err)
+	}
+	total.Payloads += s.payloads
+	if s.whole {
+		total.Executions++
 	}
 	return nil
 }

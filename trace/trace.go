@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
+	"hash/maphash"
 	"io"
 	"path/filepath"
 	"sync"
@@ -79,13 +80,17 @@ type Journal struct {
 	views  viewClock
 
 	tracks map[string]*track // of the writer alone
+	synced logSync           // of the writer alone
+
+	seed    maphash.Seed
+	streams [streamLocks]sync.Mutex // of lockStreams; taken before mu
 
 	anchorMu sync.Mutex // one anchor at a time; taken before mu
 
-	mu            sync.Mutex // guards what follows
-	heads         map[string]*head
-	position      writ.Position // of the last accepted record
-	chain         [32]byte      // store chain up to position
+	mu            sync.Mutex       // guards what follows
+	heads         map[string]*head // never changed, only replaced
+	position      writ.Position    // of the last accepted record
+	chain         [32]byte         // store chain up to position
 	pending       []*batch
 	bytes         int           // in pending
 	durable       writ.Position // of the last record on disk
@@ -190,7 +195,7 @@ func Open(ctx context.Context, opts Options) (*Journal, error) {
 	}
 	j := &Journal{
 		opts: opts, log: opts.Logger, signer: signer,
-		tracks: map[string]*track{}, heads: map[string]*head{},
+		tracks: map[string]*track{}, heads: map[string]*head{}, seed: maphash.MakeSeed(),
 		committed: make(chan struct{}), kick: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
 	if err := j.open(); err != nil {
@@ -219,6 +224,11 @@ func (j *Journal) open() error {
 	}
 	j.db = db
 	j.views.start(db)
+	if j.disk != nil {
+		if err := j.synced.open(j.disk.db); err != nil {
+			return err
+		}
+	}
 	return j.recoverState(suspicious)
 }
 
@@ -229,6 +239,7 @@ func (j *Journal) abandon() {
 			j.log.Error("close after a failed open", "error", err)
 		}
 	}
+	j.synced.close()
 	if j.disk != nil {
 		j.disk.close()
 	}
@@ -255,6 +266,7 @@ func (j *Journal) Close(ctx context.Context) error {
 	if closeErr := j.db.Close(); closeErr != nil && err == nil {
 		err = writ.Errorf(writ.CodeUnavailable, "journal: close", "%w", closeErr)
 	}
+	j.synced.close()
 	if j.disk != nil {
 		j.disk.close()
 	}

@@ -200,9 +200,13 @@ func (v *verifier) projection(tenant writ.TenantID, stream writ.StreamID, record
 		return err
 	}
 	folded := Fold(records)
-	if folded.ID != "" {
-		folded.Tenant = tenant // an imported execution belongs to who imported it
+	if folded.ID == "" {
+		if value != nil {
+			return broken(where{stream, folded.Seq, "projection"}, "is of no execution")
+		}
+		return nil
 	}
+	folded.Tenant = tenant // an imported execution belongs to who imported it
 	want, err := canon.MarshalCBOR(folded)
 	if err != nil {
 		return err
