@@ -98,6 +98,7 @@ type StepState struct {
 	Output    *PayloadRef  `json:"output,omitempty"`
 	Labels    []Label      `json:"labels,omitempty"`
 	Failure   *abi.Failure `json:"failure,omitempty"`
+	Reason    string       `json:"reason,omitempty"` // why it was skipped, cancelled or ended with its parts
 	RetryAt   Time         `json:"retryAt,omitempty"`
 	StartedAt Time         `json:"startedAt,omitempty"`
 	EndedAt   Time         `json:"endedAt,omitempty"`

@@ -1,6 +1,9 @@
 package writ
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Apply folds one record into the execution. It is total: a record of a type
 // that does not concern the state changes UpdatedAt and Seq alone. The same
@@ -8,7 +11,12 @@ import "slices"
 func (e *Execution) Apply(r *Record) {
 	e.Seq, e.UpdatedAt = r.Seq, r.Time
 	if r.Step != "" {
-		if step := e.Step(string(r.Step)); step != nil {
+		step := e.Step(string(r.Step))
+		switch {
+		case step == nil:
+		case r.Type == RecStepExpanded:
+			e.expanded(r)
+		default:
 			step.apply(e, r)
 		}
 		return
@@ -73,14 +81,14 @@ func (e *Execution) summarise() {
 		s := &e.Steps[i]
 		stepRisk := s.Risk
 		if s.Verdict == nil {
-			verified = false
+			verified = verified && s.Kind != ""
 		} else {
 			stepRisk = s.Verdict.Risk
 			e.RequiresApproval = e.RequiresApproval || s.Verdict.Mode == Assist
 		}
 		risk = risk.Join(stepRisk)
 		waiting = waiting || s.Status == StepAwaitingApproval
-		running = running || s.Status == StepRunning
+		running = running || (s.Status == StepRunning && !e.waitsForParts(i))
 	}
 	e.Risk, e.Verified = risk, verified && len(e.Steps) > 0
 	if e.RunID == "" || e.Status.Final() || e.Status == ExecPaused {
@@ -90,6 +98,51 @@ func (e *Execution) summarise() {
 	if waiting && !running {
 		e.Status = ExecAwaitingApproval
 	}
+}
+
+// waitsForParts reports whether a step is as far as its own steps are.
+func (e *Execution) waitsForParts(at int) bool {
+	for _, part := range e.Steps[at+1 : e.partsEnd(at)] {
+		if !part.Status.Final() {
+			return true
+		}
+	}
+	return false
+}
+
+// partsEnd is where the steps end that belong to the one at an index: they
+// follow it.
+func (e *Execution) partsEnd(at int) int {
+	end := at + 1
+	if end == len(e.Steps) || e.Steps[end].Kind == "" {
+		return end
+	}
+	prefix := string(e.Steps[at].ID) + "/"
+	for end < len(e.Steps) && strings.HasPrefix(string(e.Steps[end].ID), prefix) {
+		end++
+	}
+	return end
+}
+
+// expanded adds the steps that a step turned out to have, behind those that it
+// has already. A verdict on the template binds them.
+func (e *Execution) expanded(r *Record) {
+	at := slices.IndexFunc(e.Steps, func(s StepState) bool { return s.ID == r.Step })
+	if at < 0 {
+		return
+	}
+	parent := &e.Steps[at]
+	if parent.Status == StepPlanned {
+		parent.Status, parent.StartedAt = StepRunning, r.Time
+	}
+	parts := make([]StepState, 0, len(r.Body.Expanded.Steps))
+	for _, planned := range r.Body.Expanded.Steps {
+		if e.Step(string(planned.ID)) == nil {
+			parts = append(parts, StepState{PlannedStep: planned, Status: StepPlanned, Verdict: parent.Verdict})
+		}
+	}
+	e.Steps = slices.Insert(e.Steps, e.partsEnd(at), parts...)
+	e.summarise()
 }
 
 var endedStatus = map[RecordType]StepStatus{
@@ -115,7 +168,7 @@ func (s *StepState) apply(e *Execution, r *Record) {
 		s.decide(r.Body.Approval, r.Time)
 	case RecStepStarted:
 		s.Status, s.Attempt, s.StartedAt, s.RetryAt = StepRunning, r.Attempt, r.Time, 0
-		s.Failure, s.Calls = nil, 0
+		s.Failure, s.Reason, s.Calls = nil, "", 0
 		if ref, ok := r.Payload(PayloadInput); ok {
 			s.Input = &ref
 		}
@@ -154,7 +207,7 @@ func (s *StepState) end(r *Record) {
 	}
 	s.Status, s.EndedAt = status, r.Time
 	if f := r.Body.Ended; f != nil {
-		s.Failure, s.Fuel, s.Labels = f.Failure, f.Fuel, f.Labels
+		s.Failure, s.Reason, s.Fuel, s.Labels = f.Failure, f.Reason, f.Fuel, f.Labels
 		s.Calls = max(s.Calls, f.Calls)
 	}
 	if ref, ok := r.Payload(PayloadOutput); ok {

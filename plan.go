@@ -70,7 +70,7 @@ type Expression struct {
 	CEL    string   `json:"cel"`
 	Type   string   `json:"type"`   // CEL type
 	Labels []Label  `json:"labels"` // join of the labels of all that it reads
-	Reads  []string `json:"reads"`  // "intent", "inputs", "steps.NAME", sorted
+	Reads  []string `json:"reads"`  // "index", "inputs", "intent", "item", "steps.NAME", sorted
 }
 
 // SinkFlow says which labels reach a sink of the action.
@@ -142,8 +142,12 @@ type Planner interface {
 	// Compile returns the plan and its hash. CodePlanRejected carries []Problem
 	// in Details.
 	Compile(req CompileRequest) (*CompiledPlan, error)
-	// Resolve evaluates a step's condition and input. CodeInvalid where the
-	// values do not fit the action's schema.
+	// Expand evaluates the list of a step's forEach. CodeInvalid where it is
+	// no list.
+	Expand(plan *Plan, step *Step, scope Scope) (*Expansion, error)
+	// Resolve evaluates a step's condition and input; that of an iteration of
+	// forEach needs scope.Item. CodeInvalid where the values do not fit the
+	// action's schema.
 	Resolve(plan *Plan, step *Step, scope Scope) (*ResolvedStep, error)
 }
 
@@ -161,6 +165,21 @@ type Scope struct {
 	Release *Release                   // the step's pinned skill: schemas and uses
 	Outputs map[string]json.RawMessage // by step name, completed steps only
 	Labels  map[string][]Label         // run-time labels of those outputs
+	Item    *Item                      // of an iteration of forEach
+}
+
+// Item is the element of a list that an iteration of forEach is for.
+type Item struct {
+	Value json.RawMessage
+	Index int // from 0
+}
+
+// Expansion is what forEach of a step comes to.
+type Expansion struct {
+	Skip   bool // the condition does not depend on the element, and is false
+	Items  []json.RawMessage
+	List   []byte  // canonical JSON of Items
+	Labels []Label // of the list
 }
 
 // ResolvedStep is a step whose input is known.

@@ -20,6 +20,7 @@ const (
 	RecApprovalEscalated RecordType = "approval.escalated"
 	RecApprovalExpired   RecordType = "approval.expired"
 	RecRunStarted        RecordType = "run.started"
+	RecStepExpanded      RecordType = "step.expanded"
 	RecStepStarted       RecordType = "step.started"
 	RecStepCompleted     RecordType = "step.completed"
 	RecStepFailed        RecordType = "step.failed"
@@ -88,6 +89,7 @@ const (
 	PayloadPlan      = "plan"      // canonical JSON of the Plan
 	PayloadQuestion  = "question"  // canonical JSON of the Question
 	PayloadRequest   = "request"   // canonical JSON of the ApprovalRequest
+	PayloadItems     = "items"     // canonical JSON: the list of forEach
 	PayloadInput     = "input"     // canonical JSON
 	PayloadSeed      = "seed"      // 32 bytes
 	PayloadOutput    = "output"    // canonical JSON
@@ -103,6 +105,7 @@ type Body struct {
 	Decided  *DecidedFacts  `json:"decided,omitempty"`  // verdict.decided
 	Approval *ApprovalFacts `json:"approval,omitempty"` // approval.*
 	Run      *RunFacts      `json:"run,omitempty"`      // run.started
+	Expanded *ExpandedFacts `json:"expanded,omitempty"` // step.expanded
 	Started  *StartedFacts  `json:"started,omitempty"`  // step.started
 	Ended    *EndedFacts    `json:"ended,omitempty"`    // step.completed ... step.indeterminate
 	Retry    *RetryFacts    `json:"retry,omitempty"`    // retry.scheduled
@@ -155,6 +158,26 @@ type PlannedStep struct {
 	Needs  []string `json:"needs,omitempty"`
 	Effect Effect   `json:"effect"`
 	Risk   Risk     `json:"risk"`
+	// Of a step that is no step of the plan: what it is, whose it is, and the
+	// template in the plan that it is made from.
+	Kind     StepKind `json:"kind,omitempty"`
+	Parent   StepID   `json:"parent,omitempty"`
+	Template StepID   `json:"template,omitempty"`
+}
+
+// StepKind says why there is a step. The zero value is a step of the plan.
+type StepKind string
+
+// The kinds of steps that a run adds.
+const (
+	KindIteration StepKind = "iteration" // of forEach: STEP/INDEX
+)
+
+// ExpandedFacts are the steps that a step turned out to have. That they follow
+// from the plan and from earlier outputs is what a replay shows.
+type ExpandedFacts struct {
+	Steps  []PlannedStep `json:"steps"`
+	Labels []Label       `json:"labels,omitempty"` // of the list of forEach
 }
 
 // Stages at which a verdict is decided.

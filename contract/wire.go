@@ -152,6 +152,8 @@ func ApprovalFrom(a *writ.Approval) (*Approval, error) {
 type Step struct {
 	ID        writ.StepID     `json:"id"`
 	Name      string          `json:"name"`
+	Kind      writ.StepKind   `json:"kind,omitempty" jsonschema:"Absent for a step of the plan; iteration for one that forEach made."`
+	ParentID  writ.StepID     `json:"parentId,omitempty" jsonschema:"The step that this one belongs to."`
 	Skill     writ.SkillKey   `json:"skill"`
 	Version   string          `json:"version"`
 	Action    string          `json:"action"`
@@ -164,6 +166,7 @@ type Step struct {
 	Reasons   []Reason        `json:"reasons,omitempty"`
 	Approval  *Approval       `json:"approval,omitempty"`
 	Failure   *StepFailure    `json:"failure,omitempty"`
+	Reason    string          `json:"reason,omitempty" jsonschema:"Why it was skipped, cancelled, or ended as one of its own steps did."`
 	Output    json.RawMessage `json:"output,omitempty" jsonschema:"The action's output, where includeOutputs asked for it."`
 	Calls     int             `json:"calls,omitempty"`
 	Fuel      uint64          `json:"fuel,omitempty"`
@@ -223,9 +226,9 @@ func ExecutionFrom(e *writ.Execution) (*Execution, error) {
 
 func stepFrom(s *writ.StepState) (*Step, error) {
 	out := &Step{
-		ID: s.ID, Name: s.Name, Skill: s.Skill.Key, Version: s.Skill.Version, Action: s.Action,
+		ID: s.ID, Name: s.Name, Kind: s.Kind, ParentID: s.Parent, Skill: s.Skill.Key, Version: s.Skill.Version, Action: s.Action,
 		Status: s.Status, Attempt: s.Attempt, Effect: s.Effect, RiskTier: s.Risk, Needs: s.Needs,
-		Failure: failureFrom(s.Failure), Calls: s.Calls, Fuel: s.Fuel,
+		Failure: failureFrom(s.Failure), Reason: s.Reason, Calls: s.Calls, Fuel: s.Fuel,
 		RetryAt: s.RetryAt, StartedAt: s.StartedAt, EndedAt: s.EndedAt,
 	}
 	if s.Verdict != nil {

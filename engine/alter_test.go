@@ -57,7 +57,7 @@ func rankOf(record *writ.Record) int {
 		return stageRanks["verdict"]
 	case writ.RecApprovalOpened, writ.RecApprovalDecided, writ.RecApprovalEscalated:
 		return stageRanks["approval"]
-	case writ.RecStepStarted, writ.RecRetryScheduled:
+	case writ.RecStepExpanded, writ.RecStepStarted, writ.RecRetryScheduled:
 		return stageRanks["step"]
 	case writ.RecCallProposed, writ.RecToolCalled, writ.RecToolReturned, writ.RecToolDenied:
 		return stageRanks["call"]
@@ -176,6 +176,12 @@ const rich = head + `
     uses: test/web#run
     needs: [send]
     with: {method: PUT, url: "https://api.example.com/b", body: "two"}
+  - name: each
+    uses: test/echo#run
+    needs: [keep]
+    forEach: '["x", steps.keep.output]'
+    when: index < 1
+    with: {name: "${{ item }}"}
 `
 
 // richRun is an execution in which nearly everything happens.
@@ -196,7 +202,7 @@ func richRun(t *testing.T, r *rig) writ.ExecutionID {
 	r.approve(second, id)
 	r.expect(id, writ.ExecCompleted)
 	for kind, want := range map[writ.RecordType]int{
-		writ.RecToolDenied: 1, writ.RecCallProposed: 2, writ.RecRetryScheduled: 1, writ.RecStepSkipped: 1, writ.RecToolReturned: 5,
+		writ.RecToolDenied: 1, writ.RecCallProposed: 2, writ.RecRetryScheduled: 1, writ.RecStepSkipped: 2, writ.RecToolReturned: 5, writ.RecStepExpanded: 1,
 	} {
 		if got := r.countRecords(id, kind); got != want {
 			t.Fatalf("%d records of %s, want %d", got, kind, want)

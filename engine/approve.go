@@ -159,7 +159,7 @@ func (x *execution) decide(p *writ.Principal, id writ.StepID, digest writ.Digest
 		return writ.Approval{}, err
 	}
 	facts := &writ.ApprovalFacts{Digest: a.Digest, Status: a.Status, Decision: decision}
-	step, _ := x.plan.Plan.Step(string(id))
+	step, _ := x.planned(string(id))
 	attempt := x.state.Step(string(id)).Attempt
 	records := []writ.NewRecord{{
 		Type: writ.RecApprovalDecided, Step: id, Attempt: attempt, Time: decision.At,
@@ -242,8 +242,7 @@ func escalationTime(a *writ.Approval) writ.Time {
 // deadline the end of the step. It never allows anything. The caller holds mu.
 func (x *execution) expireApprovals() {
 	now := x.engine.Clock.Now()
-	for i := range x.plan.Plan.Steps {
-		step := &x.plan.Plan.Steps[i]
+	for step := range x.steps() {
 		a := x.approval(step.ID)
 		if a == nil || !a.Open() || x.state.Step(string(step.ID)).Status != writ.StepAwaitingApproval {
 			continue

@@ -30,6 +30,8 @@ type execution struct {
 	labels    map[string][]writ.Label
 	attempts  map[writ.StepID]*attempt
 	approvals map[writ.StepID][]*writ.Approval // with the full request; the last may be open
+	lists     map[writ.StepID]*list            // of forEach
+	made      map[writ.StepID]*writ.Step       // of parts
 	running   map[writ.StepID]bool
 	timer     *time.Timer
 	changed   chan struct{} // closed and made anew when a step's dispatch ends
@@ -65,6 +67,7 @@ func (e *Engine) newExecution(tenant writ.TenantID, id writ.ExecutionID) *execut
 		engine: e, id: id, tenant: tenant, ctx: ctx, stop: stop, done: make(chan struct{}),
 		outputs: map[string]json.RawMessage{}, labels: map[string][]writ.Label{},
 		attempts: map[writ.StepID]*attempt{}, approvals: map[writ.StepID][]*writ.Approval{},
+		lists: map[writ.StepID]*list{}, made: map[writ.StepID]*writ.Step{},
 		running: map[writ.StepID]bool{}, changed: make(chan struct{}),
 	}
 }
@@ -202,11 +205,12 @@ func (x *execution) granted(id writ.StepID) []*writ.Approval {
 	return out
 }
 
-func (x *execution) scope(release *writ.Release) writ.Scope {
+// scope is what the expressions of a step may read. The caller holds mu.
+func (x *execution) scope(step *writ.Step, release *writ.Release) writ.Scope {
 	outputs := make(map[string]json.RawMessage, len(x.outputs))
 	labels := make(map[string][]writ.Label, len(x.labels))
 	for name, output := range x.outputs {
 		outputs[name], labels[name] = output, x.labels[name]
 	}
-	return writ.Scope{Intent: x.intent, Release: release, Outputs: outputs, Labels: labels}
+	return writ.Scope{Intent: x.intent, Release: release, Outputs: outputs, Labels: labels, Item: x.item(step.ID)}
 }

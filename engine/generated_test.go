@@ -118,10 +118,27 @@ func (g *tale) step(b *strings.Builder, i int, last bool) {
 	if conditional {
 		fmt.Fprintf(b, "    when: intent.metadata.n > %d\n", []int{1, 1, 5}[g.random.Intn(3)])
 	}
+	if !conditional && g.random.Intn(5) == 0 && kind != "fail" && kind != "missing" {
+		g.iterate(b, needs)
+	}
 	if g.random.Intn(2) == 0 {
 		fmt.Fprintf(b, "    retry: {attempts: %d}\n", 2+g.random.Intn(2))
 	}
 	b.WriteString("    with: " + g.input(kind, i, last, needs) + "\n")
+}
+
+// iterate makes the step one of several. Its input does not depend on the
+// element, so that scripts and fates go on meaning what they mean.
+func (g *tale) iterate(b *strings.Builder, needs []int) {
+	lists := []string{`'["a", "b"]'`, `'[1, 2, 3]'`, `'[]'`, `'intent.metadata.n > 5 ? [1] : [2, 3]'`}
+	if len(needs) > 0 && g.random.Intn(2) == 0 {
+		fmt.Fprintf(b, "    forEach: '[steps.s%d.output, steps.s%d.output]'\n", needs[0], needs[0])
+	} else {
+		fmt.Fprintf(b, "    forEach: %s\n", lists[g.random.Intn(len(lists))])
+	}
+	if g.random.Intn(3) == 0 {
+		b.WriteString("    when: index < 1\n")
+	}
 }
 
 func (g *tale) input(kind string, i int, last bool, needs []int) string {
@@ -272,7 +289,7 @@ func (w *workshop) word(g *tale, id writ.ExecutionID) {
 		w.reboot()
 	}
 	item := out.Items[g.random.Intn(len(out.Items))]
-	last := w.state(id).Step(string(item.StepID)).Name == g.last
+	last := strings.HasPrefix(w.state(id).Step(string(item.StepID)).Name, g.last)
 	switch {
 	case g.fate == fateReject && (last || g.random.Intn(2) == 0):
 		_, err = w.engine.ExecutionReject(as(approver), &contract.ExecutionRejectInput{ExecutionID: id, StepID: item.StepID, Reason: "no"})
@@ -354,7 +371,7 @@ func TestGeneratedExecutionsReplayElsewhere(t *testing.T) {
 	}
 	for _, kind := range []writ.RecordType{
 		writ.RecPlanRejected, writ.RecToolDenied, writ.RecCallProposed, writ.RecRetryScheduled, writ.RecStepSkipped,
-		writ.RecStepCancelled, writ.RecApprovalDecided, writ.RecApprovalExpired, writ.RecToolReturned,
+		writ.RecStepCancelled, writ.RecStepExpanded, writ.RecApprovalDecided, writ.RecApprovalExpired, writ.RecToolReturned,
 	} {
 		if features[kind] < 20 {
 			t.Errorf("only %d executions hold %s", features[kind], kind)

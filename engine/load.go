@@ -91,6 +91,8 @@ func (l *loader) record(r *writ.Record) {
 		if a := x.approval(r.Step); a != nil {
 			applyDecision(a, r.Body.Approval, r.Time)
 		}
+	case writ.RecStepExpanded:
+		l.expanded(r)
 	case writ.RecStepStarted:
 		l.started(r)
 	case writ.RecStepCompleted:
@@ -113,6 +115,13 @@ func (l *loader) approvalOpened(r *writ.Record) {
 		}
 	}
 	l.x.approvals[r.Step] = append(l.x.approvals[r.Step], a)
+}
+
+func (l *loader) expanded(r *writ.Record) {
+	raw := l.named(r, writ.PayloadItems)
+	if l.err == nil {
+		l.x.lists[r.Step], l.err = listOf(raw, r.Body.Expanded.Labels)
+	}
 }
 
 func (l *loader) started(r *writ.Record) {

@@ -103,10 +103,13 @@ func (x *execution) compileRequest(catalogue writ.Catalogue) writ.CompileRequest
 func plannedSteps(plan *writ.Plan) []writ.PlannedStep {
 	out := make([]writ.PlannedStep, 0, len(plan.Steps))
 	for i := range plan.Steps {
-		s := &plan.Steps[i]
-		out = append(out, writ.PlannedStep{ID: s.ID, Name: s.Name, Skill: s.Skill, Action: s.Action, Needs: s.Needs, Effect: s.Effect, Risk: s.Risk})
+		out = append(out, plannedStep(&plan.Steps[i]))
 	}
 	return out
+}
+
+func plannedStep(s *writ.Step) writ.PlannedStep {
+	return writ.PlannedStep{ID: s.ID, Name: s.Name, Skill: s.Skill, Action: s.Action, Needs: s.Needs, Effect: s.Effect, Risk: s.Risk}
 }
 
 // PlanVerify is the handler of contract.PlanVerify: one decision per step. It is
@@ -195,7 +198,7 @@ func (x *execution) provisionalQuestion(ctx context.Context, step *writ.Step) (*
 		return nil, err
 	}
 	x.mu.Lock()
-	scope := x.scope(&skill.Release)
+	scope := x.scope(step, &skill.Release)
 	x.mu.Unlock()
 	resolved, err := x.engine.Planner.Resolve(x.plan.Plan, step, scope)
 	if err != nil {

@@ -154,7 +154,7 @@ func stageOf(t writ.RecordType) string {
 		return stageRun
 	case writ.RecToolCalled, writ.RecToolReturned, writ.RecToolDenied, writ.RecCallProposed:
 		return stageCall
-	case writ.RecStepStarted, writ.RecRetryScheduled:
+	case writ.RecStepExpanded, writ.RecStepStarted, writ.RecRetryScheduled:
 		return stageStep
 	case writ.RecExecutionEnded, writ.RecSealed, writ.RecCancelRequested:
 		return stageExecution
@@ -178,6 +178,8 @@ func (r *replayer) check(record *writ.Record) error {
 		return r.verdict(record)
 	case writ.RecApprovalOpened, writ.RecApprovalDecided:
 		return r.approval(record)
+	case writ.RecStepExpanded:
+		return r.expanded(record)
 	case writ.RecStepStarted:
 		return r.stepStarted(record)
 	case writ.RecToolCalled, writ.RecToolReturned, writ.RecToolDenied, writ.RecCallProposed:

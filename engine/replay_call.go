@@ -170,7 +170,7 @@ func (r *replayer) permit(d *dispatch) (writ.Permit, error) {
 // between the attempt's start and the record.
 func (r *replayer) retry(record *writ.Record) {
 	a := r.x.attempts[record.Step]
-	step, ok := r.x.plan.Plan.Step(string(record.Step))
+	step, ok := r.x.planned(string(record.Step))
 	if a == nil || !ok {
 		return
 	}

@@ -9,6 +9,9 @@ import (
 
 // stepEnded runs an attempt again where the record is its end, and compares.
 func (r *replayer) stepEnded(record *writ.Record) error {
+	if step, ok := r.x.planned(string(record.Step)); ok && r.x.iterates(step) && (r.x.lists[step.ID] != nil || record.Type == writ.RecStepFailed) {
+		return r.iterated(record, step)
+	}
 	switch record.Type {
 	case writ.RecStepSkipped:
 		return r.skipped(record)
@@ -31,13 +34,17 @@ func (r *replayer) stepEnded(record *writ.Record) error {
 }
 
 func (r *replayer) skipped(record *writ.Record) error {
-	step, ok := r.x.plan.Plan.Step(string(record.Step))
+	step, ok := r.x.planned(string(record.Step))
 	if !ok {
 		return writ.Errorf(writ.CodeTampered, "step "+string(record.Step), "the plan has no such step")
 	}
 	recorded, reason := record.Body.Ended.Reason, "it would have run"
 	// A step may have been on its way to its condition when another one failed.
-	if d, err := r.dispatch(record.Step); err == nil && d.resolved.Skip {
+	if r.x.iterates(step) {
+		if want := r.expansion(step); want.Type == writ.RecStepSkipped {
+			reason = reasonConditionFalse
+		}
+	} else if d, err := r.dispatch(record.Step); err == nil && d.resolved.Skip {
 		reason = reasonConditionFalse
 	}
 	if failed := r.x.firstFailure(); failed != "" && recorded != reason {

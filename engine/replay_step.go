@@ -28,7 +28,7 @@ func (r *replayer) skill(ref writ.SkillRef) (*writ.Skill, error) {
 
 // dispatch resolves a step again.
 func (r *replayer) dispatch(id writ.StepID) (*dispatch, error) {
-	step, ok := r.x.plan.Plan.Step(string(id))
+	step, ok := r.x.planned(string(id))
 	if !ok {
 		return nil, writ.Errorf(writ.CodeTampered, "step "+string(id), "the plan has no such step")
 	}
@@ -36,7 +36,7 @@ func (r *replayer) dispatch(id writ.StepID) (*dispatch, error) {
 	if err != nil {
 		return nil, err
 	}
-	resolved, err := r.e.Planner.Resolve(r.x.plan.Plan, step, r.x.scope(&skill.Release))
+	resolved, err := r.e.Planner.Resolve(r.x.plan.Plan, step, r.x.scope(step, &skill.Release))
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func (r *replayer) judge(digest writ.Digest) (writ.Judge, error) {
 }
 
 func (r *replayer) question(record *writ.Record, recorded *writ.Question, stage string) (*writ.Question, error) {
-	step, ok := r.x.plan.Plan.Step(string(record.Step))
+	step, ok := r.x.planned(string(record.Step))
 	if !ok {
 		return nil, writ.Errorf(writ.CodeTampered, "step "+string(record.Step), "the plan has no such step")
 	}

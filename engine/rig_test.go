@@ -388,6 +388,8 @@ func (r *rig) shelve() {
 	add("try", tries(abi.ToolHTTPRequest), []writ.Capability{read}, action(abi.EffectRead))
 	add("moody", moody(), []writ.Capability{web}, action(abi.EffectWriteExternal))
 	add("look", wasmtest.ToolCaller(abi.ToolHTTPRequest), []writ.Capability{read}, action(abi.EffectRead))
+	notes := writ.Capability{Tool: abi.ToolKVPut, Prefixes: []string{"k/{key}"}}
+	add("note", wasmtest.ToolCaller(abi.ToolKVPut), []writ.Capability{kv}, action(abi.EffectWriteLocal, notes))
 	add("keep", wasmtest.ToolCaller(abi.ToolKVPut), []writ.Capability{kv}, action(abi.EffectWriteLocal))
 }
 

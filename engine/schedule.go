@@ -15,8 +15,7 @@ func (x *execution) advance() {
 	}
 	for x.settle() {
 	}
-	for i := range x.plan.Plan.Steps {
-		step := &x.plan.Plan.Steps[i]
+	for step := range x.steps() {
 		if x.ready(step) {
 			x.start(step)
 		}
@@ -33,16 +32,23 @@ func (x *execution) advance() {
 func (x *execution) settle() bool {
 	changed := false
 	failed := x.firstFailure()
-	for i := range x.plan.Plan.Steps {
-		step := &x.plan.Plan.Steps[i]
+	for step := range x.steps() {
 		state := x.state.Step(string(step.ID))
 		if state.Status.Final() || x.running[step.ID] {
+			continue
+		}
+		if x.lists[step.ID] != nil {
+			if record, ended := x.joined(step); ended {
+				return x.finish(step, nil, record)
+			}
 			continue
 		}
 		var record writ.NewRecord
 		switch missing := x.missingNeed(step); {
 		case x.state.Cancelling:
 			record = stepEnded(writ.RecStepCancelled, step, state.Attempt, &writ.EndedFacts{Reason: x.state.Reason})
+		case state.Status == writ.StepRunning:
+			continue // left by an earlier process: what it began is taken up
 		case failed != "":
 			record = stepEnded(writ.RecStepSkipped, step, state.Attempt, &writ.EndedFacts{Reason: reasonAfterFailure(failed)})
 		case missing != "":
@@ -96,7 +102,7 @@ func (x *execution) ready(step *writ.Step) bool {
 	if (state.Status != writ.StepPlanned && !resuming) || x.running[step.ID] {
 		return false
 	}
-	if state.RetryAt > x.engine.Clock.Now() {
+	if state.RetryAt > x.engine.Clock.Now() || x.lists[step.ID] != nil {
 		return false
 	}
 	for _, name := range step.Needs {
@@ -139,13 +145,14 @@ const reasonTooLate = "completed before the cancellation took effect"
 var outcomes = []struct {
 	step      writ.StepStatus
 	execution writ.ExecutionStatus
+	record    writ.RecordType
 }{
-	{writ.StepIndeterminate, writ.ExecIndeterminate},
-	{writ.StepFailed, writ.ExecFailed},
-	{writ.StepBlocked, writ.ExecBlocked},
-	{writ.StepRejected, writ.ExecRejected},
-	{writ.StepExpired, writ.ExecExpired},
-	{writ.StepCancelled, writ.ExecCancelled},
+	{writ.StepIndeterminate, writ.ExecIndeterminate, writ.RecStepIndeterminate},
+	{writ.StepFailed, writ.ExecFailed, writ.RecStepFailed},
+	{writ.StepBlocked, writ.ExecBlocked, writ.RecStepBlocked},
+	{writ.StepRejected, writ.ExecRejected, writ.RecStepRejected},
+	{writ.StepExpired, writ.ExecExpired, writ.RecStepExpired},
+	{writ.StepCancelled, writ.ExecCancelled, writ.RecStepCancelled},
 }
 
 // verdictOnAll is the status that the steps' states amount to.

@@ -32,6 +32,13 @@ const maxJudgements = 100
 // runStep takes a step as far as it can go now: to its end, to an approval or
 // to a retry. It never returns an error: what happened is in the journal.
 func (x *execution) runStep(step *writ.Step) {
+	x.mu.Lock()
+	iterates := x.iterates(step)
+	x.mu.Unlock()
+	if iterates {
+		x.expand(step)
+		return
+	}
 	var d *dispatch
 	var record *writ.NewRecord
 	for judged := 0; judged == 0 || d != nil && d.superseded; judged++ {
@@ -52,23 +59,27 @@ func (x *execution) runStep(step *writ.Step) {
 	x.finish(step, d, *record)
 }
 
-// finish appends a step's last record of this dispatch. The caller holds mu.
-func (x *execution) finish(step *writ.Step, d *dispatch, record writ.NewRecord) {
+// finish appends a step's last record of this dispatch. It reports whether the
+// journal took it. The caller holds mu.
+func (x *execution) finish(step *writ.Step, d *dispatch, record writ.NewRecord) bool {
 	if d != nil && d.attempt != nil && record.Body.Ended != nil {
 		record.Body.Ended.Trail = d.attempt.trailDigest()
 	}
 	if x.append(record) != nil {
-		return
+		return false
 	}
-	if record.Type == writ.RecStepCompleted {
-		state := x.state.Step(string(step.ID))
+	switch state := x.state.Step(string(step.ID)); record.Type {
+	case writ.RecStepCompleted:
 		x.outputs[step.Name], x.labels[step.Name] = record.Payloads[0].Data, state.Labels
+	case writ.RecStepExpanded:
+		x.lists[step.ID], x.broken = listOf(record.Payloads[0].Data, record.Body.Expanded.Labels)
 	}
 	if record.Type == writ.RecRetryScheduled && d != nil && d.attempt != nil {
 		x.attempts[step.ID] = d.attempt
 	} else {
 		delete(x.attempts, step.ID)
 	}
+	return true
 }
 
 // prepare resolves and judges the step. It returns a dispatch to run, a record
@@ -98,7 +109,7 @@ func (x *execution) prepare(step *writ.Step) (*dispatch, *writ.NewRecord) {
 		return fail(writ.Errorf(writ.CodeTampered, "skill "+step.Skill.String(), "the pinned version has no action %s", step.Action))
 	}
 	x.mu.Lock()
-	scope := x.scope(&d.skill.Release)
+	scope := x.scope(step, &d.skill.Release)
 	x.mu.Unlock()
 	if d.resolved, err = x.engine.Planner.Resolve(x.plan.Plan, step, scope); err != nil {
 		return fail(err)

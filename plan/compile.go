@@ -44,6 +44,7 @@ type work struct {
 	bindings []binding
 	when     *compiled
 	forEach  *compiled
+	items    int          // elements of a list that is known, -1 where it is not
 	gate     []writ.Label // of when and forEach
 	needs    []string
 	step     writ.Step
@@ -72,7 +73,7 @@ func (c *compiler) run() error {
 	for name, w := range c.byName {
 		c.scope.steps[name] = dyn
 		if w.output != nil {
-			c.scope.steps[name] = w.output.shape
+			c.scope.steps[name] = yield(w.output.shape, w.draft.ForEach != "")
 		}
 	}
 	env, err := c.planner.newEnv(c.scope)
@@ -85,6 +86,7 @@ func (c *compiler) run() error {
 			return err
 		}
 	}
+	c.countSteps()
 	for _, w := range c.works {
 		c.link(w)
 	}
@@ -160,46 +162,24 @@ func (c *compiler) skillInvalid(w *work, format string, args ...any) {
 		"%s: %s", w.release.SkillRef, fmt.Sprintf(format, args...)))
 }
 
-// expressionsOf compiles when, forEach and the arguments of a step.
+// expressionsOf compiles forEach, when and the arguments of a step.
 func (c *compiler) expressionsOf(w *work) error {
 	s, env := w.draft, c.env
-	if s.When != "" {
-		w.when = c.condition(env, s.When, s.at("when"))
-		if w.when != nil && (w.when.optional() || (w.when.shape.kind != shapeBool && w.when.shape.kind != shapeDyn)) {
-			c.problems.add(s.at("when"), found(CodeExpressionType, "compare with something, so that it is true or false", "when is of type %s, not boolean", w.when.shape))
-		}
-	}
 	if s.ForEach != "" {
 		var err error
 		if env, err = c.iteration(w); err != nil {
 			return err
 		}
 	}
+	if s.When != "" {
+		w.when = c.condition(env, s.When, s.at("when"))
+		if w.when != nil && (w.when.optional() || (w.when.shape.kind != shapeBool && w.when.shape.kind != shapeDyn)) {
+			c.problems.add(s.at("when"), found(CodeExpressionType, "compare with something, so that it is true or false", "when is of type %s, not boolean", w.when.shape))
+		}
+	}
 	f := &filler{compiler: c, work: w, env: env}
 	f.fillStep()
 	return nil
-}
-
-// iteration compiles forEach and returns the environment that has item.
-func (c *compiler) iteration(w *work) (*exprEnv, error) {
-	at := w.draft.at("forEach")
-	c.problems.add(at, found(CodeNotSupportedYet, "write one step for each element, or let the action take the list", "forEach is not run by this version"))
-	scope := *c.scope
-	scope.item = dyn
-	if w.forEach = c.condition(c.env, w.draft.ForEach, at); w.forEach != nil {
-		switch w.forEach.shape.kind {
-		case shapeList:
-			scope.item = w.forEach.shape.item
-		case shapeDyn:
-		default:
-			c.problems.add(at, found(CodeExpressionType, "give a list", "forEach is of type %s, not array", w.forEach.shape))
-		}
-	}
-	env, err := c.planner.newEnv(&scope)
-	if err != nil {
-		return nil, &writ.Error{Code: writ.CodeInternal, Op: "plan expressions", Err: err}
-	}
-	return env, nil
 }
 
 // condition compiles a member that is CEL with or without the marks.

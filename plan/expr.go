@@ -17,7 +17,8 @@ const (
 	rootIntent = "intent"
 	rootInputs = "inputs"
 	rootSteps  = "steps"
-	rootItem   = "item" // of forEach
+	rootItem   = "item"  // of forEach
+	rootIndex  = "index" // of forEach
 )
 
 // Sizes that the static cost assumes where a schema does not say: the runtime
@@ -67,7 +68,7 @@ func (p *Planner) newEnv(scope *scopeTypes) (*exprEnv, error) {
 		cel.Variable(rootSteps, provider.declare(rootSteps, steps)),
 	}
 	if scope.item != nil {
-		options = append(options, cel.Variable(rootItem, provider.declare(rootItem, scope.item)))
+		options = append(options, cel.Variable(rootItem, provider.declare(rootItem, scope.item)), cel.Variable(rootIndex, cel.IntType))
 	}
 	env, err := p.base.Extend(options...)
 	if err != nil {
@@ -88,7 +89,12 @@ type compiled struct {
 
 // constant reports whether the value is known while compiling.
 func (c *compiled) constant() bool {
-	return len(c.steps) == 0 && len(c.intent) == 0 && !slices.Contains(c.reads, rootItem)
+	return len(c.steps) == 0 && len(c.intent) == 0 && !readsItem(c.reads)
+}
+
+// readsItem reports whether a value differs between the iterations of forEach.
+func readsItem(reads []string) bool {
+	return slices.Contains(reads, rootItem) || slices.Contains(reads, rootIndex)
 }
 
 // optional reports whether the expression may yield nothing.
@@ -182,7 +188,7 @@ func (r *reader) visit(e ast.Expr) {
 	case ast.ComprehensionKind:
 		c := e.AsComprehension()
 		for _, name := range []string{c.IterVar(), c.IterVar2(), c.AccuVar()} {
-			if slices.Contains([]string{rootIntent, rootInputs, rootSteps, rootItem}, name) {
+			if slices.Contains([]string{rootIntent, rootInputs, rootSteps, rootItem, rootIndex}, name) {
 				r.fail(found(CodeExpressionUnknown, "give the variable another name", "%s cannot be the variable of a macro", name))
 			}
 		}
@@ -236,7 +242,7 @@ func (r *reader) root(name string, path []string) {
 			return
 		}
 		r.found[rootSteps+"."+path[0]], r.steps[path[0]] = true, true
-	case rootInputs, rootItem:
+	case rootInputs, rootItem, rootIndex:
 		r.found[strings.TrimPrefix(name, ".")] = true
 	}
 }
@@ -295,7 +301,7 @@ func (c *compiled) labels(of *labelling) []writ.Label {
 	for _, step := range c.steps {
 		sets = append(sets, of.outputs[step])
 	}
-	if slices.Contains(c.reads, rootItem) {
+	if readsItem(c.reads) {
 		sets = append(sets, of.item)
 	}
 	return writ.JoinLabels(sets...)

@@ -21,6 +21,8 @@ const maxInputBytes = 4 << 20
 type runnable struct {
 	program cel.Program
 	scope   *scopeTypes
+	shape   *shape // of the value
+	key     string // of all that it depends on
 }
 
 // Resolve implements writ.Planner. Labels, risk and taint are those of the plan
@@ -95,8 +97,11 @@ func (p *Planner) resolver(plan *writ.Plan, step *writ.Step, scope *writ.Scope) 
 	if r.schema, err = p.schema(r.action.Input); err != nil || r.schema.digest != step.InputSchema {
 		return nil, writ.Errorf(writ.CodeTampered, r.op, "the input schema of %s is not the one of the plan", step.Action)
 	}
-	if step.ForEach != nil || step.Compensate != "" {
-		return nil, writ.Errorf(writ.CodeInvalid, r.op, "this version does not run forEach or compensate").WithFix("write one step for each")
+	if step.ForEach != nil && scope.Item == nil {
+		return nil, writ.Errorf(writ.CodeInvalid, r.op, "there is no element to resolve it with")
+	}
+	if step.Compensate != "" {
+		return nil, writ.Errorf(writ.CodeInvalid, r.op, "this version does not run compensate").WithFix("write a step of its own")
 	}
 	if r.template, err = decodeTemplate(step.Template); err != nil {
 		return nil, writ.Errorf(writ.CodeTampered, r.op, "the template is not JSON: %w", err)
@@ -180,9 +185,12 @@ func (r *resolver) taint(out *writ.ResolvedStep) {
 	if r.step.When != nil {
 		f.gate = labelsByStep(r.step.When, r.scope.Labels)
 	}
+	if r.step.ForEach != nil {
+		f.gate = writ.JoinLabels(f.gate, labelsByStep(r.step.ForEach, r.scope.Labels))
+	}
 	for i := range r.step.Bindings {
 		b := &r.step.Bindings[i]
-		f.bound[b.Path] = labelsByStep(&b.Expression, r.scope.Labels)
+		f.bound[b.Path] = writ.JoinLabels(labelsByStep(&b.Expression, r.scope.Labels), r.itemLabels(&b.Expression))
 	}
 	out.Taint = writ.JoinLabels(r.step.Taint, f.all())
 	out.Sinks = f.sinks(r.action.Sinks)
@@ -227,8 +235,16 @@ func (r *resolver) runnable(e placed) (*runnable, error) {
 		if err != nil {
 			return nil, err
 		}
-		scope.steps[name] = output.shape
-		key = append(key, name, string(digest))
+		scope.steps[name] = output
+		key = append(key, name, digest)
+	}
+	if readsItem(e.Reads) {
+		element, of, err := r.itemShape()
+		if err != nil {
+			return nil, err
+		}
+		scope.item = element
+		key = append(key, rootItem, strconv.Quote(of))
 	}
 	if slices.Contains(e.Reads, rootInputs) {
 		inputs, err := decode(r.plan.Inputs)
@@ -254,13 +270,13 @@ func (r *resolver) runnable(e placed) (*runnable, error) {
 	if err != nil {
 		return nil, &writ.Error{Code: writ.CodeInternal, Op: r.op, Err: err}
 	}
-	run := &runnable{program: program, scope: scope}
+	run := &runnable{program: program, scope: scope, shape: out.shape, key: cacheKey}
 	r.planner.programs.put(cacheKey, run)
 	return run, nil
 }
 
-// output is the schema of what another step yields.
-func (r *resolver) output(name string) (writ.Digest, *schema, error) {
+// output is the shape of what another step yields, and a key of it.
+func (r *resolver) output(name string) (string, *shape, error) {
 	other, ok := r.plan.Step(name)
 	if !ok || other.Name != name {
 		return "", nil, writ.Errorf(writ.CodeTampered, r.op, "the plan has no step %s", name)
@@ -269,7 +285,11 @@ func (r *resolver) output(name string) (writ.Digest, *schema, error) {
 	if err != nil || read.digest != other.OutputSchema {
 		return "", nil, writ.Errorf(writ.CodeTampered, r.op, "the plan does not hold the output schema of step %s", name)
 	}
-	return read.digest, read, nil
+	key := string(read.digest)
+	if other.ForEach != nil {
+		key += "[]"
+	}
+	return key, yield(read.shape, other.ForEach != nil), nil
 }
 
 // variables are the values that an expression reads, typed by their schemas.
@@ -294,6 +314,11 @@ func (r *resolver) variables(e placed, types *scopeTypes) (map[string]any, error
 			return nil, writ.Errorf(writ.CodeTampered, r.op, "the inputs of the plan are not JSON: %w", err)
 		}
 		vars[rootInputs] = toCEL(inputs, types.inputs)
+	}
+	if types.item != nil {
+		if err := r.itemVariables(vars, types.item); err != nil {
+			return nil, err
+		}
 	}
 	if slices.Contains(e.Reads, rootIntent) {
 		if r.intent == nil {

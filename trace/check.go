@@ -63,6 +63,8 @@ func hasBody(t writ.RecordType, b *writ.Body) bool {
 		return b.Approval != nil && b.Approval.Request != nil
 	case writ.RecApprovalDecided, writ.RecApprovalEscalated, writ.RecApprovalExpired:
 		return b.Approval != nil
+	case writ.RecStepExpanded:
+		return b.Expanded != nil
 	case writ.RecRetryScheduled:
 		return b.Retry != nil
 	case writ.RecToolCalled, writ.RecToolDenied:

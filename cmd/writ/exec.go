@@ -82,7 +82,7 @@ func (a *app) executionTable(t *table, x *contract.Execution) {
 	t.head("step", "uses", "effect", "risk", "verdict", "status", "")
 	for i := range x.Steps {
 		s := &x.Steps[i]
-		t.row(s.Name, fmt.Sprintf("%s@%s#%s", s.Skill, s.Version, s.Action), string(s.Effect), string(s.RiskTier), string(s.Mode), string(s.Status), stepNote(s))
+		t.row(indented(s), fmt.Sprintf("%s@%s#%s", s.Skill, s.Version, s.Action), string(s.Effect), string(s.RiskTier), string(s.Mode), string(s.Status), stepNote(s))
 	}
 	t.flush()
 	for i := range x.Steps {
@@ -90,6 +90,11 @@ func (a *app) executionTable(t *table, x *contract.Execution) {
 			t.line("\n%s:\n%s", x.Steps[i].Name, indent(output))
 		}
 	}
+}
+
+// indented puts the steps that belong to another under it.
+func indented(s *contract.Step) string {
+	return strings.Repeat("  ", strings.Count(string(s.ID), "/")) + s.Name
 }
 
 func stepNote(s *contract.Step) string {
@@ -101,7 +106,7 @@ func stepNote(s *contract.Step) string {
 	case s.Status == writ.StepBlocked && len(s.Reasons) > 0:
 		return s.Reasons[0].Rule + ": " + s.Reasons[0].Message
 	}
-	return ""
+	return s.Reason
 }
 
 // indent is JSON for people.
