@@ -128,7 +128,7 @@ func (e *Execution) partsEnd(at int) int {
 // has already. A verdict on the template binds them.
 func (e *Execution) expanded(r *Record) {
 	at := slices.IndexFunc(e.Steps, func(s StepState) bool { return s.ID == r.Step })
-	if at < 0 {
+	if at < 0 || r.Body.Expanded == nil {
 		return
 	}
 	parent := &e.Steps[at]
