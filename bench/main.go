@@ -65,8 +65,13 @@ func run(ctx context.Context, o options) error {
 		name    string
 		measure func(context.Context, time.Duration) ([]row, error)
 	}{
-		{"sync", l.sync}, {"steps", l.steps}, {"chains", l.chains}, {"decisions", l.decisions},
-		{"guests", l.guests}, {"replays", l.replays}, {"appends", l.appends},
+		{"sync", l.sync},
+		{"steps", l.steps},
+		{"chains", l.chains},
+		{"decisions", l.decisions},
+		{"guests", l.guests},
+		{"replays", l.replays},
+		{"appends", l.appends},
 	} {
 		if !wanted.MatchString(m.name) {
 			continue

@@ -18,8 +18,8 @@ type Options struct {
 	// MaxCost bounds the cost of one expression, estimated before and counted
 	// while it runs, in CEL's units. Zero is 500,000: about 50 ms of one core.
 	MaxCost uint64
-	// CacheSize is how many schemas, and how many compiled expressions, are
-	// kept. Zero is 512.
+	// CacheSize is how many schemas, how many compiled expressions and how many
+	// plans are kept. Zero is 512.
 	CacheSize int
 }
 
@@ -35,6 +35,7 @@ type Planner struct {
 	registry *types.Registry
 	schemas  *cache[*schema]
 	programs *cache[*runnable]
+	memos    *cache[*memo]
 }
 
 var _ writ.Planner = (*Planner)(nil)
@@ -54,12 +55,14 @@ func New(o Options) (*Planner, error) {
 	return &Planner{
 		maxCost: o.MaxCost, base: base, registry: registry,
 		schemas: newCache[*schema](o.CacheSize), programs: newCache[*runnable](o.CacheSize),
+		memos: newCache[*memo](o.CacheSize),
 	}, nil
 }
 
 // Compile implements writ.Planner. CodePlanRejected carries []writ.Problem in
 // Details, in the order of the text; CodeInvalid is an intent that is not the
 // JSON of an Intent, or no catalogue; any other error is the catalogue's own.
+// The plan may be shared with other callers: nobody changes it.
 func (p *Planner) Compile(req writ.CompileRequest) (*writ.CompiledPlan, error) {
 	ps := &problems{file: req.Draft.Name, source: newSource(req.Draft.Raw)}
 	if ps.file == "" {
@@ -73,11 +76,16 @@ func (p *Planner) Compile(req writ.CompileRequest) (*writ.CompiledPlan, error) {
 	if req.Catalogue == nil {
 		return nil, writ.Errorf(writ.CodeInvalid, op, "there is no catalogue to resolve skills in")
 	}
+	key := memoKey(&req, of)
+	if m, ok := p.memos.get(key); ok && m.holds(req.Catalogue) {
+		return m.plan, nil
+	}
+	catalogue := &recorder{Catalogue: req.Catalogue}
 	draft := parse(req.Draft, ps)
 	if len(ps.list) > 0 {
 		return nil, rejected(op, ps.sorted())
 	}
-	c := &compiler{planner: p, problems: ps, draft: draft, labelling: of, catalogue: req.Catalogue}
+	c := &compiler{planner: p, problems: ps, draft: draft, labelling: of, catalogue: catalogue}
 	if err := c.run(); err != nil {
 		return nil, err
 	}
@@ -91,6 +99,9 @@ func (p *Planner) Compile(req writ.CompileRequest) (*writ.CompiledPlan, error) {
 	if len(out.Bytes) > writ.MaxPlanBytes {
 		ps.add(place{}, found(CodeTooLarge, "split the plan", "the plan has %d bytes, at most %d are taken", len(out.Bytes), writ.MaxPlanBytes))
 		return nil, rejected(op, ps.sorted())
+	}
+	if key != "" && !catalogue.refused {
+		p.memos.put(key, &memo{plan: out, asked: catalogue.asked})
 	}
 	return out, nil
 }

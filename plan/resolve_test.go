@@ -214,6 +214,7 @@ func TestResolveTampered(t *testing.T) {
 	}
 	for name, alter := range cases {
 		t.Run(name, func(t *testing.T) {
+			p := planner(t) // plans of one planner are shared
 			c := mustCompile(t, p, request(draft, from))
 			step, _ := c.Plan.Step("last")
 			scope := scopeOf1(t, from, "acme/text", issue)

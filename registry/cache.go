@@ -18,6 +18,7 @@ type cache struct {
 	used       int64
 	trusts     map[writ.TenantID]*trust
 	catalogues map[writ.TenantID]*catalogue
+	documents  map[writ.TenantID]map[string]*installed // nobody changes them
 	contents   map[string]*verified // by directory
 	order      []string             // of contents, oldest first
 }
@@ -34,7 +35,8 @@ type verified struct {
 func newCache(limit int64) cache {
 	return cache{
 		limit: limit, trusts: map[writ.TenantID]*trust{},
-		catalogues: map[writ.TenantID]*catalogue{}, contents: map[string]*verified{},
+		catalogues: map[writ.TenantID]*catalogue{}, documents: map[writ.TenantID]map[string]*installed{},
+		contents: map[string]*verified{},
 	}
 }
 
@@ -56,12 +58,31 @@ func (c *cache) change(tenant writ.TenantID) (done func()) {
 	c.changing++
 	delete(c.trusts, tenant)
 	delete(c.catalogues, tenant)
+	delete(c.documents, tenant)
 	return func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.generation++
 		c.changing--
 	}
+}
+
+func (c *cache) document(tenant writ.TenantID, name string) *installed {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.documents[tenant][name]
+}
+
+func (c *cache) keepDocument(tenant writ.TenantID, name string, doc *installed, mark uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.generation != mark || c.changing > 0 {
+		return
+	}
+	if c.documents[tenant] == nil {
+		c.documents[tenant] = map[string]*installed{}
+	}
+	c.documents[tenant][name] = doc
 }
 
 func (c *cache) trust(tenant writ.TenantID) *trust {

@@ -15,7 +15,7 @@ import (
 // changed. While the files stay untouched a load costs one stat a file; the
 // bytes that are run are always the ones that were verified.
 func (r *Registry) Load(ctx context.Context, req writ.LoadRequest) (*writ.Skill, error) {
-	doc, err := r.document(ctx, req.Tenant, req.Ref.Key, req.Ref.Version)
+	doc, err := r.known(ctx, req.Tenant, &req.Ref)
 	if err != nil {
 		return nil, err
 	}
@@ -28,6 +28,21 @@ func (r *Registry) Load(ctx context.Context, req writ.LoadRequest) (*writ.Skill,
 			WithFix("writ skill enable %s --version %s", doc.Key, doc.Version)
 	}
 	return r.content(ctx, req.Tenant, doc, req.Replaying)
+}
+
+// known is document from the store, or as it was read since the tenant's last
+// change. It is not to be changed.
+func (r *Registry) known(ctx context.Context, tenant writ.TenantID, ref *writ.SkillRef) (*installed, error) {
+	name := documentKey(ref.Key, ref.Version)
+	if doc := r.cache.document(tenant, name); doc != nil {
+		return doc, nil
+	}
+	mark := r.cache.mark()
+	doc, err := r.document(ctx, tenant, ref.Key, ref.Version)
+	if err == nil {
+		r.cache.keepDocument(tenant, name, doc, mark)
+	}
+	return doc, err
 }
 
 // content is an installed bundle's verified content. CodeTampered where the
