@@ -28,7 +28,7 @@ type verified struct {
 	skill  *writ.Skill
 	trust  *trust // under which it was verified: another snapshot verifies again
 	replay bool   // verified without the deny list
-	names  []string
+	paths  []string // of its files
 	marks  marks
 }
 

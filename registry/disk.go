@@ -110,11 +110,15 @@ func read(dir string, limits Limits) ([]entry, marks, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	before := markAll(dir, names)
+	paths := make([]string, len(names))
+	for i, name := range names {
+		paths[i] = filepath.Join(dir, filepath.FromSlash(name))
+	}
+	before := markAll(paths)
 	total := int64(0)
 	entries := make([]entry, 0, len(names))
-	for _, name := range names {
-		data, err := readBounded(filepath.Join(dir, filepath.FromSlash(name)), max(limits.Module, limits.Document))
+	for i, name := range names {
+		data, err := readBounded(paths[i], max(limits.Module, limits.Document))
 		if err != nil {
 			return nil, nil, err
 		}

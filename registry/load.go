@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -58,7 +59,7 @@ func (r *Registry) content(ctx context.Context, tenant writ.TenantID, doc *insta
 		return nil, err
 	}
 	if v := r.cache.content(dir); v != nil && v.trust == t && (replay || !v.replay) &&
-		v.skill.SkillRef == doc.ref() && v.marks.equal(markAll(dir, v.names)) {
+		v.skill.SkillRef == doc.ref() && v.marks.hold(v.paths) {
 		return v.skill, nil
 	}
 	r.cache.dropContent(dir)
@@ -96,12 +97,12 @@ func (r *Registry) verifyInstalled(dir string, doc *installed, t *trust, replay 
 	if report.Ref != ref {
 		return nil, tampered(ref, errors.New("the store speaks of other bytes than are signed"))
 	}
-	names := make([]string, len(entries))
+	paths := make([]string, len(entries))
 	for i, e := range entries {
-		names[i] = e.name
+		paths[i] = filepath.Join(dir, filepath.FromSlash(e.name))
 	}
 	skill := &writ.Skill{Release: writ.Release{SkillRef: ref, Manifest: report.Manifest}, Module: report.module}
-	return &verified{skill: skill, trust: t, replay: replay, names: names, marks: before}, nil
+	return &verified{skill: skill, trust: t, replay: replay, paths: paths, marks: before}, nil
 }
 
 // catalogue is a snapshot of one tenant's skills.

@@ -1,10 +1,6 @@
 package registry
 
-import (
-	"path/filepath"
-	"slices"
-	"time"
-)
+import "time"
 
 // mark identifies the state of a file without reading it. Whoever changes a byte
 // changes ctime, which no program can set.
@@ -18,10 +14,10 @@ type mark struct {
 // says that the platform cannot tell.
 type marks []mark
 
-func markAll(dir string, names []string) marks {
-	out := make(marks, 0, len(names))
-	for _, name := range names {
-		m, ok := markOf(filepath.Join(dir, filepath.FromSlash(name)))
+func markAll(paths []string) marks {
+	out := make(marks, 0, len(paths))
+	for _, path := range paths {
+		m, ok := markOf(path)
 		if !ok {
 			return nil
 		}
@@ -30,8 +26,17 @@ func markAll(dir string, names []string) marks {
 	return out
 }
 
-func (m marks) equal(other marks) bool {
-	return m != nil && other != nil && slices.Equal(m, other)
+// hold reports whether the files are as they were.
+func (m marks) hold(paths []string) bool {
+	if m == nil || len(m) != len(paths) {
+		return false
+	}
+	for i, path := range paths {
+		if now, ok := markOf(path); !ok || now != m[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // settling is longer than the tick of file times (10 ms at most): a file that
