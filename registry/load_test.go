@@ -347,13 +347,13 @@ func TestTamperedDocuments(t *testing.T) {
 		"not JSON":                   {[]byte("{"), ref},
 	} {
 		h.memory.put(name, c.raw)
-		h.cache.forget(h.by.Tenant)
+		h.cache.change(h.by.Tenant)()
 		if _, err := h.load(c.ref); !writ.IsCode(err, writ.CodeTampered) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
 	h.memory.put(name, good)
-	h.cache.forget(h.by.Tenant)
+	h.cache.change(h.by.Tenant)()
 	if _, err := h.load(ref); err != nil {
 		t.Error(err)
 	}
