@@ -19,15 +19,15 @@ type cache struct {
 	trusts     map[writ.TenantID]*trust
 	catalogues map[writ.TenantID]*catalogue
 	documents  map[writ.TenantID]map[string]*installed // nobody changes them
-	contents   map[string]*verified // by directory
-	order      []string             // of contents, oldest first
+	contents   map[string]*verified                    // by directory
+	order      []string                                // of contents, oldest first
 }
 
 // verified is an installed bundle whose bytes were verified and are kept.
 type verified struct {
 	skill  *writ.Skill
-	trust  *trust // under which it was verified: another snapshot verifies again
-	replay bool   // verified without the deny list
+	trust  *trust   // under which it was verified: another snapshot verifies again
+	replay bool     // verified without the deny list
 	paths  []string // of its files
 	marks  marks
 }
