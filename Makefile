@@ -12,7 +12,7 @@ KEY     := $(BUILD)/first-party
 
 GO_SOURCES := $(shell find . -name '*.go' -not -path './build/*') go.mod go.sum
 
-.PHONY: build skills demo test race check format lint generate bench fuzz clean tools vulncheck
+.PHONY: build skills guests demo test race check format lint generate bench fuzz clean tools vulncheck
 
 build: $(BIN) ## the binary, with the public key of the first-party skills
 
@@ -29,6 +29,13 @@ skills: $(BIN) ## the first-party skills, built and signed
 	  $(BIN) skill build skills/$$s --to $(BUILD)/$$s.skill >/dev/null && \
 	  $(BIN) skill sign $(BUILD)/$$s.skill --key $(KEY).key >/dev/null && echo "built and signed $(BUILD)/$$s.skill" || exit 1; \
 	done
+
+guests: ## the toolchains of the other languages; the conformance skill built again, compared with what is committed
+	@command -v clang-14 >/dev/null && command -v wasm-ld-14 >/dev/null && dpkg -s rustc libstd-rust-dev-wasm32 >/dev/null 2>&1 || \
+	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends clang-14 lld-14 rustc libstd-rust-dev-wasm32; }
+	@command -v npm >/dev/null || { apt-get update -qq && apt-get install -y -qq npm; }
+	examples/conformance/build.sh $(BUILD)/guests
+	@diff -r $(BUILD)/guests examples/conformance/built || { echo "they differ: if that is meant, cp $(BUILD)/guests/* examples/conformance/built/"; exit 1; }
 
 demo: build ## sign, install, plan, approve, execute, verify, replay, tamper
 	go run ./examples/issue-triage/demo -writ $(BIN)

@@ -80,11 +80,11 @@ func (a *app) build(ctx context.Context, dir, module string) (*work, error) {
 	return &work{dir: dir, manifest: m, module: wasm}, nil
 }
 
-// describe asks the module for its schemas; one that has none to say keeps the
-// manifest as it was written.
+// describe asks the module for its schemas. The manifest of one that does not say
+// them must have them.
 func describe(ctx context.Context, m *abi.Manifest, wasm []byte) error {
 	if m.ABI != abi.V1 {
-		return nil
+		return schemasWritten(m)
 	}
 	sandbox, err := host.NewSandbox(host.Options{})
 	if err != nil {
@@ -93,12 +93,23 @@ func describe(ctx context.Context, m *abi.Manifest, wasm []byte) error {
 	defer func() { _ = sandbox.Close(ctx) }()
 	d, err := sandbox.Describe(ctx, wasm)
 	if writ.IsCode(err, writ.CodeNotFound) {
-		return nil
+		return schemasWritten(m)
 	}
 	if err != nil {
 		return err
 	}
 	return registry.ApplyDescription(m, d)
+}
+
+// schemasWritten holds a manifest to what nothing else says.
+func schemasWritten(m *abi.Manifest) error {
+	for i := range m.Actions {
+		if a := &m.Actions[i]; len(a.Input) == 0 || len(a.Output) == 0 {
+			return writ.Errorf(writ.CodeInvalid, "skill "+m.Name, "the module does not describe its actions, and the manifest has no schemas for %s", a.Name).
+				WithFix("write input and output of each action in %s, or export %s from the module", manifestFile, abi.EntryDescribe)
+		}
+	}
+	return nil
 }
 
 func (a *app) skillBuild() *cobra.Command {

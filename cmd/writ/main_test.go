@@ -40,6 +40,10 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	conformance, err := filepath.Abs(filepath.Join("..", "..", "examples", "conformance"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(e *testscript.Env) error {
@@ -49,7 +53,7 @@ func TestScripts(t *testing.T) {
 			}
 			e.Vars = append(e.Vars, environment...)
 			e.Vars = append(e.Vars,
-				"WRIT_HOME="+home, "WRIT_PASSPHRASE=correct horse battery", "HOME="+e.WorkDir, "MODULES="+modules, "BASELINE="+baseline)
+				"WRIT_HOME="+home, "WRIT_PASSPHRASE=correct horse battery", "HOME="+e.WorkDir, "MODULES="+modules, "BASELINE="+baseline, "CONFORMANCE="+conformance)
 			return os.CopyFS(e.WorkDir, os.DirFS(filepath.Join("testdata", "fixtures")))
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){

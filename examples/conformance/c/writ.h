@@ -15,8 +15,8 @@
  *
  * Build it with clang and wasm-ld, nothing else is needed:
  *
- *   clang --target=wasm32 -std=c11 -O2 -ffreestanding -nostdlib -mbulk-memory \
- *     -Wl,--no-entry,--strip-all,--stack-first -o skill.wasm skill.c
+ *   clang --target=wasm32 -std=c11 -Os -ffreestanding -mbulk-memory -c -o skill.o skill.c
+ *   wasm-ld --no-entry --strip-all --stack-first -z stack-size=16384 -o skill.wasm skill.o
  *
  * An action is a function that takes its input, the canonical JSON of an object,
  * and ends with writ_answer, writ_output, writ_fail or one of their kind, whose
