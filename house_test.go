@@ -69,6 +69,10 @@ var owners = map[string][]string{
 // The benchmark runs the bare sandbox, which takes a permit too.
 var minters = []string{"engine", "bench"}
 
+// compileInProcess may say so in their own code: the benchmark measures the sandbox
+// without it. What ships compiles in processes that are bounded.
+var compileInProcess = []string{"host", "bench"}
+
 // Budgets. A tail of huge files and functions is what makes a codebase ugly.
 const (
 	maxFileLines     = 400
@@ -219,6 +223,24 @@ func TestOnlyTheEngineMintsPermits(t *testing.T) {
 	}
 	if calls == 0 {
 		t.Error("nobody calls MintPermit: the test looks for the wrong name")
+	}
+}
+
+func TestWhatShipsCompilesInAnotherProcess(t *testing.T) {
+	seen := 0
+	for _, s := range sources(t) {
+		ast.Inspect(s.tree, func(n ast.Node) bool {
+			if name, ok := n.(*ast.Ident); ok && name.Name == "CompileInProcessUnsafe" {
+				seen++
+				if !s.test && !slices.Contains(compileInProcess, s.dir) {
+					t.Errorf("%s: modules are compiled in this process", s.fset.Position(n.Pos()))
+				}
+			}
+			return true
+		})
+	}
+	if seen == 0 {
+		t.Error("nobody names CompileInProcessUnsafe: the test looks for the wrong name")
 	}
 }
 

@@ -75,7 +75,7 @@ func (l *lab) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if l.sandbox, err = host.NewSandbox(host.Options{}); err != nil {
+	if l.sandbox, err = host.NewSandbox(host.Options{CompileInProcessUnsafe: true}); err != nil {
 		return err
 	}
 	tools, err := toolbox.New(toolbox.Options{Store: l.journal})

@@ -77,7 +77,7 @@ func newRigWith(t *testing.T, r *rig) *rig {
 	}
 	ownSandbox := r.sandbox == nil
 	if ownSandbox {
-		if r.sandbox, err = host.NewSandbox(host.Options{}); err != nil {
+		if r.sandbox, err = host.NewSandbox(host.Options{CompileInProcessUnsafe: true}); err != nil {
 			t.Fatal(err)
 		}
 	}

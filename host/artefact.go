@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
@@ -10,9 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
-
-	"github.com/tetratelabs/wazero"
+	"strings"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
@@ -23,18 +22,47 @@ import (
 // lies in its directory, so it never sees ours: what passed the MAC is copied to a
 // directory that lives for one load.
 type artefacts struct {
-	dir string
-	key []byte
+	dir   string
+	key   []byte
+	bound int64 // of all files together
+	code  int64 // of one compiled form
+	lock  *os.File
 }
 
-// maxName bounds the name of wazero's file: a directory and 64 hexadecimal digits.
-const maxName = 1 << 10
+// artefactKey is what a compiled form is of: a module, what was derived from it,
+// and the mark of the engine that reads it.
+type artefactKey struct {
+	module, derived writ.Digest
+	mark            string
+}
 
-func newArtefacts(dir string, key []byte) (*artefacts, error) {
-	if err := errors.Join(os.MkdirAll(dir, 0o700), os.Chmod(dir, 0o700)); err != nil {
+const (
+	// maxName bounds the name of wazero's file: a directory and 64 hexadecimal digits.
+	maxName = 1 << 10
+
+	artefactSuffix = ".code"
+	lockName       = "lock"
+	// Directories of one load, and files that are being written.
+	loadPattern, newPattern = "load-", "new-"
+)
+
+func newArtefacts(o *Options) (*artefacts, error) {
+	a := &artefacts{dir: o.CacheDir, key: slices.Clone(o.CacheKey), bound: int64(o.CacheBytes), code: int64(o.CompileLimits.orDefaults().Code)}
+	if a.bound == 0 {
+		a.bound = defaultCache
+	}
+	// A directory that others could read or write is mended.
+	if err := errors.Join(os.MkdirAll(a.dir, 0o700), os.Chmod(a.dir, 0o700)); err != nil {
 		return nil, unavailable(err)
 	}
-	return &artefacts{dir: dir, key: append([]byte{}, key...)}, nil
+	var err error
+	if a.lock, err = os.OpenFile(filepath.Join(a.dir, lockName), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return nil, unavailable(err)
+	}
+	if err := lockCache(a.lock, a.sweep); err != nil {
+		return nil, unavailable(errors.Join(err, a.lock.Close()))
+	}
+	return a, nil
 }
 
 func unavailable(err error) error {
@@ -44,65 +72,65 @@ func unavailable(err error) error {
 	}
 }
 
-// compile runs build with a cache that holds the module's artefact, where there is
-// one that matches its MAC, and keeps what build compiled otherwise. CodeTampered:
-// there was one that does not match, and now it is gone.
-func (a *artefacts) compile(f form, build func(wazero.CompilationCache) error) (wazero.CompilationCache, error) {
-	work, err := os.MkdirTemp(a.dir, "load-")
-	if err != nil {
-		return nil, unavailable(err)
+// sweep removes what a host that died has left behind.
+func (a *artefacts) sweep() error {
+	var errs []error
+	for _, pattern := range []string{loadPattern, newPattern} {
+		stale, err := filepath.Glob(filepath.Join(a.dir, pattern+"*"))
+		errs = append(errs, err)
+		for _, path := range stale {
+			errs = append(errs, os.RemoveAll(path))
+		}
 	}
-	defer func() { _ = os.RemoveAll(work) }()
-	known, err := a.unpack(f, work)
-	if err != nil {
-		return nil, err
-	}
-	cache, err := wazero.NewCompilationCacheWithDir(work)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	if err := build(cache); err != nil {
-		return cache, err
-	}
-	// Whether it can be kept is of no concern to the run; the next start compiles again.
-	_ = a.pack(f, work, known)
-	return cache, nil
+	return errors.Join(errs...)
 }
 
-func (a *artefacts) path(f form) string {
-	engine := canon.SHA256([]byte(f.engine())).Hex()
-	return filepath.Join(a.dir, f.digest.Hex()+"-"+engine[:16]+".code")
+func (a *artefacts) close() error { return a.lock.Close() }
+
+func (k *artefactKey) parts() []string {
+	return []string{string(k.module), string(k.derived), EngineID(), runtime.GOOS, k.mark}
 }
 
-// engine names what made the code of a form.
-func (f form) engine() string { return EngineID() + " " + strconv.FormatUint(uint64(f.pages), 10) }
+func (a *artefacts) path(k *artefactKey) string {
+	variant := canon.SHA256([]byte(strings.Join(k.parts(), "\n"))).Hex()
+	return filepath.Join(a.dir, k.module.Hex()+"-"+variant[:16]+artefactSuffix)
+}
 
 // mac covers what the artefact is for as well as what it is.
-func (a *artefacts) mac(f form, rest []byte) []byte {
+func (a *artefacts) mac(k *artefactKey, rest []byte) []byte {
 	h := hmac.New(sha256.New, a.key)
-	for _, part := range []string{"writ/compiled/v1", string(f.digest), f.engine(), runtime.GOOS, string(rest)} {
+	write := func(part []byte) {
 		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
-		h.Write([]byte(part))
+		h.Write(part)
 	}
+	write([]byte("writ/compiled/v2"))
+	for _, part := range k.parts() {
+		write([]byte(part))
+	}
+	write(rest)
 	return h.Sum(nil)
 }
 
 // unpack checks the artefact and lays it out below dir as wazero expects it. It
-// gives the path, empty where there is no artefact.
-func (a *artefacts) unpack(f form, dir string) (string, error) {
-	packed, err := os.ReadFile(a.path(f))
+// gives its name there, empty where there is no artefact.
+func (a *artefacts) unpack(k *artefactKey, dir string) (string, error) {
+	info, err := os.Stat(a.path(k))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
+	}
+	var packed []byte
+	if err == nil && info.Size() <= a.code+maxName+2*sha256.Size {
+		packed, err = os.ReadFile(a.path(k))
 	}
 	if err != nil {
 		return "", unavailable(err)
 	}
-	if len(packed) < sha256.Size || !hmac.Equal(packed[:sha256.Size], a.mac(f, packed[sha256.Size:])) {
+	if len(packed) < sha256.Size || !hmac.Equal(packed[:sha256.Size], a.mac(k, packed[sha256.Size:])) {
 		return "", &writ.Error{
-			Code: writ.CodeTampered, Op: "module " + string(f.digest),
+			Code: writ.CodeTampered, Op: "module " + string(k.module),
 			Message: "its compiled form on disk is not what this host wrote",
 			Fix:     "find out who can write to the cache directory; the file is removed and the next run compiles again",
-			Err:     os.Remove(a.path(f)),
+			Err:     os.Remove(a.path(k)),
 		}
 	}
 	rest := packed[sha256.Size:]
@@ -115,33 +143,26 @@ func (a *artefacts) unpack(f form, dir string) (string, error) {
 	if err := os.WriteFile(target, rest[4+n:], 0o600); err != nil {
 		return "", unavailable(err)
 	}
-	return target, nil
+	return name, nil
 }
 
-// pack writes the artefact for what wazero left below dir. What unpack put there is
-// not written again; wazero passes over it where the processor is another one.
-func (a *artefacts) pack(f form, dir, known string) error {
-	matches, err := filepath.Glob(filepath.Join(dir, "*", "*"))
-	matches = slices.DeleteFunc(matches, func(path string) bool { return path == known })
-	if err != nil || len(matches) == 0 {
-		return err
-	}
-	name, err := filepath.Rel(dir, matches[0])
-	if err != nil || len(name) > maxName {
-		return errors.New("the name of wazero's file cannot be kept")
-	}
-	code, err := os.ReadFile(matches[0])
+// pack writes the artefact for the file of that name below dir, and makes room.
+func (a *artefacts) pack(k *artefactKey, dir, name string) error {
+	code, err := os.ReadFile(filepath.Join(dir, name))
 	if err != nil {
 		return err
 	}
 	rest := binary.BigEndian.AppendUint32(nil, uint32(len(name)))
 	rest = append(append(rest, name...), code...)
-	return a.write(a.path(f), append(a.mac(f, rest), rest...))
+	if err := a.write(a.path(k), append(a.mac(k, rest), rest...)); err != nil {
+		return err
+	}
+	return a.evict(a.path(k))
 }
 
 // write replaces a file at once: a host that dies leaves the old one or none.
 func (a *artefacts) write(path string, content []byte) error {
-	f, err := os.CreateTemp(a.dir, "new-")
+	f, err := os.CreateTemp(a.dir, newPattern)
 	if err != nil {
 		return err
 	}
@@ -153,4 +174,36 @@ func (a *artefacts) write(path string, content []byte) error {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return nil
+}
+
+// evict removes the artefacts that were written first, until the rest fits. The
+// one at newest stays, however large it is.
+func (a *artefacts) evict(newest string) error {
+	entries, err := os.ReadDir(a.dir)
+	if err != nil {
+		return err
+	}
+	var kept []fs.FileInfo
+	total := int64(0)
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil || !info.Mode().IsRegular() || !strings.HasSuffix(info.Name(), artefactSuffix) {
+			continue
+		}
+		total += info.Size()
+		if info.Name() != filepath.Base(newest) {
+			kept = append(kept, info)
+		}
+	}
+	slices.SortFunc(kept, func(x, y fs.FileInfo) int {
+		return cmp.Or(x.ModTime().Compare(y.ModTime()), strings.Compare(x.Name(), y.Name()))
+	})
+	for _, info := range kept {
+		if total <= a.bound {
+			break
+		}
+		err = errors.Join(err, os.Remove(filepath.Join(a.dir, info.Name())))
+		total -= info.Size()
+	}
+	return err
 }

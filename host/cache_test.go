@@ -6,9 +6,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
@@ -18,11 +18,11 @@ import (
 
 var cacheKey = bytes.Repeat([]byte{7}, minCacheKey)
 
-// artefactIn is the one file of the cache.
+// artefactIn is the one artefact of a cache that holds nothing else.
 func artefactIn(t *testing.T, dir string) string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 1 || !strings.HasSuffix(entries[0].Name(), ".code") {
+	if err != nil || len(entries) != 2 || entries[1].Name() != lockName || filepath.Ext(entries[0].Name()) != artefactSuffix {
 		t.Fatalf("the cache holds %v, %v", entries, err)
 	}
 	return filepath.Join(dir, entries[0].Name())
@@ -48,7 +48,7 @@ func runOnce(t *testing.T, o Options) error {
 }
 
 func TestCompiledModulesOutliveARestart(t *testing.T) {
-	o := Options{CacheDir: filepath.Join(t.TempDir(), "cache"), CacheKey: cacheKey}
+	o := childOptions(t)
 	if err := runOnce(t, o); err != nil {
 		t.Fatal(err)
 	}
@@ -89,15 +89,19 @@ func TestATamperedArtefactIsNoticedAndReplaced(t *testing.T) {
 			if err := other.Close(context.Background()); err != nil {
 				t.Fatal(err)
 			}
-			from := strings.Replace(path, canon.SHA256(wasmtest.Echo()).Hex(), canon.SHA256(module).Hex(), 1)
-			if err := os.Rename(from, path); err != nil {
+			from, err := filepath.Glob(filepath.Join(o.CacheDir, canon.SHA256(module).Hex()+"-*"))
+			if err != nil || len(from) != 1 {
+				t.Fatalf("found %v, %v", from, err)
+			}
+			if err := os.Rename(from[0], path); err != nil {
 				t.Fatal(err)
 			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var heard []writ.Digest
-			o := Options{CacheDir: t.TempDir(), CacheKey: cacheKey, OnTampered: func(d writ.Digest) { heard = append(heard, d) }}
+			o := childOptions(t)
+			o.OnTampered = func(d writ.Digest) { heard = append(heard, d) }
 			if err := runOnce(t, o); err != nil {
 				t.Fatal(err)
 			}
@@ -140,26 +144,38 @@ func TestOptionsThatDoNotFit(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	replace(t, file, nil)
 	for name, c := range map[string]struct {
-		o    Options
-		code writ.Code
+		alter func(o *Options)
+		code  writ.Code
 	}{
-		"no key":         {Options{CacheDir: t.TempDir()}, writ.CodeInvalid},
-		"a short key":    {Options{CacheDir: t.TempDir(), CacheKey: cacheKey[1:]}, writ.CodeInvalid},
-		"negative":       {Options{Slots: -1}, writ.CodeInvalid},
-		"no directory":   {Options{CacheDir: file, CacheKey: cacheKey}, writ.CodeUnavailable},
-		"below a file":   {Options{CacheDir: filepath.Join(file, "x"), CacheKey: cacheKey}, writ.CodeUnavailable},
-		"negative bytes": {Options{Modules: -1}, writ.CodeInvalid},
+		"nothing at all":      {func(o *Options) { *o = Options{} }, writ.CodeInvalid},
+		"no command":          {func(o *Options) { o.CompileCommand = nil }, writ.CodeInvalid},
+		"no cache":            {func(o *Options) { o.CacheDir = "" }, writ.CodeInvalid},
+		"no key":              {func(o *Options) { o.CacheKey = nil }, writ.CodeInvalid},
+		"a short key":         {func(o *Options) { o.CacheKey = cacheKey[1:] }, writ.CodeInvalid},
+		"unsafe with command": {func(o *Options) { o.CompileInProcessUnsafe = true }, writ.CodeInvalid},
+		"unsafe with a cache": {func(o *Options) { o.CompileInProcessUnsafe, o.CompileCommand = true, nil }, writ.CodeInvalid},
+		"negative slots":      {func(o *Options) { o.Slots = -1 }, writ.CodeInvalid},
+		"negative bytes":      {func(o *Options) { o.Modules = -1 }, writ.CodeInvalid},
+		"negative cache":      {func(o *Options) { o.CacheBytes = -1 }, writ.CodeInvalid},
+		"negative memory":     {func(o *Options) { o.CompileLimits.Memory = -1 }, writ.CodeInvalid},
+		"half a second":       {func(o *Options) { o.CompileLimits.CPU = abi.Duration(time.Second / 2) }, writ.CodeInvalid},
+		"no directory":        {func(o *Options) { o.CacheDir = file }, writ.CodeUnavailable},
+		"below a file":        {func(o *Options) { o.CacheDir = filepath.Join(file, "x") }, writ.CodeUnavailable},
 	} {
-		if s, err := NewSandbox(c.o); s != nil || writ.CodeOf(err) != c.code {
-			t.Errorf("%s: %v, %v", name, s, err)
+		o := childOptions(t)
+		c.alter(&o)
+		for lane, open := range sandboxes {
+			if s, err := open(o); s != nil || writ.CodeOf(err) != c.code {
+				t.Errorf("%s: %s: %v, %v", name, lane, s, err)
+			}
 		}
 	}
 }
 
 func TestALostCacheDirectoryIsUnavailable(t *testing.T) {
-	o := Options{CacheDir: filepath.Join(t.TempDir(), "cache"), CacheKey: cacheKey}
+	o := childOptions(t)
 	s := opened(t, NewSandbox, o)
-	if err := os.Remove(o.CacheDir); err != nil {
+	if err := os.RemoveAll(o.CacheDir); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Run(context.Background(), runOf(t, wasmtest.Echo(), `1`)); writ.CodeOf(err) != writ.CodeUnavailable {
@@ -197,6 +213,8 @@ func (p *fakeProgram) close(context.Context) {
 	defer p.compiler.mu.Unlock()
 	p.compiler.closed++
 }
+
+func (c *fakeCompiler) close() error { return nil }
 
 func (c *fakeCompiler) counts() (made, closed int) {
 	c.mu.Lock()

@@ -9,9 +9,11 @@ import (
 
 // compiler is one way to make modules runnable; there are two.
 type compiler interface {
-	// compile is moduleError where the module is at fault. It ignores ctx once it
-	// has begun: no engine can be interrupted there.
+	// compile is moduleError where the module is at fault, and CodeUnavailable where
+	// ctx ends first.
 	compile(ctx context.Context, f form, s *shape) (program, error)
+	// close comes once, after the last program was closed.
+	close() error
 }
 
 // program is a compiled module.

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	extism "github.com/extism/go-sdk"
+	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/writ-run/writ"
@@ -12,14 +13,20 @@ import (
 
 // NewExtismSandbox gives the sandbox that runs guests through extism/go-sdk: the
 // fallback, and the oracle that NewSandbox's Extism interface is compared with. It
-// serves both interfaces, takes CacheDir as empty, and never uses go-sdk's own
-// HTTP client: a plug-in's imports of it are led to the gate. A module's start
+// serves both interfaces and never uses go-sdk's own HTTP client: a plug-in's imports of it are led to the gate. A module's start
 // section cannot call the host here, go-sdk has no plug-in at that time.
 func NewExtismSandbox(o Options) (writ.Sandbox, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	return newSandbox(&goSDK{functions: allFunctions()}, &o), nil
+	code, err := newCodeCache(&o)
+	if err != nil {
+		return nil, err
+	}
+	if code != nil {
+		code.beside = 1 // go-sdk's kernel
+	}
+	return newSandbox(&goSDK{functions: allFunctions(), code: code}, &o), nil
 }
 
 // sdkEnv is where the functions of envFunctions are found here; go-sdk has others
@@ -30,10 +37,16 @@ const sdkEnv = "writ:extism/env"
 // blocks: 16 pages, and a page for rounding.
 const sdkKernel = 17 * pageBytes
 
-type goSDK struct{ functions map[importKey]hostFunc }
+type goSDK struct {
+	functions map[importKey]hostFunc
+	code      *codeCache
+}
+
+// close implements compiler.
+func (c *goSDK) close() error { return c.code.close() }
 
 // compile implements compiler.
-func (c *goSDK) compile(ctx context.Context, _ form, s *shape) (program, error) {
+func (c *goSDK) compile(ctx context.Context, f form, s *shape) (program, error) {
 	picked, err := functionsFor(s, c.functions)
 	if err != nil {
 		return nil, err
@@ -53,14 +66,19 @@ func (c *goSDK) compile(ctx context.Context, _ form, s *shape) (program, error) 
 		}
 	}
 	module := guard(s, isEnv, abi.ModuleExtism, sdkEnv)
-	plugin, err := extism.NewCompiledPlugin(ctx, extism.Manifest{
-		Wasm:   []extism.Wasm{extism.WasmData{Data: module}},
-		Memory: &extism.ManifestMemory{MaxVarBytes: MaxVars},
-	}, extism.PluginConfig{RuntimeConfig: runtimeConfig()}, functions)
+	p := &sdkProgram{known: factsOf(s)}
+	p.cache, err = c.code.compile(ctx, &derivedModule{module: f.digest, bytes: module}, func(config wazero.RuntimeConfig) error {
+		p.plugin, err = extism.NewCompiledPlugin(ctx, extism.Manifest{
+			Wasm:   []extism.Wasm{extism.WasmData{Data: module}},
+			Memory: &extism.ManifestMemory{MaxVarBytes: MaxVars},
+		}, extism.PluginConfig{RuntimeConfig: config}, functions)
+		return asModuleError(err)
+	})
 	if err != nil {
-		return nil, asModuleError(err)
+		p.close(ctx)
+		return nil, err
 	}
-	return &sdkProgram{known: factsOf(s), plugin: plugin}, nil
+	return p, nil
 }
 
 func sdkTypes(types string) []extism.ValueType { return valueTypes(types) }
@@ -108,11 +126,19 @@ func (b sdkBlocks) release(offset uint64) {
 type sdkProgram struct {
 	known  *facts
 	plugin *extism.CompiledPlugin
+	cache  wazero.CompilationCache // nil, or what owns the compiled code
 }
 
 func (p *sdkProgram) facts() *facts { return p.known }
 
-func (p *sdkProgram) close(ctx context.Context) { _ = p.plugin.Close(ctx) }
+func (p *sdkProgram) close(ctx context.Context) {
+	if p.plugin != nil {
+		_ = p.plugin.Close(ctx)
+	}
+	if p.cache != nil {
+		_ = p.cache.Close(ctx)
+	}
+}
 
 func (p *sdkProgram) instance(ctx context.Context, g *guest) (instance, error) {
 	g.memory.skip = 1

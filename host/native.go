@@ -12,18 +12,16 @@ import (
 // native runs guests on wazero itself and serves both guest interfaces in Go.
 type native struct {
 	functions map[importKey]hostFunc
-	artefacts *artefacts // nil: nothing is kept on disk
+	code      *codeCache // nil: modules are compiled in this process
 }
 
 func newNative(o *Options) (*native, error) {
-	n := &native{functions: allFunctions()}
-	if o.CacheDir == "" {
-		return n, nil
-	}
-	var err error
-	n.artefacts, err = newArtefacts(o.CacheDir, o.CacheKey)
-	return n, err
+	code, err := newCodeCache(o)
+	return &native{functions: allFunctions(), code: code}, err
 }
+
+// close implements compiler.
+func (n *native) close() error { return n.code.close() }
 
 // runtimeConfig is the same for every module: the memory limit of a run is kept
 // by its allocator, so one compiled form serves all limits.
@@ -42,23 +40,17 @@ func (n *native) compile(ctx context.Context, f form, s *shape) (program, error)
 		return nil, err
 	}
 	p := &nativeProgram{known: factsOf(s)}
-	build := func(config wazero.RuntimeConfig) error {
+	derived := guard(s, nil, "", "")
+	p.cache, err = n.code.compile(ctx, &derivedModule{module: f.digest, bytes: derived}, func(config wazero.RuntimeConfig) error {
 		p.runtime = wazero.NewRuntimeWithConfig(ctx, config)
 		for module, named := range functions {
 			if err := mount(ctx, p.runtime, module, named); err != nil {
 				return err
 			}
 		}
-		p.compiled, err = p.runtime.CompileModule(ctx, guard(s, nil, "", ""))
+		p.compiled, err = p.runtime.CompileModule(ctx, derived)
 		return asModuleError(err)
-	}
-	if n.artefacts == nil {
-		err = build(runtimeConfig())
-	} else {
-		p.cache, err = n.artefacts.compile(f, func(cache wazero.CompilationCache) error {
-			return build(runtimeConfig().WithCompilationCache(cache))
-		})
-	}
+	})
 	if err != nil {
 		p.close(ctx)
 		return nil, err

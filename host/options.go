@@ -7,14 +7,25 @@ import (
 	"github.com/writ-run/writ/abi"
 )
 
-// Options configure a sandbox. The zero Options work: nothing is kept on disk
-// and what guests print is dropped.
+// Options configure a sandbox. The zero Options refuse: where modules are compiled
+// must be said, by CompileCommand, CacheDir and CacheKey together.
 type Options struct {
-	// CacheDir keeps compiled modules over restarts, mode 0700; empty: nowhere.
+	// CompileCommand is a program, by its absolute path, and arguments with which it
+	// calls CompileMain and nothing else. It gets no environment.
+	CompileCommand []string
+	// CompileLimits bound each of its processes.
+	CompileLimits CompileLimits
+	// CompileInProcessUnsafe compiles in this process instead, without a cache: what
+	// a hostile module then takes of memory and time, nothing bounds or interrupts.
+	CompileInProcessUnsafe bool
+	// CacheDir keeps compiled modules over restarts, mode 0700.
 	CacheDir string
 	// CacheKey is the key of the HMAC-SHA256 of every file there, at least 32
-	// bytes. Needed with CacheDir: compiled modules are native code.
+	// bytes: compiled modules are native code.
 	CacheKey []byte
+	// CacheBytes is how large the files there may be together; those written first
+	// go first. 0: 1 GiB, some 70 Go skills.
+	CacheBytes abi.Bytes
 	// Modules is the total size of the modules whose compiled form stays in
 	// memory, at some 4 to 8 times that size; 0: 64 MiB.
 	Modules abi.Bytes
@@ -49,7 +60,10 @@ const (
 // minCacheKey is the size of SHA-256's output, below which an HMAC key weakens it.
 const minCacheKey = 32
 
-const defaultModules = 64 << 20
+const (
+	defaultModules = 64 << 20
+	defaultCache   = 1 << 30
+)
 
 // EngineID names everything that may make two runs of one module differ: the
 // runtime and its version, how it executes, the architecture and what guard did.
@@ -71,12 +85,18 @@ func execution() string {
 }
 
 func (o *Options) check() error {
-	if o.CacheDir != "" && len(o.CacheKey) < minCacheKey {
-		return writ.Errorf(writ.CodeInvalid, "sandbox", "CacheKey has %d bytes and needs at least %d", len(o.CacheKey), minCacheKey).
-			WithFix("set CacheKey to random bytes that are kept as a secret, or leave CacheDir empty")
-	}
-	if o.Slots < 0 || o.Modules < 0 {
-		return writ.Errorf(writ.CodeInvalid, "sandbox", "Slots and Modules must not be negative")
+	const op = "sandbox"
+	switch {
+	case o.CompileInProcessUnsafe && (len(o.CompileCommand) > 0 || o.CacheDir != ""):
+		return writ.Errorf(writ.CodeInvalid, op, "CompileInProcessUnsafe goes with neither CompileCommand nor CacheDir")
+	case !o.CompileInProcessUnsafe && (len(o.CompileCommand) == 0 || o.CacheDir == ""):
+		return writ.Errorf(writ.CodeInvalid, op, "there is no process in which to compile modules").
+			WithFix("set CompileCommand, CacheDir and CacheKey")
+	case o.CacheDir != "" && len(o.CacheKey) < minCacheKey:
+		return writ.Errorf(writ.CodeInvalid, op, "CacheKey has %d bytes and needs at least %d", len(o.CacheKey), minCacheKey).
+			WithFix("set CacheKey to random bytes that are kept as a secret")
+	case o.Slots < 0 || o.Modules < 0 || o.CacheBytes < 0 || !o.CompileLimits.valid():
+		return writ.Errorf(writ.CodeInvalid, op, "Slots, Modules, CacheBytes and CompileLimits must not be negative, nor CompileLimits.CPU less than whole seconds")
 	}
 	return nil
 }

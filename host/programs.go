@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 
@@ -22,6 +23,9 @@ type programs struct {
 	bound      int64
 	onTampered func(writ.Digest)
 	turn       chan struct{}
+	open       context.Context // ends with close, and compilations with it
+	stop       context.CancelFunc
+	shut       func() error
 
 	mu      sync.Mutex
 	entries map[form]*held
@@ -43,17 +47,24 @@ type held struct {
 	closed bool // to be closed by its last user
 }
 
-// entryCost is what a compiled module of no size still takes.
-const entryCost = 64 << 10
+const (
+	// entryCost is what a compiled module of no size still takes.
+	entryCost = 64 << 10
+	// refusedCost is what it takes to remember that a module cannot be run, so that
+	// it is not compiled again at every step.
+	refusedCost = 1 << 10
+)
 
 func newPrograms(c compiler, o *Options) *programs {
 	bound := int64(o.Modules)
 	if bound == 0 {
 		bound = defaultModules
 	}
+	open, stop := context.WithCancel(context.Background())
 	return &programs{
 		compiler: c, bound: bound, onTampered: o.OnTampered,
 		turn: make(chan struct{}, 1), entries: map[form]*held{},
+		open: open, stop: stop, shut: sync.OnceValue(c.close),
 	}
 }
 
@@ -105,7 +116,10 @@ func (p *programs) compile(f form, h *held, module []byte) {
 	h.program, h.err = p.build(f, module)
 	<-p.turn
 	p.mu.Lock()
-	if h.err != nil && p.entries[f] == h {
+	switch refused := errors.As(h.err, new(*moduleError)); {
+	case refused:
+		h.size = refusedCost
+	case h.err != nil && p.entries[f] == h:
 		delete(p.entries, f)
 	}
 	p.mu.Unlock()
@@ -126,7 +140,7 @@ func (p *programs) build(f form, module []byte) (program, error) {
 	if err != nil {
 		return nil, &moduleError{err.Error()}
 	}
-	return p.compiler.compile(context.Background(), f, s)
+	return p.compiler.compile(p.open, f, s)
 }
 
 func (p *programs) leave(h *held) {
@@ -169,10 +183,12 @@ func (p *programs) drop(f form) {
 	}
 }
 
-// close waits, as long as ctx lasts, until nothing is in use any more.
+// close ends what is being compiled and waits, as long as ctx lasts, until nothing
+// is in use any more.
 func (p *programs) close(ctx context.Context) error {
 	p.mu.Lock()
 	p.closed = true
+	p.stop()
 	for f := range p.entries {
 		p.drop(f)
 	}
@@ -184,7 +200,7 @@ func (p *programs) close(ctx context.Context) error {
 	}()
 	select {
 	case <-idle:
-		return nil
+		return p.shut()
 	case <-ctx.Done():
 		return writ.Errorf(writ.CodeTimeout, "sandbox: close", "guests are still running")
 	}

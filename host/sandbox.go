@@ -13,7 +13,8 @@ import (
 
 // NewSandbox gives the sandbox that runs guests on wazero and serves abi.V1 and
 // abi.Extism1 itself. CodeInvalid where the options do not fit together,
-// CodeUnavailable where CacheDir cannot be used.
+// CodeUnavailable where CacheDir cannot be used. Runs are CodeUnavailable where the
+// process that compiles a module cannot do so for a reason that is not the module's.
 //
 // Every run gets an instance of its own, with its own memory, clock and
 // randomness, so nothing leaks from one to the next. A guest's time is bounded at

@@ -16,7 +16,14 @@ import (
 	"github.com/writ-run/writ/canon"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 {
+		if child, ok := children[os.Args[1]]; ok {
+			os.Exit(child())
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // sandboxes are the implementations; every test of the suite runs on each.
 var sandboxes = map[string]func(Options) (writ.Sandbox, error){
@@ -33,8 +40,11 @@ func onEach(t *testing.T, test func(t *testing.T, s writ.Sandbox)) {
 	}
 }
 
+// opened compiles in this process where o does not say otherwise: a process for
+// each of the suite's many modules would take long.
 func opened(t testing.TB, open func(Options) (writ.Sandbox, error), o Options) writ.Sandbox {
 	t.Helper()
+	o.CompileInProcessUnsafe = len(o.CompileCommand) == 0
 	s, err := open(o)
 	if err != nil {
 		t.Fatal(err)

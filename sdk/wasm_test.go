@@ -43,7 +43,7 @@ func buildGuest(t *testing.T) *guest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	box, err := host.NewSandbox(host.Options{})
+	box, err := host.NewSandbox(host.Options{CompileInProcessUnsafe: true})
 	if err != nil {
 		t.Fatal(err)
 	}

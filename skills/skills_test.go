@@ -84,7 +84,7 @@ func manifest(t *testing.T, dir string) *abi.Manifest {
 
 func sandbox(t *testing.T) writ.Sandbox {
 	t.Helper()
-	s, err := host.NewSandbox(host.Options{})
+	s, err := host.NewSandbox(host.Options{CompileInProcessUnsafe: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/contract"
+	"github.com/writ-run/writ/host"
 )
 
 // Exit codes: the promise to scripts.
@@ -50,6 +51,9 @@ func (e exitError) Error() string { return fmt.Sprintf("exit %d", int(e)) }
 
 // run is the command line: it never exits and never panics past here.
 func run(ctx context.Context, args []string, std stdio) int {
+	if compiles(args) {
+		return host.CompileMain(std.in, std.out)
+	}
 	a := &app{stdio: std, clock: time.Now}
 	root := a.root()
 	root.SetArgs(args)

@@ -16,7 +16,6 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
-	"github.com/writ-run/writ/host"
 	"github.com/writ-run/writ/registry"
 	"github.com/writ-run/writ/sdk/scaffold"
 )
@@ -86,10 +85,11 @@ func describe(ctx context.Context, m *abi.Manifest, wasm []byte) error {
 	if m.ABI != abi.V1 {
 		return schemasWritten(m)
 	}
-	sandbox, err := host.NewSandbox(host.Options{})
+	sandbox, remove, err := passingSandbox()
 	if err != nil {
 		return err
 	}
+	defer remove()
 	defer func() { _ = sandbox.Close(ctx) }()
 	d, err := sandbox.Describe(ctx, wasm)
 	if writ.IsCode(err, writ.CodeNotFound) {

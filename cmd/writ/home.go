@@ -120,16 +120,16 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 }
 
 func (h *home) wireSandbox(keys *homeKeys) error {
-	options := host.Options{
-		CacheDir: filepath.Join(h.config.Home, "cache"), CacheKey: keys.cache,
-		GuestOutput: func(line host.GuestLine) {
-			h.log.Debug("guest", "execution", line.Execution, "step", line.Step, "stream", line.Stream, "text", line.Text)
-		},
-		OnTampered: func(module writ.Digest) {
-			h.log.Error("a compiled module was altered on disk and has been removed", "module", module)
-		},
+	options, err := sandboxOptions(filepath.Join(h.config.Home, "cache"), keys.cache)
+	if err != nil {
+		return err
 	}
-	var err error
+	options.GuestOutput = func(line host.GuestLine) {
+		h.log.Debug("guest", "execution", line.Execution, "step", line.Step, "stream", line.Stream, "text", line.Text)
+	}
+	options.OnTampered = func(module writ.Digest) {
+		h.log.Error("a compiled module was altered on disk and has been removed", "module", module)
+	}
 	if h.config.Sandbox == "extism" {
 		h.sandbox, err = host.NewExtismSandbox(options)
 	} else {

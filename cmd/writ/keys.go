@@ -17,12 +17,15 @@ import (
 const (
 	hostKeyFile     = "keys/host.key"     // Ed25519: signs anchors and evidence
 	hostPublicFile  = "keys/host.pub"     // for those who verify elsewhere
-	cacheKeyFile    = "keys/cache.key"    // 32 bytes: MACs of compiled modules
+	cacheKeyFile    = "keys/cache.key"    // MACs of compiled modules
 	approverKeyFile = "keys/approver.key" // encrypted with a passphrase
 	credentialsFile = "credentials"       // the operator's token
 	socketFile      = "writ.sock"
 	configFile      = "config.yaml"
 )
+
+// cacheKeyBytes is the output size of SHA-256, which the MACs are made with.
+const cacheKeyBytes = 32
 
 // homeKeys are the host's own secrets.
 type homeKeys struct {
@@ -47,7 +50,7 @@ func makeKeys(dir string) error {
 	if err != nil {
 		return err
 	}
-	cache := make([]byte, 32)
+	cache := make([]byte, cacheKeyBytes)
 	if _, err := rand.Read(cache); err != nil {
 		return err
 	}

@@ -20,8 +20,12 @@ import (
 	"github.com/writ-run/writ/registry"
 )
 
-// TestMain makes this test binary the command `writ` of the scripts.
+// TestMain makes this test binary the command `writ` of the scripts, and the
+// process that compiles for a home that a test opens.
 func TestMain(m *testing.M) {
+	if args := os.Args[1:]; compiles(args) {
+		os.Exit(run(context.Background(), args, stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
+	}
 	testscript.Main(m, map[string]func(){"writ": func() {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		code := run(ctx, os.Args[1:], stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr})

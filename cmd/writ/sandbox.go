@@ -1,0 +1,55 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"os"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/host"
+)
+
+// compileArgument makes this program the process that compiles one module: no
+// command of the command line, and run before any of them is set up.
+const compileArgument = "compile-module"
+
+// compiles reports whether the arguments ask for that.
+func compiles(args []string) bool { return len(args) == 1 && args[0] == compileArgument }
+
+// runningProgram is this very program on Linux, also after its file was replaced by
+// another version.
+const runningProgram = "/proc/self/exe"
+
+// sandboxOptions compile in processes of this program and keep the code in dir.
+func sandboxOptions(dir string, key []byte) (host.Options, error) {
+	program := runningProgram
+	if _, err := os.Stat(program); err != nil {
+		if program, err = os.Executable(); err != nil {
+			return host.Options{}, &writ.Error{
+				Code: writ.CodeUnavailable, Op: "sandbox", Message: "this program does not find its own file, of which it compiles modules", Err: err,
+				Fix: "start it by its absolute path",
+			}
+		}
+	}
+	return host.Options{CompileCommand: []string{program, compileArgument}, CacheDir: dir, CacheKey: key}, nil
+}
+
+// passingSandbox is for one command: its compiled code goes with it.
+func passingSandbox() (_ writ.Sandbox, remove func(), err error) {
+	dir, err := os.MkdirTemp("", "writ-code-")
+	if err != nil {
+		return nil, nil, usage("no temporary directory: %s", plainCause(err))
+	}
+	remove = func() { _ = os.RemoveAll(dir) }
+	key := make([]byte, cacheKeyBytes)
+	_, err = rand.Read(key)
+	options, optionsErr := sandboxOptions(dir, key)
+	if err = errors.Join(err, optionsErr); err == nil {
+		var sandbox writ.Sandbox
+		if sandbox, err = host.NewSandbox(options); err == nil {
+			return sandbox, remove, nil
+		}
+	}
+	remove()
+	return nil, nil, err
+}
