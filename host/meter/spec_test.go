@@ -108,13 +108,8 @@ func openTrio(t *testing.T, module []byte) *trio {
 		}
 	}
 	var three trio
-	pages := uint32(0)
-	if outline.Memory != nil {
-		pages = outline.Memory.Min
-		if three.reserved = grows(outline); three.reserved {
-			pages = min(pages+1000, maxPages)
-		}
-	}
+	pages := pagesFor(outline)
+	three.reserved = outline.Memory != nil && pages > outline.Memory.Min
 	derived, err := Rewrite(module, Options{Pages: pages})
 	if err != nil {
 		return nil
@@ -131,6 +126,18 @@ func openTrio(t *testing.T, module []byte) *trio {
 		return nil
 	}
 	return &three
+}
+
+// pagesFor is memory to grow for a module that does, and no more than it has for
+// one that does not: then it traps where it did.
+func pagesFor(m *wasm.Module) uint32 {
+	switch {
+	case m.Memory == nil:
+		return 0
+	case grows(m):
+		return min(m.Memory.Min+1000, maxPages)
+	}
+	return m.Memory.Min
 }
 
 // grows reports whether the module has a memory.grow.
