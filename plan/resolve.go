@@ -100,9 +100,6 @@ func (p *Planner) resolver(plan *writ.Plan, step *writ.Step, scope *writ.Scope) 
 	if step.ForEach != nil && scope.Item == nil {
 		return nil, writ.Errorf(writ.CodeInvalid, r.op, "there is no element to resolve it with")
 	}
-	if step.Compensate != "" {
-		return nil, writ.Errorf(writ.CodeInvalid, r.op, "this version does not run compensate").WithFix("write a step of its own")
-	}
 	if r.template, err = decodeTemplate(step.Template); err != nil {
 		return nil, writ.Errorf(writ.CodeTampered, r.op, "the template is not JSON: %w", err)
 	}
@@ -185,12 +182,15 @@ func (r *resolver) taint(out *writ.ResolvedStep) {
 	if r.step.When != nil {
 		f.gate = labelsByStep(r.step.When, r.scope.Labels)
 	}
-	if r.step.ForEach != nil {
-		f.gate = writ.JoinLabels(f.gate, labelsByStep(r.step.ForEach, r.scope.Labels))
+	if list := r.iterating().ForEach; list != nil {
+		f.gate = writ.JoinLabels(f.gate, labelsByStep(list, r.scope.Labels))
+	}
+	if r.scope.Forward != nil {
+		f.gate = writ.JoinLabels(f.gate, r.scope.Forward.Labels)
 	}
 	for i := range r.step.Bindings {
 		b := &r.step.Bindings[i]
-		f.bound[b.Path] = writ.JoinLabels(labelsByStep(&b.Expression, r.scope.Labels), r.itemLabels(&b.Expression))
+		f.bound[b.Path] = writ.JoinLabels(labelsByStep(&b.Expression, r.scope.Labels), r.itemLabels(&b.Expression), r.forwardLabels(&b.Expression))
 	}
 	out.Taint = writ.JoinLabels(r.step.Taint, f.all())
 	out.Sinks = f.sinks(r.action.Sinks)
@@ -245,6 +245,13 @@ func (r *resolver) runnable(e placed) (*runnable, error) {
 		}
 		scope.item = element
 		key = append(key, rootItem, strconv.Quote(of))
+	}
+	if readsForward(e.Reads) {
+		of, err := r.forwardShapes(scope)
+		if err != nil {
+			return nil, err
+		}
+		key = append(key, rootOutput, of)
 	}
 	if slices.Contains(e.Reads, rootInputs) {
 		inputs, err := decode(r.plan.Inputs)
@@ -317,6 +324,11 @@ func (r *resolver) variables(e placed, types *scopeTypes) (map[string]any, error
 	}
 	if types.item != nil {
 		if err := r.itemVariables(vars, types.item); err != nil {
+			return nil, err
+		}
+	}
+	if types.input != nil || types.output != nil {
+		if err := r.forwardVariables(vars, types); err != nil {
 			return nil, err
 		}
 	}
