@@ -224,44 +224,10 @@ func (r *resolver) evaluate(e placed) (any, error) {
 // runnable compiles an expression against the schemas that the plan carries. It
 // is cached by all that it depends on.
 func (r *resolver) runnable(e placed) (*runnable, error) {
-	scope := &scopeTypes{inputs: &shape{kind: shapeObject}, steps: map[string]*shape{}}
-	key := []string{strconv.Quote(e.CEL)}
-	for _, read := range e.Reads {
-		name, ok := strings.CutPrefix(read, rootSteps+".")
-		if !ok {
-			continue
-		}
-		digest, output, err := r.output(name)
-		if err != nil {
-			return nil, err
-		}
-		scope.steps[name] = output
-		key = append(key, name, digest)
+	scope, cacheKey, err := r.types(e)
+	if err != nil {
+		return nil, err
 	}
-	if readsItem(e.Reads) {
-		element, of, err := r.itemShape()
-		if err != nil {
-			return nil, err
-		}
-		scope.item = element
-		key = append(key, rootItem, strconv.Quote(of))
-	}
-	if readsForward(e.Reads) {
-		of, err := r.forwardShapes(scope)
-		if err != nil {
-			return nil, err
-		}
-		key = append(key, rootOutput, of)
-	}
-	if slices.Contains(e.Reads, rootInputs) {
-		inputs, err := decode(r.plan.Inputs)
-		if err != nil {
-			return nil, writ.Errorf(writ.CodeTampered, r.op, "the inputs of the plan are not JSON: %w", err)
-		}
-		scope.inputs = literalShape(inputs)
-		key = append(key, rootInputs, string(r.plan.Inputs))
-	}
-	cacheKey := strings.Join(key, " ")
 	if known, ok := r.planner.programs.get(cacheKey); ok {
 		return known, nil
 	}
@@ -280,6 +246,49 @@ func (r *resolver) runnable(e placed) (*runnable, error) {
 	run := &runnable{program: program, scope: scope, shape: out.shape, key: cacheKey}
 	r.planner.programs.put(cacheKey, run)
 	return run, nil
+}
+
+// types are the shapes of what an expression reads, and a key of all that it
+// depends on.
+func (r *resolver) types(e placed) (*scopeTypes, string, error) {
+	scope := &scopeTypes{inputs: &shape{kind: shapeObject}, steps: map[string]*shape{}}
+	key := []string{strconv.Quote(e.CEL)}
+	for _, read := range e.Reads {
+		name, ok := strings.CutPrefix(read, rootSteps+".")
+		if !ok {
+			continue
+		}
+		digest, output, err := r.output(name)
+		if err != nil {
+			return nil, "", err
+		}
+		scope.steps[name] = output
+		key = append(key, name, digest)
+	}
+	if readsItem(e.Reads) {
+		element, of, err := r.itemShape()
+		if err != nil {
+			return nil, "", err
+		}
+		scope.item = element
+		key = append(key, rootItem, strconv.Quote(of))
+	}
+	if readsForward(e.Reads) {
+		of, err := r.forwardShapes(scope)
+		if err != nil {
+			return nil, "", err
+		}
+		key = append(key, rootOutput, of)
+	}
+	if slices.Contains(e.Reads, rootInputs) {
+		inputs, err := decode(r.plan.Inputs)
+		if err != nil {
+			return nil, "", writ.Errorf(writ.CodeTampered, r.op, "the inputs of the plan are not JSON: %w", err)
+		}
+		scope.inputs = literalShape(inputs)
+		key = append(key, rootInputs, string(r.plan.Inputs))
+	}
+	return scope, strings.Join(key, " "), nil
 }
 
 // output is the shape of what another step yields, and a key of it.
