@@ -3,6 +3,8 @@ package registry
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/writ-run/writ"
 )
@@ -30,6 +32,24 @@ type verified struct {
 	replay bool     // verified without the deny list
 	paths  []string // of its files
 	marks  marks
+	seen   atomic.Int64 // when the marks were last looked at, in nanoseconds since the epoch
+}
+
+// glance is how long a look at the marks is good for. What runs in between are
+// the verified bytes in memory, whatever is on disk; a busy host would otherwise
+// ask for ten files' marks thousands of times a second.
+const glance = 50 * time.Millisecond
+
+// stands reports whether the files are as they were verified.
+func (v *verified) stands(now time.Time) bool {
+	if age := now.UnixNano() - v.seen.Load(); age >= 0 && age < int64(glance) {
+		return true
+	}
+	if !v.marks.hold(v.paths) {
+		return false
+	}
+	v.seen.Store(now.UnixNano())
+	return true
 }
 
 func newCache(limit int64) cache {

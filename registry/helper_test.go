@@ -215,7 +215,9 @@ func (h *home) install(file []byte) *Report {
 	return report
 }
 
+// load does so when the last look at the files is no longer good.
 func (h *home) load(ref writ.SkillRef) (*writ.Skill, error) {
+	h.now = h.now.Add(glance)
 	return h.Load(h.ctx, writ.LoadRequest{Tenant: h.by.Tenant, Ref: ref})
 }
 

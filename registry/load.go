@@ -59,7 +59,7 @@ func (r *Registry) content(ctx context.Context, tenant writ.TenantID, doc *insta
 		return nil, err
 	}
 	if v := r.cache.content(dir); v != nil && v.trust == t && (replay || !v.replay) &&
-		v.skill.SkillRef == doc.ref() && v.marks.hold(v.paths) {
+		v.skill.SkillRef == doc.ref() && v.stands(r.opts.Clock()) {
 		return v.skill, nil
 	}
 	r.cache.dropContent(dir)

@@ -367,3 +367,25 @@ func TestTamperedDocuments(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Within a glance what runs is what was verified, from memory; after it a change
+// of the files shows.
+func TestALookAtTheFilesIsGoodForAGlance(t *testing.T) {
+	h := newHome(t)
+	ref := h.install(h.bundle()).Ref
+	h.aged()
+	skill, err := h.load(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(h.blob(ref.Module), []byte("other"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again, err := h.Load(h.ctx, writ.LoadRequest{Tenant: h.by.Tenant, Ref: ref})
+	if err != nil || again != skill {
+		t.Errorf("got %v, %v; want the verified skill", again, err)
+	}
+	if _, err := h.load(ref); !writ.IsCode(err, writ.CodeTampered) {
+		t.Errorf("a glance later: got %v", err)
+	}
+}
