@@ -63,10 +63,12 @@ func (r *Registry) content(ctx context.Context, tenant writ.TenantID, doc *insta
 		return v.skill, nil
 	}
 	r.cache.dropContent(dir)
+	began := r.opts.Clock()
 	v, err := r.verifyInstalled(dir, doc, t, replay)
 	if err != nil {
 		return nil, err
 	}
+	v.seen.Store(began.UnixNano())
 	if v.marks.settled(r.opts.Clock()) {
 		r.cache.keepContent(dir, v)
 	}
