@@ -108,6 +108,7 @@ func TestAnyTamperedFileIsCaught(t *testing.T) {
 			if err := damage(); err != nil {
 				t.Fatal(err)
 			}
+			h.now = h.now.Add(glance)
 			restarted, err := New(h.opts)
 			if err != nil {
 				t.Fatal(err)
