@@ -126,13 +126,16 @@ type GuestRun struct {
 	Limits   abi.Limits
 	Manifest *abi.Manifest
 	Gate     ToolGate
+	// StopAt ends the run as one whose time is over as soon as it has used so much
+	// fuel: a replay stops where a recorded run was stopped. 0: nowhere.
+	StopAt uint64
 }
 
 // GuestResult is what a run came to: an output or a failure.
 type GuestResult struct {
 	Output  []byte // canonical JSON where Failure is nil
 	Failure *abi.Failure
-	Fuel    uint64 // zero until metering is on
+	Fuel    uint64 // that the action used; zero where the sandbox does not meter
 	Calls   int
 }
 
@@ -140,6 +143,8 @@ type GuestResult struct {
 const (
 	GuestTrapped      = "trap"
 	GuestTimeout      = "timeout"
+	GuestFuelLimit    = "fuel_limit"
+	GuestStackLimit   = "stack_limit"
 	GuestOutOfMemory  = "memory_limit"
 	GuestOutputLimit  = "output_limit"
 	GuestOutputBad    = "output_invalid" // not JSON, or not of the output schema

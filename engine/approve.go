@@ -62,7 +62,6 @@ func (x *execution) requestFor(d *dispatch, facts *writ.CallFacts, now writ.Time
 		DecideBy: now.Add(requirement.ExpiresIn.Std()),
 	}
 	request.ExecuteBy = request.DecideBy.Add(defaultExecuteWithin)
-	request.Compensation = compensationOf(d.step)
 	if facts != nil {
 		request.Call = &writ.ProposedCall{Tool: facts.Tool, Digest: facts.Digest, Arguments: facts.Arguments}
 	}
@@ -81,7 +80,7 @@ func openRecord(request *writ.ApprovalRequest, attempt int) (writ.NewRecord, *wr
 		return writ.NewRecord{}, nil, err
 	}
 	public := *request
-	public.Input, public.Compensation = nil, nil
+	public.Input = nil
 	if request.Call != nil {
 		public.Call = &writ.ProposedCall{Tool: request.Call.Tool, Digest: request.Call.Digest}
 	}

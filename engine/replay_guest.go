@@ -47,8 +47,7 @@ func (r *replayer) skipped(record *writ.Record) error {
 	} else if d, err := r.dispatch(record.Step); err == nil && d.resolved.Skip {
 		reason = reasonConditionFalse
 	}
-	undoes := r.x.undoes(step.ID) != ""
-	if failed := r.x.firstFailure(); failed != "" && recorded != reason && !undoes {
+	if failed := r.x.firstFailure(); failed != "" && recorded != reason {
 		reason = reasonAfterFailure(failed)
 	} else if missing := r.x.missingNeed(step); missing != "" && recorded != reason {
 		reason = reasonMissingNeed(missing)
@@ -245,8 +244,12 @@ func (r *replayer) outcome(record *writ.Record, d *dispatch, gate *replayGate, r
 	r.compare(stageOutcome, record.Step, recorded, orNull(result.Output))
 	labels := writ.JoinLabels(d.resolved.Taint, d.attempt.labels)
 	r.member(stageCall, record.Step, "labels", record.Body.Ended.Labels, labels)
+	fuel := result.Fuel
+	if fuel == 0 || record.Body.Ended.Fuel == 0 { // one of the two sandboxes does not meter
+		fuel = record.Body.Ended.Fuel
+	}
 	r.compare(stageOutcome, record.Step, record.Body.Ended, writ.EndedFacts{
-		Fuel: result.Fuel, Calls: result.Calls, Trail: record.Body.Ended.Trail, Labels: labels,
+		Fuel: fuel, Calls: result.Calls, Trail: record.Body.Ended.Trail, Labels: labels,
 	})
 }
 

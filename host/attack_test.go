@@ -91,7 +91,7 @@ func TestDeepRecursion(t *testing.T) {
 		return [][]byte{I32(0), Call(deep)}
 	})
 	run := runOf(t, module, `{}`)
-	wants(t, opened(t, NewSandbox, Options{}), run, "! trap: the guest trapped: stack overflow")
+	wants(t, opened(t, NewSandbox, Options{}), run, "! stack_limit: the guest's calls are nested too deeply")
 }
 
 func TestMemoryIsBounded(t *testing.T) {

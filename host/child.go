@@ -57,6 +57,8 @@ type compileJob struct {
 	CPU    int64 `json:"cpu"`    // seconds
 	Memory int64 `json:"memory"`
 	Code   int64 `json:"code"`
+	// Metered: the code is not to look at the clock by itself.
+	Metered bool `json:"metered"`
 }
 
 // What a compiling process answers: compileReady as soon as its limits hold, then
@@ -83,6 +85,7 @@ const (
 type compileChild struct {
 	command []string
 	limits  CompileLimits
+	metered bool
 }
 
 // compile has wazero's file for the module written below dir. What goes wrong is
@@ -121,7 +124,7 @@ func (c *compileChild) compile(ctx context.Context, module []byte, dir string) e
 
 func (c *compileChild) send(to io.Writer, module []byte) error {
 	job, err := json.Marshal(compileJob{
-		Module: len(module), CPU: int64(c.limits.CPU.Std() / time.Second), Memory: int64(c.limits.Memory), Code: int64(c.limits.Code),
+		Module: len(module), CPU: int64(c.limits.CPU.Std() / time.Second), Memory: int64(c.limits.Memory), Code: int64(c.limits.Code), Metered: c.metered,
 	})
 	if err == nil {
 		_, err = to.Write(append(job, '\n'))

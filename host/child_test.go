@@ -266,7 +266,7 @@ func TestCloseEndsTheProcess(t *testing.T) {
 // would compile here what it could not use.
 func TestACompiledFormOfAnotherEngineIsMadeAnew(t *testing.T) {
 	o := childOptions(t)
-	code, err := newCodeCache(&o)
+	code, err := newCodeCache(&o, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,40 +17,40 @@ import (
 // codeCache gives modules their compiled form: from the disk, or made by a process
 // of its own and then kept. This process only loads it.
 type codeCache struct {
-	artefacts *artefacts
+	metered   bool       // the modules are
+	artefacts *artefacts // nil: modules are compiled in this process
 	child     *compileChild
 	// beside is how many modules of its own the engine compiles together with one.
 	beside int
 	mark   func() (string, error)
 }
 
-// newCodeCache is nil where modules are compiled in this process.
-func newCodeCache(o *Options) (*codeCache, error) {
+func newCodeCache(o *Options, metered bool) (*codeCache, error) {
 	if o.CompileInProcessUnsafe {
-		return nil, nil
+		return &codeCache{metered: metered}, nil
 	}
 	a, err := newArtefacts(o)
 	if err != nil {
 		return nil, err
 	}
-	c := &codeCache{artefacts: a, child: &compileChild{command: o.CompileCommand, limits: o.CompileLimits.orDefaults()}}
+	c := &codeCache{metered: metered, artefacts: a, child: &compileChild{command: o.CompileCommand, limits: o.CompileLimits.orDefaults(), metered: metered}}
 	c.mark = sync.OnceValues(c.engineMark)
 	return c, nil
 }
 
 func (c *codeCache) close() error {
-	if c == nil {
+	if c.artefacts == nil {
 		return nil
 	}
 	return c.artefacts.close()
 }
 
 // compile gives a cache that holds the compiled form of derived, out of which
-// build compiles. A nil codeCache has build compile here. CodeTampered: there was
+// build compiles. CodeTampered: there was
 // a compiled form that does not match its MAC, and now it is gone.
 func (c *codeCache) compile(ctx context.Context, derived *derivedModule, build func(wazero.RuntimeConfig) error) (wazero.CompilationCache, error) {
-	if c == nil {
-		return nil, build(runtimeConfig())
+	if c.artefacts == nil {
+		return nil, build(runtimeConfig(c.metered))
 	}
 	work, err := os.MkdirTemp(c.artefacts.dir, loadPattern)
 	if err != nil {
@@ -65,7 +65,7 @@ func (c *codeCache) compile(ctx context.Context, derived *derivedModule, build f
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	if err := build(runtimeConfig().WithCompilationCache(cache)); err != nil {
+	if err := build(runtimeConfig(c.metered).WithCompilationCache(cache)); err != nil {
 		return cache, err
 	}
 	return cache, c.check(work, name)
@@ -162,7 +162,7 @@ func (c *codeCache) engineMark() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	r := wazero.NewRuntimeWithConfig(ctx, runtimeConfig().WithCompilationCache(cache))
+	r := wazero.NewRuntimeWithConfig(ctx, runtimeConfig(c.metered).WithCompilationCache(cache))
 	_, err = r.CompileModule(ctx, header)
 	files, listed := codeFiles(work)
 	if err = errors.Join(err, listed, r.Close(ctx), cache.Close(ctx)); err != nil {

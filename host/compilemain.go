@@ -23,12 +23,12 @@ const maxJob = 1 << 10
 // early when stdin ends, for then the host that asked is gone.
 func CompileMain(stdin io.Reader, stdout io.Writer) int {
 	in := bufio.NewReader(stdin)
-	module, err := readJob(in, stdout)
+	job, module, err := readJob(in, stdout)
 	if err != nil {
 		return complain(stdout, err)
 	}
 	ended := make(chan error, 2)
-	go func() { ended <- compileHere(module) }()
+	go func() { ended <- compileHere(module, job.Metered) }()
 	go func() {
 		_, err := io.Copy(io.Discard, in)
 		ended <- errors.Join(errNoJob, err)
@@ -49,12 +49,12 @@ func complain(stdout io.Writer, err error) int {
 
 // readJob sets the limits between the job and its module: nothing that was not
 // written by the host is read without them.
-func readJob(in *bufio.Reader, stdout io.Writer) ([]byte, error) {
+func readJob(in *bufio.Reader, stdout io.Writer) (*compileJob, []byte, error) {
 	var line []byte
 	for len(line) < maxJob {
 		b, err := in.ReadByte()
 		if err != nil {
-			return nil, errors.Join(errNoJob, err)
+			return nil, nil, errors.Join(errNoJob, err)
 		}
 		if b == '\n' {
 			break
@@ -63,34 +63,34 @@ func readJob(in *bufio.Reader, stdout io.Writer) ([]byte, error) {
 	}
 	var job compileJob
 	if err := json.Unmarshal(line, &job); err != nil {
-		return nil, errors.Join(errNoJob, err)
+		return nil, nil, errors.Join(errNoJob, err)
 	}
 	if job.Module < 0 || job.CPU <= 0 || job.Memory <= 0 || job.Code <= 0 {
-		return nil, errNoJob
+		return nil, nil, errNoJob
 	}
 	if err := limitProcess(&job); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// From half of it on the collector works harder rather than take more.
 	debug.SetMemoryLimit(job.Memory / 2)
 	if _, err := io.WriteString(stdout, compileReady); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	module := make([]byte, job.Module)
 	if _, err := io.ReadFull(in, module); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return module, nil
+	return &job, module, nil
 }
 
 // compileHere compiles into the working directory.
-func compileHere(module []byte) error {
+func compileHere(module []byte, metered bool) error {
 	ctx := context.Background()
 	cache, err := wazero.NewCompilationCacheWithDir(".")
 	if err != nil {
 		return err
 	}
-	r := wazero.NewRuntimeWithConfig(ctx, runtimeConfig().WithCompilationCache(cache))
+	r := wazero.NewRuntimeWithConfig(ctx, runtimeConfig(metered).WithCompilationCache(cache))
 	_, err = r.CompileModule(ctx, module)
 	switch {
 	case errors.Is(err, errFileTooLarge):

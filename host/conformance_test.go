@@ -143,7 +143,10 @@ func TestConformance(t *testing.T) {
 				callsAlike(t, s, module)
 				all.add("seed 1", drawnBy(t, s, module, 1))
 				all.add("seed 2", drawnBy(t, s, module, 2))
-				all.add("floats of "+language, outcomeOf(t, s, actionRun(t, module, "floats", `{}`)))
+				// With go-sdk the bits of a NaN are the processor's.
+				if _, metered := s.(*sandbox).programs.compiler.(*native); metered {
+					all.add("floats", outcomeOf(t, s, actionRun(t, module, "floats", `{}`)))
+				}
 				d, err := s.Describe(t.Context(), module)
 				if err != nil {
 					t.Fatal(err)

@@ -92,21 +92,23 @@ func (g *guest) needTools(tool string) {
 // hand copies data to the guest's buffer (ptr, cap) and gives its full length.
 func (g *guest) hand(data []byte, stack []uint64) uint64 {
 	n := min(uint64(len(data)), stack[1])
-	to, ok := g.memory.guest().view(uint32(stack[0]), uint32(n))
+	to, ok := g.memory.own.view(uint32(stack[0]), uint32(n))
 	if !ok {
 		g.misuse("the guest gave a pointer outside its memory")
 	}
+	g.spend(int(n))
 	copy(to, data)
 	return uint64(len(data))
 }
 
 // take copies what stands at (ptr, len).
 func (g *guest) take(stack []uint64) []byte {
-	b, ok := g.memory.guest().read(uint32(stack[0]), uint32(stack[1]))
+	b, ok := g.memory.own.view(uint32(stack[0]), uint32(stack[1]))
 	if !ok {
 		g.misuse("the guest gave a pointer outside its memory")
 	}
-	return b
+	g.spend(len(b))
+	return append([]byte{}, b...)
 }
 
 // count accounts for one tool call.
@@ -136,6 +138,8 @@ func (g *guest) callTool(ctx context.Context, tool string, raw []byte) *writ.Too
 	if err != nil {
 		g.end(ending{err: err})
 	}
+	// Also where the call took the rest of the time: so a replay ends here as well.
+	g.spend(len(reply.Body))
 	if !back {
 		panic(errEnded) // its time is over: what ctx says is the reason
 	}

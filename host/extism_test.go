@@ -207,8 +207,8 @@ func TestPluginInputAndOutput(t *testing.T) {
 // written, read as zeros at first, and all of them stay below the limit.
 func TestKernelBlocks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &memories{limit: 8 << 10}
-		k := &kernel{memories: m}
+		g := &guest{memory: memories{limit: 8 << 10}}
+		m, k := &g.memory, &kernel{g: g}
 		live := map[uint64][]byte{}
 		t.Repeat(map[string]func(*rapid.T){
 			"alloc": func(t *rapid.T) {

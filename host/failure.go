@@ -29,6 +29,7 @@ var traps = []string{
 // the host's, or neither where the guest ended by itself with a status.
 func (g *guest) settle(status uint32, fromEngine error) (uint32, *abi.Failure, error) {
 	var fault runtime.Error
+	var own *writ.Error
 	var exit *sys.ExitError
 	switch e := g.ending; {
 	case e != nil && e.err != nil:
@@ -41,10 +42,12 @@ func (g *guest) settle(status uint32, fromEngine error) (uint32, *abi.Failure, e
 		return 0, nil, nil
 	case fromEngine == nil:
 		return status, nil, nil
+	case errors.As(fromEngine, &own):
+		return 0, nil, own
 	case errors.As(fromEngine, &fault):
 		return 0, nil, &writ.Error{Code: writ.CodeInternal, Op: "sandbox", Message: "a host function failed", Err: fault}
 	case errors.As(fromEngine, &exit), errors.Is(fromEngine, errEnded):
-		return 0, &abi.Failure{Code: writ.GuestTimeout, Message: "the step's time is over"}, nil
+		return 0, timeIsOver(), nil
 	case g.memory.refused:
 		return 0, outOfMemory(), nil
 	}
@@ -118,7 +121,7 @@ func (g *guest) finished(output []byte, err error) *writ.GuestResult {
 	if len(output) > int(g.limits.Output) {
 		return g.failed(writ.GuestOutputLimit, tooMuchOutput)
 	}
-	return &writ.GuestResult{Output: output, Calls: g.calls}
+	return &writ.GuestResult{Output: output, Calls: g.calls, Fuel: g.used()}
 }
 
 func (g *guest) failed(code, message string) *writ.GuestResult {
@@ -126,5 +129,5 @@ func (g *guest) failed(code, message string) *writ.GuestResult {
 }
 
 func (g *guest) resultOf(f *abi.Failure) *writ.GuestResult {
-	return &writ.GuestResult{Failure: f, Calls: g.calls}
+	return &writ.GuestResult{Failure: f, Calls: g.calls, Fuel: g.used()}
 }

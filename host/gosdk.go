@@ -19,13 +19,11 @@ func NewExtismSandbox(o Options) (writ.Sandbox, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	code, err := newCodeCache(&o)
+	code, err := newCodeCache(&o, false)
 	if err != nil {
 		return nil, err
 	}
-	if code != nil {
-		code.beside = 1 // go-sdk's kernel
-	}
+	code.beside = 1 // go-sdk's kernel
 	return newSandbox(&goSDK{functions: allFunctions(), code: code}, &o), nil
 }
 

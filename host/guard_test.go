@@ -13,6 +13,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/host/meter"
 	. "github.com/writ-run/writ/host/wasmtest"
 )
 
@@ -141,7 +142,8 @@ func TestEngineIDNamesWhatGoModPins(t *testing.T) {
 			t.Errorf("go.mod does not pin %s %s", path, version)
 		}
 	}
-	if id := EngineID(); !strings.Contains(id, wazeroVersion) || !strings.Contains(id, runtime.GOARCH) || !strings.Contains(id, guardVersion) || !strings.HasSuffix(ExtismEngineID(), id) {
+	if id := EngineID(); !strings.Contains(id, wazeroVersion) || !strings.Contains(id, runtime.GOARCH) || !strings.Contains(id, meter.Version) ||
+		!strings.Contains(ExtismEngineID(), engine()) {
 		t.Errorf("EngineID %q", id)
 	}
 }
@@ -151,13 +153,13 @@ func TestEffectiveLimits(t *testing.T) {
 	if want := (abi.Limits{Memory: DefaultMemory, Fuel: 5, Time: DefaultTime, Calls: DefaultCalls, Output: DefaultOutput}); err != nil || got != want {
 		t.Fatalf("defaults %+v, %v", got, err)
 	}
-	most := abi.Limits{Memory: MaxMemory, Time: MaxTime, Calls: MaxCalls, Output: MaxOutput}
+	most := abi.Limits{Memory: MaxMemory, Fuel: MaxFuel, Time: MaxTime, Calls: MaxCalls, Output: MaxOutput}
 	if got, err := EffectiveLimits(most); err != nil || got != most {
 		t.Fatalf("maxima %+v, %v", got, err)
 	}
 	for name, alter := range map[string]func(*abi.Limits){
 		"memory": func(l *abi.Limits) { l.Memory++ }, "time": func(l *abi.Limits) { l.Time++ },
-		"calls": func(l *abi.Limits) { l.Calls++ }, "output": func(l *abi.Limits) { l.Output++ },
+		"fuel": func(l *abi.Limits) { l.Fuel++ }, "calls": func(l *abi.Limits) { l.Calls++ }, "output": func(l *abi.Limits) { l.Output++ },
 	} {
 		l := most
 		alter(&l)

@@ -27,6 +27,7 @@ type guest struct {
 	phase     phase
 	executing bool // it holds one of slots
 	memory    memories
+	fuel      tank
 	ambient   *ambient
 	console   console
 	plugin    plugin // of the Extism interface
@@ -59,13 +60,35 @@ func newGuest(run *writ.GuestRun, limits abi.Limits, slots slots) *guest {
 	}
 }
 
-type guestKey struct{}
-
-func withGuest(ctx context.Context, g *guest) context.Context {
-	return context.WithValue(ctx, guestKey{}, g)
+// runContext is the context of a run, with its guest.
+type runContext struct {
+	context.Context
+	g *guest
 }
 
-func guestFrom(ctx context.Context) *guest { return ctx.Value(guestKey{}).(*guest) }
+type guestKey struct{}
+
+// Value implements context.Context.
+func (c *runContext) Value(key any) any {
+	if key == (guestKey{}) {
+		return c.g
+	}
+	return c.Context.Value(key)
+}
+
+func withGuest(ctx context.Context, g *guest) context.Context {
+	g.fuel.ctx = ctx
+	return &runContext{ctx, g}
+}
+
+// guestFrom is the guest of a host function's context, which a runtime may have
+// wrapped.
+func guestFrom(ctx context.Context) *guest {
+	if c, ok := ctx.(*runContext); ok {
+		return c.g
+	}
+	return ctx.Value(guestKey{}).(*guest)
+}
 
 // end unwinds the guest. The first ending counts.
 func (g *guest) end(e ending) {
@@ -86,7 +109,10 @@ func (g *guest) misuse(message string) { g.fail(writ.GuestTrapped, message) }
 // begin lets the initialised guest work.
 func (g *guest) begin(p phase) {
 	g.phase = p
+	g.flush() // what an initialisation printed is no part of the run
+	g.console.printed = 0
 	g.ambient.start(g.run.Start, g.run.Seed)
+	g.fuel.begin(g.limits.Fuel, g.run.StopAt)
 }
 
 // slots are the right to execute, a fixed number of times. A guest gives its slot

@@ -28,11 +28,11 @@ const (
 // are named by their offset. A freed block is used again for the next one of its
 // size class, a power of two.
 type kernel struct {
-	memories *memories
-	mem      []byte
-	charged  int64
-	blocks   map[uint64]block
-	free     [64][]uint64 // by size class
+	g       *guest // whose memory limit and fuel it uses
+	mem     []byte
+	charged int64
+	blocks  map[uint64]block
+	free    [64][]uint64 // by size class
 }
 
 type block struct {
@@ -44,16 +44,18 @@ type block struct {
 // reset forgets every block.
 func (k *kernel) reset() {
 	clear(k.mem)
-	k.memories.used -= k.charged
-	*k = kernel{memories: k.memories, mem: k.mem[:0], blocks: map[uint64]block{}}
+	k.g.memory.used -= k.charged
+	*k = kernel{g: k.g, mem: k.mem[:0]}
 }
 
 // alloc gives the handle of a zeroed block, 0 where there is no memory left.
 func (k *kernel) alloc(length uint64) uint64 {
-	if length == 0 || length > uint64(k.memories.limit) {
-		k.memories.refused = k.memories.refused || length > 0
+	memory := &k.g.memory
+	if length == 0 || length > uint64(memory.limit) {
+		memory.refused = memory.refused || length > 0
 		return 0
 	}
+	k.g.spend(int(length))
 	class := bits.Len64(max(length, minBlock) - 1)
 	if reusable := k.free[class]; len(reusable) > 0 {
 		offset := reusable[len(reusable)-1]
@@ -63,7 +65,7 @@ func (k *kernel) alloc(length uint64) uint64 {
 		return offset
 	}
 	size := uint64(1) << class
-	if !k.memories.take(int64(size + blockCost)) {
+	if !memory.take(int64(size + blockCost)) {
 		return 0
 	}
 	k.charged += int64(size + blockCost)
@@ -108,7 +110,9 @@ func (k *kernel) at(offset, n uint64) []byte {
 
 // read is a copy of a block.
 func (k *kernel) read(offset uint64) []byte {
-	return append([]byte{}, k.at(offset, k.length(offset))...)
+	b := k.at(offset, k.length(offset))
+	k.g.spend(len(b))
+	return append([]byte{}, b...)
 }
 
 // write makes a block of b.

@@ -16,6 +16,10 @@ const (
 	DefaultTime = abi.Duration(10 * time.Second) // with the time of its tool calls
 	MaxTime     = abi.Duration(time.Hour)
 
+	// Fuel, in units of package meter.
+	DefaultFuel = 10_000_000_000
+	MaxFuel     = 1_000_000_000_000
+
 	DefaultCalls = 100
 	MaxCalls     = 10_000 // each is three journal records
 
@@ -39,7 +43,7 @@ const (
 )
 
 // EffectiveLimits fills in the defaults. CodeInvalid where a limit is negative or
-// above its maximum. Fuel is passed through: nothing meters it yet.
+// above its maximum.
 func EffectiveLimits(l abi.Limits) (abi.Limits, error) {
 	for _, bound := range []struct {
 		name             string
@@ -59,16 +63,26 @@ func EffectiveLimits(l abi.Limits) (abi.Limits, error) {
 		return abi.Limits{}, err
 	}
 	l.Calls = int(calls)
+	if l.Fuel > MaxFuel {
+		return abi.Limits{}, outside("fuel", l.Fuel, MaxFuel)
+	}
+	if l.Fuel == 0 {
+		l.Fuel = DefaultFuel
+	}
 	return l, nil
 }
 
 func effective(name string, value *int64, initial, maximum int64) error {
 	if *value < 0 || *value > maximum {
-		return writ.Errorf(writ.CodeInvalid, "limits: "+name, "%d is outside 0 to %d", *value, maximum).
-			WithFix("lower limits.%s in the skill's manifest", name)
+		return outside(name, *value, maximum)
 	}
 	if *value == 0 {
 		*value = initial
 	}
 	return nil
+}
+
+func outside[T int64 | uint64](name string, value, maximum T) error {
+	return writ.Errorf(writ.CodeInvalid, "limits: "+name, "%d is outside 0 to %d", value, maximum).
+		WithFix("lower limits.%s in the skill's manifest", name)
 }

@@ -2,35 +2,39 @@ package host
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/writ-run/writ/host/meter"
+	"github.com/writ-run/writ/host/wasm"
 )
 
 // native runs guests on wazero itself and serves both guest interfaces in Go.
 type native struct {
 	functions map[importKey]hostFunc
-	code      *codeCache // nil: modules are compiled in this process
+	code      *codeCache
+	pool      *pool
 }
 
 func newNative(o *Options) (*native, error) {
-	code, err := newCodeCache(o)
-	return &native{functions: allFunctions(), code: code}, err
+	code, err := newCodeCache(o, true)
+	return &native{functions: allFunctions(), code: code, pool: newPool()}, err
 }
 
 // close implements compiler.
 func (n *native) close() error { return n.code.close() }
 
-// runtimeConfig is the same for every module: the memory limit of a run is kept
-// by its allocator, so one compiled form serves all limits.
-func runtimeConfig() wazero.RuntimeConfig {
+// runtimeConfig is the same for every module. What is not metered has to be stopped
+// by the engine, which costs a tight loop ten times its time.
+func runtimeConfig(metered bool) wazero.RuntimeConfig {
 	c := wazero.NewRuntimeConfigInterpreter()
 	if execution() == "compiler" {
 		c = wazero.NewRuntimeConfigCompiler()
 	}
-	return c.WithCloseOnContextDone(true).WithDebugInfoEnabled(false)
+	return c.WithCloseOnContextDone(!metered).WithDebugInfoEnabled(false)
 }
 
 // compile implements compiler.
@@ -39,24 +43,45 @@ func (n *native) compile(ctx context.Context, f form, s *shape) (program, error)
 	if err != nil {
 		return nil, err
 	}
-	p := &nativeProgram{known: factsOf(s)}
-	derived := guard(s, nil, "", "")
-	p.cache, err = n.code.compile(ctx, &derivedModule{module: f.digest, bytes: derived}, func(config wazero.RuntimeConfig) error {
+	if s.memory.min > f.pages {
+		return nil, errMinimum
+	}
+	m, err := wasm.Parse(s.module)
+	if err != nil {
+		return nil, &moduleError{err.Error()}
+	}
+	parts := divide(m)
+	derived, err := meter.Rewrite(parts.module, meter.Options{Pages: f.pages})
+	if err != nil {
+		return nil, &moduleError{err.Error()}
+	}
+	p := &nativeProgram{known: factsOf(s), derived: derived, start: parts.start, kept: parts.kept, pool: n.pool, raw: &snapshot{}}
+	p.cache, err = n.code.compile(ctx, &derivedModule{module: f.digest, bytes: derived.Bytes}, func(config wazero.RuntimeConfig) error {
 		p.runtime = wazero.NewRuntimeWithConfig(ctx, config)
 		for module, named := range functions {
 			if err := mount(ctx, p.runtime, module, named); err != nil {
 				return err
 			}
 		}
-		p.compiled, err = p.runtime.CompileModule(ctx, derived)
+		if err := mountRefill(ctx, p.runtime); err != nil {
+			return err
+		}
+		p.compiled, err = p.runtime.CompileModule(ctx, derived.Bytes)
 		return asModuleError(err)
 	})
+	derived.Bytes = nil // they are compiled now
+	if err == nil {
+		p.raw.image, err = newImage(parts.size(), parts.write)
+	}
 	if err != nil {
 		p.close(ctx)
 		return nil, err
 	}
 	return p, nil
 }
+
+// errMinimum is a module that cannot begin within the run's memory limit.
+var errMinimum = errors.New("the module starts with more memory than the limit")
 
 // asModuleError keeps the validator's first line: it names what is wrong in terms
 // of the module, the same on every machine.
@@ -66,6 +91,17 @@ func asModuleError(err error) error {
 	}
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	return &moduleError{"it is not valid: " + line}
+}
+
+// mountRefill mounts what a metered module asks for fuel. No guest can import it:
+// it is none of native.functions.
+func mountRefill(ctx context.Context, r wazero.Runtime) error {
+	_, err := r.NewHostModuleBuilder(meter.HostModule).NewFunctionBuilder().
+		WithGoFunction(api.GoFunc(func(ctx context.Context, stack []uint64) {
+			stack[0] = uint64(guestFrom(ctx).refill(int64(stack[0])))
+		}), valueTypes("l"), valueTypes("l")).
+		Export(meter.HostFunction).Instantiate(ctx)
+	return err
 }
 
 func mount(ctx context.Context, r wazero.Runtime, module string, functions map[string]hostFunc) error {
@@ -78,87 +114,3 @@ func mount(ctx context.Context, r wazero.Runtime, module string, functions map[s
 	_, err := b.Instantiate(ctx)
 	return err
 }
-
-type nativeProgram struct {
-	known    *facts
-	runtime  wazero.Runtime
-	compiled wazero.CompiledModule
-	cache    wazero.CompilationCache // nil, or what owns the compiled code
-}
-
-func (p *nativeProgram) facts() *facts { return p.known }
-
-func (p *nativeProgram) close(ctx context.Context) {
-	// Closing frees memory that is ours alone; there is nothing to do about a fault.
-	if p.runtime != nil {
-		_ = p.runtime.Close(ctx)
-	}
-	if p.cache != nil {
-		_ = p.cache.Close(ctx)
-	}
-}
-
-// moduleConfig reaches nothing: the host functions serve what a guest may have.
-func moduleConfig() wazero.ModuleConfig {
-	return wazero.NewModuleConfig().WithName("").WithStartFunctions()
-}
-
-func (p *nativeProgram) instance(ctx context.Context, g *guest) (instance, error) {
-	g.plugin.kernel.memories = &g.memory
-	g.plugin.blocks = &g.plugin.kernel
-	module, err := p.runtime.InstantiateModule(experimental.WithMemoryAllocator(ctx, &g.memory), p.compiled, moduleConfig())
-	if err != nil {
-		return nil, err
-	}
-	i := &nativeInstance{module: module, g: g}
-	for _, name := range p.known.initialisers() {
-		if _, err := i.invoke(ctx, name); err != nil {
-			i.close(ctx)
-			return nil, err
-		}
-	}
-	if p.known.isHaskell() {
-		if _, err := i.invoke(ctx, haskellInit, 0, 0); err != nil {
-			i.close(ctx)
-			return nil, err
-		}
-	}
-	return i, nil
-}
-
-type nativeInstance struct {
-	module api.Module
-	g      *guest
-}
-
-func (i *nativeInstance) invoke(ctx context.Context, export string, params ...uint64) (uint32, error) {
-	results, err := i.module.ExportedFunction(export).Call(ctx, params...)
-	if err != nil || len(results) == 0 {
-		return 0, err
-	}
-	return api.DecodeU32(results[0]), nil
-}
-
-func (i *nativeInstance) call(ctx context.Context, export string, input []byte) (uint32, error) {
-	p := &i.g.plugin
-	p.kernel.reset()
-	p.input, p.output, p.outputLength, p.failed = 0, 0, 0, 0
-	if len(input) > 0 {
-		if p.input = p.kernel.alloc(uint64(len(input))); p.input == 0 {
-			return 0, errBlock
-		}
-		copy(p.kernel.at(p.input, uint64(len(input))), input)
-	}
-	return i.invoke(ctx, export)
-}
-
-func (i *nativeInstance) plugged(context.Context) ([]byte, string) {
-	k := &i.g.plugin.kernel
-	output := append([]byte{}, k.at(i.g.plugin.output, i.g.plugin.outputLength)...)
-	if i.g.plugin.failed == 0 {
-		return output, ""
-	}
-	return output, string(k.read(i.g.plugin.failed))
-}
-
-func (i *nativeInstance) close(ctx context.Context) { _ = i.module.Close(ctx) }

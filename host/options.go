@@ -5,6 +5,7 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/host/meter"
 )
 
 // Options configure a sandbox. The zero Options refuse: where modules are compiled
@@ -66,14 +67,19 @@ const (
 )
 
 // EngineID names everything that may make two runs of one module differ: the
-// runtime and its version, how it executes, the architecture and what guard did.
+// runtime and its version, how it executes, the architecture and what package meter
+// did.
 // It belongs into the journal's header.
 func EngineID() string {
-	return "wazero/" + wazeroVersion + " " + execution() + " " + runtime.GOARCH + " " + guardVersion
+	return engine() + " " + meter.Version
 }
 
 // ExtismEngineID is EngineID for a sandbox of NewExtismSandbox.
-func ExtismEngineID() string { return "extism-go-sdk/" + extismVersion + " " + EngineID() }
+func ExtismEngineID() string {
+	return "extism-go-sdk/" + extismVersion + " " + engine() + " " + guardVersion
+}
+
+func engine() string { return "wazero/" + wazeroVersion + " " + execution() + " " + runtime.GOARCH }
 
 // execution is chosen by the architecture alone, so that it can be recorded.
 func execution() string {

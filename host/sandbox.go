@@ -180,6 +180,8 @@ func (g *guest) stillborn(fromEngine error) (*writ.GuestResult, error) {
 func (g *guest) unprepared(ctx context.Context, err error) (*writ.GuestResult, error) {
 	var bad *moduleError
 	switch {
+	case errors.Is(err, errMinimum):
+		return g.resultOf(outOfMemory()), nil
 	case errors.As(err, &bad):
 		return g.failed(writ.GuestModuleBad, bad.message), nil
 	case errors.As(err, new(*writ.Error)):

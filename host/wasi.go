@@ -109,7 +109,7 @@ func wasiFunctions(add func(importKey, hostFunc)) {
 }
 
 func (g *guest) put32(ptr uint64, value uint32) bool {
-	b, ok := g.memory.guest().view(uint32(ptr), 4)
+	b, ok := g.memory.own.view(uint32(ptr), 4)
 	if ok {
 		binary.LittleEndian.PutUint32(b, value)
 	}
@@ -117,7 +117,7 @@ func (g *guest) put32(ptr uint64, value uint32) bool {
 }
 
 func (g *guest) put64(ptr uint64, value uint64) bool {
-	b, ok := g.memory.guest().view(uint32(ptr), 8)
+	b, ok := g.memory.own.view(uint32(ptr), 8)
 	if ok {
 		binary.LittleEndian.PutUint64(b, value)
 	}
@@ -158,10 +158,11 @@ func wasiTime(g *guest, stack []uint64) uint64 {
 }
 
 func wasiRandom(g *guest, stack []uint64) uint64 {
-	b, ok := g.memory.guest().view(uint32(stack[0]), uint32(stack[1]))
+	b, ok := g.memory.own.view(uint32(stack[0]), uint32(stack[1]))
 	if !ok {
 		return wasiFault
 	}
+	g.spend(len(b))
 	g.ambient.read(b)
 	return wasiOK
 }
@@ -175,16 +176,17 @@ func wasiWrite(g *guest, stack []uint64) uint64 {
 	if n > maxVectors {
 		return wasiInvalid
 	}
-	vectors, ok := g.memory.guest().view(uint32(stack[1]), n*iovecBytes)
+	vectors, ok := g.memory.own.view(uint32(stack[1]), n*iovecBytes)
 	if !ok {
 		return wasiFault
 	}
 	var written uint32
 	for ; len(vectors) > 0; vectors = vectors[iovecBytes:] {
-		text, ok := g.memory.guest().view(binary.LittleEndian.Uint32(vectors), binary.LittleEndian.Uint32(vectors[4:]))
+		text, ok := g.memory.own.view(binary.LittleEndian.Uint32(vectors), binary.LittleEndian.Uint32(vectors[4:]))
 		if !ok || uint64(written)+uint64(len(text)) > math.MaxUint32 {
 			return wasiFault
 		}
+		g.spend(len(text))
 		g.print(stream, text)
 		written += uint32(len(text))
 	}
@@ -201,10 +203,11 @@ func wasiPoll(g *guest, stack []uint64) uint64 {
 	if n == 0 || n > maxVectors {
 		return wasiInvalid
 	}
-	subscriptions, ok := g.memory.guest().read(in, n*subscriptionBytes)
+	subscriptions, ok := g.memory.own.read(in, n*subscriptionBytes)
 	if !ok {
 		return wasiFault
 	}
+	g.spend(len(subscriptions))
 	left := make([]uint64, n) // nanoseconds until each clock is due
 	shortest := uint64(math.MaxUint64)
 	for i := range left {
@@ -222,7 +225,7 @@ func wasiPoll(g *guest, stack []uint64) uint64 {
 		}
 		shortest = min(shortest, left[i])
 	}
-	events, ok := g.memory.guest().view(out, n*eventBytes)
+	events, ok := g.memory.own.view(out, n*eventBytes)
 	if !ok {
 		return wasiFault
 	}

@@ -17,10 +17,8 @@ const (
 	rootIntent = "intent"
 	rootInputs = "inputs"
 	rootSteps  = "steps"
-	rootItem   = "item"   // of forEach
-	rootIndex  = "index"  // of forEach
-	rootInput  = "input"  // of the step that a compensation undoes
-	rootOutput = "output" // of the step that a compensation undoes
+	rootItem   = "item"  // of forEach
+	rootIndex  = "index" // of forEach
 )
 
 // Sizes that the static cost assumes where a schema does not say: the runtime
@@ -35,8 +33,6 @@ type scopeTypes struct {
 	inputs *shape
 	steps  map[string]*shape // outputs by step name
 	item   *shape            // nil outside forEach
-	input  *shape            // nil outside compensate
-	output *shape            // nil outside compensate
 }
 
 // exprEnv compiles expressions over one scope.
@@ -74,11 +70,6 @@ func (p *Planner) newEnv(scope *scopeTypes) (*exprEnv, error) {
 	if scope.item != nil {
 		options = append(options, cel.Variable(rootItem, provider.declare(rootItem, scope.item)), cel.Variable(rootIndex, cel.IntType))
 	}
-	for name, s := range map[string]*shape{rootInput: scope.input, rootOutput: scope.output} {
-		if s != nil {
-			options = append(options, cel.Variable(name, provider.declare(name, s)))
-		}
-	}
 	env, err := p.base.Extend(options...)
 	if err != nil {
 		return nil, err
@@ -98,12 +89,7 @@ type compiled struct {
 
 // constant reports whether the value is known while compiling.
 func (c *compiled) constant() bool {
-	return len(c.steps) == 0 && len(c.intent) == 0 && !readsItem(c.reads) && !readsForward(c.reads)
-}
-
-// readsForward reports whether a value depends on the step that is undone.
-func readsForward(reads []string) bool {
-	return slices.Contains(reads, rootInput) || slices.Contains(reads, rootOutput)
+	return len(c.steps) == 0 && len(c.intent) == 0 && !readsItem(c.reads)
 }
 
 // readsItem reports whether a value differs between the iterations of forEach.
@@ -202,7 +188,7 @@ func (r *reader) visit(e ast.Expr) {
 	case ast.ComprehensionKind:
 		c := e.AsComprehension()
 		for _, name := range []string{c.IterVar(), c.IterVar2(), c.AccuVar()} {
-			if slices.Contains([]string{rootIntent, rootInputs, rootSteps, rootItem, rootIndex, rootInput, rootOutput}, name) {
+			if slices.Contains([]string{rootIntent, rootInputs, rootSteps, rootItem, rootIndex}, name) {
 				r.fail(found(CodeExpressionUnknown, "give the variable another name", "%s cannot be the variable of a macro", name))
 			}
 		}
@@ -256,7 +242,7 @@ func (r *reader) root(name string, path []string) {
 			return
 		}
 		r.found[rootSteps+"."+path[0]], r.steps[path[0]] = true, true
-	case rootInputs, rootItem, rootIndex, rootInput, rootOutput:
+	case rootInputs, rootItem, rootIndex:
 		r.found[strings.TrimPrefix(name, ".")] = true
 	}
 }
@@ -317,9 +303,6 @@ func (c *compiled) labels(of *labelling) []writ.Label {
 	}
 	if readsItem(c.reads) {
 		sets = append(sets, of.item)
-	}
-	if readsForward(c.reads) {
-		sets = append(sets, of.forward)
 	}
 	return writ.JoinLabels(sets...)
 }

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
@@ -57,16 +58,14 @@ func (c *compiler) iteration(w *work) (*exprEnv, error) {
 func (c *compiler) countSteps() {
 	total := 0
 	for _, w := range c.works {
-		count := 1
-		if w.draft.ForEach != "" {
-			count = max(0, w.items)
+		switch {
+		case w.draft.ForEach == "":
+			total++
+		default:
+			total += max(0, w.items)
 		}
-		if w.undo != nil {
-			count *= 2
-		}
-		total += count
 		if total > writ.MaxPlanSteps {
-			c.problems.add(w.draft.at("forEach"), found(CodeTooLarge, "split the plan", "the plan has %d steps up to here, with iterations and compensations; at most %d are taken", total, writ.MaxPlanSteps))
+			c.problems.add(w.draft.at("forEach"), found(CodeTooLarge, "split the plan", "the plan has %d steps up to here, with the iterations of forEach; at most %d are taken", total, writ.MaxPlanSteps))
 			return
 		}
 	}
@@ -113,16 +112,15 @@ func (p *Planner) Expand(plan *writ.Plan, step *writ.Step, scope writ.Scope) (*w
 // itemShape is the shape of `item` of a plan's step, and the key of all that it
 // depends on.
 func (r *resolver) itemShape() (*shape, string, error) {
-	list := r.iterating().ForEach
-	if list == nil {
+	if r.step.ForEach == nil {
 		return nil, "", writ.Errorf(writ.CodeTampered, r.op, "it reads an element and has no forEach")
 	}
-	run, err := r.runnable(placed{list, "forEach"})
+	list, err := r.runnable(placed{r.step.ForEach, "forEach"})
 	if err != nil {
 		return nil, "", err
 	}
-	element, _ := elementOf(run.shape)
-	return element, run.key, nil
+	element, _ := elementOf(list.shape)
+	return element, list.key, nil
 }
 
 // itemVariables are the element and its index.
@@ -140,9 +138,8 @@ func (r *resolver) itemVariables(vars map[string]any, element *shape) error {
 
 // itemLabels are the labels that an expression has from the element.
 func (r *resolver) itemLabels(e *writ.Expression) []writ.Label {
-	list := r.iterating().ForEach
-	if list == nil || !readsItem(e.Reads) {
+	if r.step.ForEach == nil || !slices.ContainsFunc(e.Reads, func(read string) bool { return read == rootItem || read == rootIndex }) {
 		return nil
 	}
-	return labelsByStep(list, r.scope.Labels)
+	return labelsByStep(r.step.ForEach, r.scope.Labels)
 }

@@ -36,6 +36,7 @@ const (
 	CodeExpressionValue    = "expression_value"
 	CodeCapabilityExceeded = "capability_exceeded"
 	CodeCapabilityValue    = "capability_value"
+	CodeNotSupportedYet    = "not_supported_yet"
 )
 
 // Codes lists every code, in the order of docs/plans.md.
@@ -46,6 +47,7 @@ func Codes() []string {
 		CodeUnknownStep, CodeSelfReference, CodeCycle, CodeSkillNotFound, CodeActionNotFound,
 		CodeSkillInvalid, CodeExpressionSyntax, CodeExpressionType, CodeExpressionUnknown,
 		CodeExpressionLimit, CodeExpressionValue, CodeCapabilityExceeded, CodeCapabilityValue,
+		CodeNotSupportedYet,
 	}
 }
 

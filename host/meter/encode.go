@@ -135,7 +135,7 @@ func (r *rewriter) encodeMemory() code {
 func (r *rewriter) encodeGlobals() code {
 	added := 2
 	if r.m.Memory != nil {
-		added++
+		added += 2
 	}
 	c := r.extended(wasm.SectionGlobal, added, len(r.m.Globals))
 	add := func(t byte, value func()) {
@@ -147,6 +147,7 @@ func (r *rewriter) encodeGlobals() code {
 	add(wasm.I64, func() { c.i64(Stack) })
 	if r.m.Memory != nil {
 		add(wasm.I32, func() { c.i32(int32(r.m.Memory.Min)) })
+		add(wasm.I32, func() { c.i32(0) })
 	}
 	return c
 }
@@ -168,6 +169,7 @@ func (r *rewriter) encodeExports() code {
 	add(exportPrefix+"depth", r.depth)
 	if r.m.Memory != nil {
 		add(exportPrefix+"pages", r.pages)
+		add(exportPrefix+"refused", r.refused)
 	}
 	return append(r.extended(wasm.SectionExport, n, len(r.m.Exports)), added...)
 }
@@ -213,6 +215,10 @@ func (r *rewriter) growBody() code {
 	c.i32(int32(maximum))
 	c.indexed(wasm.OpGlobalGet, r.pages)
 	c.op(opI32Sub, opI32GtU, wasm.OpIf, noBlockType)
+	if maximum == r.o.Pages {
+		c.i32(1)
+		c.indexed(wasm.OpGlobalSet, r.refused)
+	}
 	c.i32(-1)
 	c.op(wasm.OpReturn, wasm.OpEnd)
 

@@ -64,6 +64,9 @@ type Module struct {
 	// Pages is the export name of the i32 that is the memory's size as the module
 	// sees it; empty where there is no memory.
 	Pages string
+	// Refused is the export name of the i32 that is 1 once the memory could not grow
+	// because of Options.Pages; empty where there is no memory.
+	Refused string
 	// MinPages is the size that the memory begins with.
 	MinPages uint32
 	// Resettable: memory and Globals are all of an instance's state, so putting them
@@ -109,7 +112,7 @@ func check(m *wasm.Module, o *Options) error {
 	for _, im := range m.Imports {
 		switch {
 		case im.Kind != wasm.KindFunc:
-			return refuse("it imports %q %q, which is not a function", im.Module, im.Name)
+			return refuse("it imports %s %s, which is not a function", im.Module, im.Name)
 		case im.Module == HostModule:
 			return refuse("it imports from %s, which is the meter's own", HostModule)
 		}

@@ -13,11 +13,12 @@ type rewriter struct {
 	m *wasm.Module
 	o *Options
 
-	types              []wasm.Signature // added
-	refill             uint32           // function: the import
-	tick               uint32           // function: asks for fuel, traps beyond Stack
-	grow               uint32           // function: memory.grow
-	fuel, depth, pages uint32           // globals
+	types          []wasm.Signature // added
+	refill         uint32           // function: the import
+	tick           uint32           // function: asks for fuel, traps beyond Stack
+	grow           uint32           // function: memory.grow
+	fuel, depth    uint32           // globals
+	pages, refused uint32           // globals, where there is a memory
 
 	bodies  code // of the module's functions
 	remains string
@@ -33,7 +34,7 @@ func newRewriter(m *wasm.Module, o *Options) *rewriter {
 	return &rewriter{
 		m: m, o: o,
 		refill: uint32(m.Imported), tick: functions + 1, grow: functions + 2,
-		fuel: globals, depth: globals + 1, pages: globals + 2,
+		fuel: globals, depth: globals + 1, pages: globals + 2, refused: globals + 3,
 	}
 }
 
@@ -91,7 +92,8 @@ func (r *rewriter) module() *Module {
 	derived.Globals = append(derived.Globals, derived.Fuel, derived.Depth)
 	if r.m.Memory != nil {
 		derived.Pages, derived.MinPages = exportPrefix+"pages", r.m.Memory.Min
-		derived.Globals = append(derived.Globals, derived.Pages)
+		derived.Refused = exportPrefix + "refused"
+		derived.Globals = append(derived.Globals, derived.Pages, derived.Refused)
 	}
 	derived.Resettable = derived.Remains == ""
 	derived.Bytes = r.encode()

@@ -143,6 +143,7 @@ type DataSegment struct {
 	Known  bool // Offset is a constant
 	Offset uint32
 	Size   int
+	To     int // the end of its bytes in the module
 }
 
 // Reference is a place where a function's index stands.

@@ -196,6 +196,7 @@ func (m *Module) readData(r *reader) {
 	}
 	d.Size = r.count("bytes of data", MaxModuleBytes)
 	r.skip(d.Size)
+	d.To = r.at
 	m.Data = append(m.Data, d)
 }
 
