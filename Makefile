@@ -12,7 +12,7 @@ KEY     := $(BUILD)/first-party
 
 GO_SOURCES := $(shell find . -name '*.go' -not -path './build/*') go.mod go.sum
 
-.PHONY: build skills guests demo test race check format lint generate bench fuzz clean tools vulncheck
+.PHONY: build skills guests demo test race check format lint generate bench bench-peers peers fuzz clean tools vulncheck
 
 build: $(BIN) ## the binary, with the public key of the first-party skills
 
@@ -40,8 +40,9 @@ guests: ## the toolchains of the other languages; the conformance skill built ag
 demo: build ## sign, install, plan, approve, execute, verify, replay, tamper
 	go run ./examples/issue-triage/demo -writ $(BIN)
 
-tools: ## what the tests need besides Go
+tools: ## what tests and benchmarks need besides Go
 	@command -v node >/dev/null || { echo "installing nodejs"; apt-get update -qq && apt-get install -y -qq nodejs; }
+	@command -v strace >/dev/null || { echo "installing strace"; apt-get update -qq && apt-get install -y -qq strace; }
 
 test: tools ## every test
 	go test ./...
@@ -66,8 +67,25 @@ check: format lint test ## what CI runs
 	go run ./cmd/writ contract check
 	git diff --exit-code
 
-bench: ## our numbers, as a table and bench/out/*.json
+bench: tools ## our numbers, as a table and bench/out/*.json
 	go run ./bench
+
+PEERS := $(BUILD)/peers
+
+bench-peers: peers ## Writ beside DBOS, Restate and Temporal, in one run; FLAGS="-rounds 5 -seconds 4" for more of it
+	$(PEERS)/bench -writ $(BIN) $(FLAGS)
+
+# RUNLEVEL=1: Debian's package is not to start a server of its own.
+peers: tools $(BIN) ## installs and builds the peers, each in a module of its own
+	@command -v npm >/dev/null || { echo "installing npm"; apt-get update -qq && apt-get install -y -qq npm; }
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { echo "installing postgresql"; apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq postgresql; }
+	@mkdir -p $(PEERS)
+	cp bench/peers/restate/package.json bench/peers/restate/package-lock.json $(PEERS)/
+	cd $(PEERS) && npm ci --ignore-scripts --no-audit --no-fund --loglevel error
+	go build -C bench/peers/dbos -o $(CURDIR)/$(PEERS)/dbos .
+	go build -C bench/peers/restate -o $(CURDIR)/$(PEERS)/restate-service .
+	go build -C bench/peers/temporal -o $(CURDIR)/$(PEERS)/ ./server ./worker
+	go build -o $(PEERS)/bench ./bench/peers
 
 fuzz: ## every fuzz target, a short while each
 	@for p in $$(go list ./... ); do \

@@ -32,9 +32,14 @@ func main() {
 	seconds := flag.Int("seconds", 3, "time of each measurement")
 	only := flag.String("only", "", "regular expression of the measurements to run, such as chains")
 	profile := flag.String("profile", "", "file for a CPU profile of the measurements")
+	alone := flag.Bool("rates", false, "print the rates of executions at 1 and 32 clients as JSON, and nothing else")
 	flag.Parse()
 	opts := options{out: *out, only: *only, profile: *profile, span: time.Duration(*seconds) * time.Second}
-	if err := run(context.Background(), opts); err != nil {
+	work := run
+	if *alone {
+		work = printRates
+	}
+	if err := work(context.Background(), opts); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -72,6 +77,7 @@ func run(ctx context.Context, o options) error {
 		{"guests", l.guests},
 		{"replays", l.replays},
 		{"appends", l.appends},
+		{"slowDisk", l.slowDisk},
 	} {
 		if !wanted.MatchString(m.name) {
 			continue
