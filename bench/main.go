@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"runtime/pprof"
 	"slices"
 	"text/tabwriter"
@@ -34,6 +35,7 @@ func main() {
 	profile := flag.String("profile", "", "file for a CPU profile of the measurements")
 	alone := flag.Bool("rates", false, "print the rates of executions at 1 and 32 clients as JSON, and nothing else")
 	flag.Parse()
+	debug.SetGCPercent(400) // as `writ serve` does
 	opts := options{out: *out, only: *only, profile: *profile, span: time.Duration(*seconds) * time.Second}
 	work := run
 	if *alone {

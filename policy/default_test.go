@@ -283,6 +283,40 @@ func TestFastInputEqualsJSON(t *testing.T) {
 	})
 }
 
+// What a built-in reads of the question itself is what it reads of its form.
+func TestMissingGrantsOfQuestionAndForm(t *testing.T) {
+	m := newMemory()
+	for _, unknown := range []bool{false, true} {
+		rapid.Check(t, func(t *rapid.T) {
+			q := questions(t)
+			q.Step.Tools = rapid.SliceOf(rapid.SampledFrom([]string{"http.request", "kv.put", "*"})).Draw(t, "tools")
+			for i := range q.Grants {
+				q.Grants[i].MaxUses, q.Grants[i].Uses = rapid.IntRange(-1, 2).Draw(t, "maxUses"), rapid.IntRange(0, 2).Draw(t, "uses")
+				q.Grants[i].Skills = rapid.SliceOf(rapid.SampledFrom([]writ.SkillKey{q.Step.Skill, "a/b"})).Draw(t, "skills")
+				q.Grants[i].Expires = rapid.SampledFrom([]writ.Time{0, q.Time - 1, q.Time, q.Time + 1}).Draw(t, "expires")
+			}
+			if unknown {
+				q.Principal = nil
+			}
+			if rapid.IntRange(0, 9).Draw(t, "timeless") == 0 {
+				q.Time = 0
+			}
+			form, err := m.questionValue(q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := builtinMissing(rego.BuiltinContext{Context: context.Background()}, ast.NewTerm(form))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := builtinMissing(rego.BuiltinContext{Context: withQuestion(context.Background(), q, form)}, ast.NewTerm(form))
+			if err != nil || got.Value.Compare(want.Value) != 0 {
+				t.Fatalf("got %v, %v; want %v", got, err, want)
+			}
+		})
+	}
+}
+
 func TestVerdictBytesAreDeterministic(t *testing.T) {
 	q := stepQuestion()
 	q.Grants, q.Step.Tools = nil, []string{"kv.put", "http.request", "log"}

@@ -13,7 +13,10 @@ import (
 
 // builtinMissing reads the question as a rule sees it, so `with input as` in a
 // test means what it says.
-func builtinMissing(_ rego.BuiltinContext, question *ast.Term) (*ast.Term, error) {
+func builtinMissing(c rego.BuiltinContext, question *ast.Term) (*ast.Term, error) {
+	if q := questionOf(c.Context, question.Value); q != nil {
+		return missingFrom(q), nil
+	}
 	input, ok := question.Value.(ast.Object)
 	if !ok {
 		return nil, builtins.NewOperandTypeErr(1, question.Value, "object")

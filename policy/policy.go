@@ -94,7 +94,7 @@ func (p *Policy) answer(ctx context.Context, q *writ.Question, options []rego.Ev
 	if err != nil {
 		return fault("question", "the question's input or arguments are not JSON"), nil
 	}
-	value, err := p.evaluate(ctx, query, append(options, rego.EvalParsedInput(input)))
+	value, err := p.evaluate(withQuestion(ctx, q, input), query, append(options, rego.EvalParsedInput(input)))
 	switch {
 	case err == nil && value == nil:
 		return fault("undefined", "the policy gives no answer"), nil
