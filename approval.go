@@ -3,6 +3,7 @@ package writ
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"github.com/writ-run/writ/canon"
 )
@@ -23,28 +24,31 @@ const (
 // ApprovalRequest is the document that an approver sees and whose digest is
 // approved: change any member and it is another request.
 type ApprovalRequest struct {
-	Tenant       TenantID        `json:"tenantId"`
-	Execution    ExecutionID     `json:"executionId"`
-	PlanHash     Digest          `json:"planHash"`
-	Step         StepID          `json:"stepId"`
-	StepName     string          `json:"stepName"`
-	Skill        SkillRef        `json:"skill"`
-	Action       string          `json:"action"`
-	Effect       Effect          `json:"effect"`
-	Risk         Risk            `json:"risk"`
-	Input        json.RawMessage `json:"input"` // the exact canonical bytes
-	Call         *ProposedCall   `json:"call,omitempty"`
-	Capabilities []Capability    `json:"capabilities"`
-	Taint        []Label         `json:"taint"`
-	Summary      string          `json:"summary"` // rendered effect, one line
-	Reasons      []Reason        `json:"reasons"`
-	Requirement  Requirement     `json:"requirement"`
-	PolicyDigest Digest          `json:"policyDigest"`
-	Requester    PrincipalID     `json:"requester"`
-	OnBehalfOf   []PrincipalID   `json:"onBehalfOf"`
-	OpenedAt     Time            `json:"openedAt"`
-	DecideBy     Time            `json:"decideBy"`
-	ExecuteBy    Time            `json:"executeBy"`
+	Tenant    TenantID        `json:"tenantId"`
+	Execution ExecutionID     `json:"executionId"`
+	PlanHash  Digest          `json:"planHash"`
+	Step      StepID          `json:"stepId"`
+	StepName  string          `json:"stepName"`
+	Skill     SkillRef        `json:"skill"`
+	Action    string          `json:"action"`
+	Effect    Effect          `json:"effect"`
+	Risk      Risk            `json:"risk"`
+	Input     json.RawMessage `json:"input"` // the exact canonical bytes
+	Call      *ProposedCall   `json:"call,omitempty"`
+	// Compensation is what would undo the step: who approves the step approves
+	// it too, whatever values its expressions have by then.
+	Compensation *Step         `json:"compensation,omitempty"`
+	Capabilities []Capability  `json:"capabilities"`
+	Taint        []Label       `json:"taint"`
+	Summary      string        `json:"summary"` // rendered effect, one line
+	Reasons      []Reason      `json:"reasons"`
+	Requirement  Requirement   `json:"requirement"`
+	PolicyDigest Digest        `json:"policyDigest"`
+	Requester    PrincipalID   `json:"requester"`
+	OnBehalfOf   []PrincipalID `json:"onBehalfOf"`
+	OpenedAt     Time          `json:"openedAt"`
+	DecideBy     Time          `json:"decideBy"`
+	ExecuteBy    Time          `json:"executeBy"`
 }
 
 // ProposedCall is the write call that is to be approved.
@@ -104,6 +108,23 @@ func (a *Approval) Satisfies(v *Verdict) bool {
 	return a != nil && a.Status == ApprovalApproved && v.Mode.Rank() >= Assist.Rank() &&
 		a.Granted() >= max(1, v.Approvals.Count) &&
 		a.Request.Risk.Rank() >= v.Risk.Rank()
+}
+
+// SatisfiesCompensation reports whether the approval of a step covers the
+// compensation of that step: the template that was shown, within its capabilities.
+func (a *Approval) SatisfiesCompensation(v *Verdict, scope *PermitScope) bool {
+	r := &a.Request
+	if r.Compensation == nil || scope.Compensates != r.Step || scope.Step != r.Compensation.ID || scope.Skill != r.Compensation.Skill {
+		return false
+	}
+	for i := range scope.Capabilities {
+		covers := func(shown Capability) bool { return CapabilityCovers(&shown, &scope.Capabilities[i]) }
+		if !slices.ContainsFunc(r.Compensation.Capabilities, covers) {
+			return false
+		}
+	}
+	digest, err := r.Digest()
+	return err == nil && digest == a.Digest && r.Tenant == scope.Tenant && r.Execution == scope.Execution && a.Satisfies(v)
 }
 
 // ApprovalVerifier checks an approver's signature. The statement is an in-toto

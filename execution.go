@@ -81,6 +81,7 @@ type Execution struct {
 	Draft            *IntentFacts    `json:"draft,omitempty"`
 	Payloads         []PayloadRef    `json:"payloads"` // intent, draft, plan
 	Steps            []StepState     `json:"steps"`
+	Templates        []StepState     `json:"templates,omitempty"` // of steps that the run may add, with their verdicts
 	Problems         []Problem       `json:"problems,omitempty"`
 	CreatedAt        Time            `json:"createdAt"`
 	UpdatedAt        Time            `json:"updatedAt"`
@@ -111,6 +112,16 @@ func (e *Execution) Step(idOrName string) *StepState {
 	for i := range e.Steps {
 		if string(e.Steps[i].ID) == idOrName || e.Steps[i].Name == idOrName {
 			return &e.Steps[i]
+		}
+	}
+	return nil
+}
+
+// Template finds a template by its id.
+func (e *Execution) Template(id StepID) *StepState {
+	for i := range e.Templates {
+		if e.Templates[i].ID == id {
+			return &e.Templates[i]
 		}
 	}
 	return nil

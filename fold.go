@@ -14,6 +14,9 @@ func (e *Execution) Apply(r *Record) {
 		step := e.Step(string(r.Step))
 		switch {
 		case step == nil:
+			if template := e.Template(r.Step); template != nil && r.Type == RecVerdict {
+				template.judged(r.Body.Decided)
+			}
 		case r.Type == RecStepExpanded:
 			e.expanded(r)
 		default:
@@ -57,6 +60,10 @@ func (e *Execution) compiled(r *Record) {
 	e.Steps = make([]StepState, len(f.Steps))
 	for i, planned := range f.Steps {
 		e.Steps[i] = StepState{PlannedStep: planned, Status: StepPlanned}
+	}
+	e.Templates = nil
+	for _, planned := range f.Templates {
+		e.Templates = append(e.Templates, StepState{PlannedStep: planned, Status: StepPlanned})
 	}
 	e.summarise()
 }
@@ -137,9 +144,14 @@ func (e *Execution) expanded(r *Record) {
 	}
 	parts := make([]StepState, 0, len(r.Body.Expanded.Steps))
 	for _, planned := range r.Body.Expanded.Steps {
-		if e.Step(string(planned.ID)) == nil {
-			parts = append(parts, StepState{PlannedStep: planned, Status: StepPlanned, Verdict: parent.Verdict})
+		if e.Step(string(planned.ID)) != nil {
+			continue
 		}
+		part := StepState{PlannedStep: planned, Status: StepPlanned, Verdict: parent.Verdict}
+		if template := e.Template(planned.Template); template != nil {
+			part.Verdict = template.Verdict
+		}
+		parts = append(parts, part)
 	}
 	e.Steps = slices.Insert(e.Steps, e.partsEnd(at), parts...)
 	e.summarise()
@@ -154,10 +166,7 @@ var endedStatus = map[RecordType]StepStatus{
 func (s *StepState) apply(e *Execution, r *Record) {
 	switch r.Type {
 	case RecVerdict:
-		if r.Body.Decided.Stage != StageCall && !r.Body.Decided.Advisory {
-			verdict := r.Body.Decided.Verdict
-			s.Verdict = &verdict
-		}
+		s.judged(r.Body.Decided)
 	case RecApprovalOpened:
 		s.Approval = &Approval{Digest: r.Body.Approval.Digest, Status: ApprovalPending, Request: *r.Body.Approval.Request}
 		s.Status = StepAwaitingApproval
@@ -180,6 +189,13 @@ func (s *StepState) apply(e *Execution, r *Record) {
 		s.end(r)
 	}
 	e.summarise()
+}
+
+func (s *StepState) judged(f *DecidedFacts) {
+	if f.Stage != StageCall && !f.Advisory {
+		verdict := f.Verdict
+		s.Verdict = &verdict
+	}
 }
 
 // decide closes or escalates the step's approval. A step whose approval was

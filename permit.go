@@ -31,12 +31,13 @@ type PermitScope struct {
 	Capabilities []Capability
 	Taint        []Label // of the step's input
 	Attempt      int
+	Compensates  StepID // the step that this one undoes, empty where it undoes none
 }
 
 // PermitEvidence is why a permit may exist.
 type PermitEvidence struct {
 	Verdict   *Verdict
-	Approvals []*Approval // granted ones of this step
+	Approvals []*Approval // granted ones of this step, and of the step that it undoes
 	Input     []byte      // the canonical input that will be run
 }
 
@@ -58,6 +59,10 @@ func MintPermit(scope PermitScope, evidence PermitEvidence) (Permit, error) {
 		return Permit{seal: s}, nil
 	}
 	for _, a := range evidence.Approvals {
+		if a.SatisfiesCompensation(v, &scope) {
+			s.assist = false
+			continue
+		}
 		if !a.Satisfies(v) || !approvedFor(a, &scope, evidence.Input) {
 			return Permit{}, Errorf(CodeApprovalNeeded, op, "an approval was given for something else")
 		}

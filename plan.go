@@ -51,8 +51,10 @@ type Step struct {
 	Sinks        []SinkFlow      `json:"sinks"`
 	Retry        Retry           `json:"retry"`
 	Timeout      abi.Duration    `json:"timeout,omitempty"`
-	Compensate   string          `json:"compensate,omitempty"`
 	Limits       abi.Limits      `json:"limits"`
+	// Compensate undoes the step when it completed and the execution does not.
+	// Its expressions read `input` and `output` of the step.
+	Compensate *Step `json:"compensate,omitempty"`
 }
 
 // Settled reports whether the step's input holds no expression, so that its
@@ -70,7 +72,7 @@ type Expression struct {
 	CEL    string   `json:"cel"`
 	Type   string   `json:"type"`   // CEL type
 	Labels []Label  `json:"labels"` // join of the labels of all that it reads
-	Reads  []string `json:"reads"`  // "index", "inputs", "intent", "item", "steps.NAME", sorted
+	Reads  []string `json:"reads"`  // "index", "input", "inputs", "intent", "item", "output", "steps.NAME", sorted
 }
 
 // SinkFlow says which labels reach a sink of the action.
@@ -166,6 +168,15 @@ type Scope struct {
 	Outputs map[string]json.RawMessage // by step name, completed steps only
 	Labels  map[string][]Label         // run-time labels of those outputs
 	Item    *Item                      // of an iteration of forEach
+	Forward *Forward                   // of a compensation
+}
+
+// Forward is the completed step that a compensation undoes.
+type Forward struct {
+	Step   *Step
+	Input  json.RawMessage
+	Output json.RawMessage
+	Labels []Label // of the output, which join those of the input
 }
 
 // Item is the element of a list that an iteration of forEach is for.

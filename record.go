@@ -131,10 +131,12 @@ type IntentFacts struct {
 
 // CompiledFacts are of a compilation.
 type CompiledFacts struct {
-	ID       PlanID        `json:"id,omitempty"`
-	Hash     Digest        `json:"hash,omitempty"`
-	Steps    []PlannedStep `json:"steps,omitempty"`
-	Problems []Problem     `json:"problems,omitempty"`
+	ID    PlanID        `json:"id,omitempty"`
+	Hash  Digest        `json:"hash,omitempty"`
+	Steps []PlannedStep `json:"steps,omitempty"`
+	// Templates are judged with the plan, and become steps only when they must.
+	Templates []PlannedStep `json:"templates,omitempty"`
+	Problems  []Problem     `json:"problems,omitempty"`
 	// Resolutions are what the catalogue answered, so that a replay compiles
 	// against the same skills whatever is installed by then.
 	Resolutions []Resolution `json:"resolutions,omitempty"`
@@ -170,7 +172,8 @@ type StepKind string
 
 // The kinds of steps that a run adds.
 const (
-	KindIteration StepKind = "iteration" // of forEach: STEP/INDEX
+	KindIteration    StepKind = "iteration"    // of forEach: STEP/INDEX
+	KindCompensation StepKind = "compensation" // of a completed step: STEP/compensate
 )
 
 // ExpandedFacts are the steps that a step turned out to have. That they follow

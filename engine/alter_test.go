@@ -155,6 +155,7 @@ const rich = head + `
   - name: keep
     uses: test/keep#run
     with: {key: "k1", value: "v"}
+    compensate: {uses: test/keep#run, with: {key: "k2", value: "w"}}
   - name: look
     uses: test/look#run
     needs: [keep]
@@ -217,7 +218,25 @@ func richRun(t *testing.T, r *rig) writ.ExecutionID {
 func TestAlteringOneStageIsNamed(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	id := richRun(t, r)
+	a := alterAll(t, r, richRun(t, r), 1000)
+	for _, name := range slices.Sorted(maps.Keys(facts)) {
+		if !a.free[name] {
+			t.Errorf("%s is listed as a fact and replay derives it", name)
+		}
+	}
+}
+
+// TestAlteringWhatARunAddsIsNamed does the same for iterations and compensations.
+func TestAlteringWhatARunAddsIsNamed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	id := r.begin(agent, strings.Replace(eachSaga, `'["one", "two"]'`, `'["one"]'`, 1))
+	r.expect(id, writ.ExecFailed)
+	alterAll(t, r, id, 300)
+}
+
+func alterAll(t *testing.T, r *rig, id writ.ExecutionID, least int) *alterations {
+	t.Helper()
 	f := &forgery{Traces: r.journal, records: r.records(id), payloads: map[writ.Digest][]byte{}}
 	for i := range f.records {
 		for _, ref := range f.records[i].Payloads {
@@ -239,14 +258,10 @@ func TestAlteringOneStageIsNamed(t *testing.T) {
 		}
 	}
 	t.Logf("%d alterations in %d records", a.count, len(f.records))
-	if a.count < 1000 {
+	if a.count < least {
 		t.Errorf("only %d alterations", a.count)
 	}
-	for _, name := range slices.Sorted(maps.Keys(facts)) {
-		if !a.free[name] {
-			t.Errorf("%s is listed as a fact and replay derives it", name)
-		}
-	}
+	return a
 }
 
 type alterations struct {

@@ -62,6 +62,7 @@ func (x *execution) requestFor(d *dispatch, facts *writ.CallFacts, now writ.Time
 		DecideBy: now.Add(requirement.ExpiresIn.Std()),
 	}
 	request.ExecuteBy = request.DecideBy.Add(defaultExecuteWithin)
+	request.Compensation = compensationOf(d.step)
 	if facts != nil {
 		request.Call = &writ.ProposedCall{Tool: facts.Tool, Digest: facts.Digest, Arguments: facts.Arguments}
 	}
@@ -80,7 +81,7 @@ func openRecord(request *writ.ApprovalRequest, attempt int) (writ.NewRecord, *wr
 		return writ.NewRecord{}, nil, err
 	}
 	public := *request
-	public.Input = nil
+	public.Input, public.Compensation = nil, nil
 	if request.Call != nil {
 		public.Call = &writ.ProposedCall{Tool: request.Call.Tool, Digest: request.Call.Digest}
 	}

@@ -30,6 +30,8 @@ type execution struct {
 	labels    map[string][]writ.Label
 	attempts  map[writ.StepID]*attempt
 	approvals map[writ.StepID][]*writ.Approval // with the full request; the last may be open
+	inputs    map[writ.StepID][]byte           // of completed steps that can be undone
+	completed []writ.StepID                    // in order
 	lists     map[writ.StepID]*list            // of forEach
 	made      map[writ.StepID]*writ.Step       // of parts
 	running   map[writ.StepID]bool
@@ -67,7 +69,7 @@ func (e *Engine) newExecution(tenant writ.TenantID, id writ.ExecutionID) *execut
 		engine: e, id: id, tenant: tenant, ctx: ctx, stop: stop, done: make(chan struct{}),
 		outputs: map[string]json.RawMessage{}, labels: map[string][]writ.Label{},
 		attempts: map[writ.StepID]*attempt{}, approvals: map[writ.StepID][]*writ.Approval{},
-		lists: map[writ.StepID]*list{}, made: map[writ.StepID]*writ.Step{},
+		inputs: map[writ.StepID][]byte{}, lists: map[writ.StepID]*list{}, made: map[writ.StepID]*writ.Step{},
 		running: map[writ.StepID]bool{}, changed: make(chan struct{}),
 	}
 }
@@ -135,8 +137,12 @@ func (x *execution) commit(batch *writ.Batch) ([]writ.Record, error) {
 	return receipt.Records, nil
 }
 
-// follow keeps the trail of an attempt: what its tool records hold.
+// follow keeps the order of completion, and the trail of an attempt: what its
+// tool records hold.
 func (x *execution) follow(r *writ.Record) {
+	if r.Type == writ.RecStepCompleted {
+		x.completed = append(x.completed, r.Step)
+	}
 	a := x.attempts[r.Step]
 	if a == nil || !onTrail(r) {
 		return
@@ -212,5 +218,5 @@ func (x *execution) scope(step *writ.Step, release *writ.Release) writ.Scope {
 	for name, output := range x.outputs {
 		outputs[name], labels[name] = output, x.labels[name]
 	}
-	return writ.Scope{Intent: x.intent, Release: release, Outputs: outputs, Labels: labels, Item: x.item(step.ID)}
+	return writ.Scope{Intent: x.intent, Release: release, Outputs: outputs, Labels: labels, Item: x.item(step.ID), Forward: x.forward(step.ID)}
 }

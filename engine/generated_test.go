@@ -125,6 +125,22 @@ func (g *tale) step(b *strings.Builder, i int, last bool) {
 		fmt.Fprintf(b, "    retry: {attempts: %d}\n", 2+g.random.Intn(2))
 	}
 	b.WriteString("    with: " + g.input(kind, i, last, needs) + "\n")
+	if g.random.Intn(3) == 0 && kind != "missing" {
+		g.undo(b, i)
+	}
+}
+
+// undo says how the step is undone: inside, outside, or not at all.
+func (g *tale) undo(b *strings.Builder, i int) {
+	marker := fmt.Sprintf("u%d-%d", i, g.random.Intn(1000))
+	switch g.random.Intn(4) {
+	case 0:
+		fmt.Fprintf(b, "    compensate: {uses: test/web#run, with: {method: PUT, url: \"https://api.example.com/%s\", body: hi}}\n", marker)
+	case 1:
+		fmt.Fprintf(b, "    compensate: {uses: test/fail#run, with: {marker: %s}}\n", marker)
+	default:
+		fmt.Fprintf(b, "    compensate: {uses: test/keep#run, retry: {attempts: 2}, with: {key: \"k/%s\", value: \"${{ string(has(input.marker)) }}\"}}\n", marker)
+	}
 }
 
 // iterate makes the step one of several. Its input does not depend on the

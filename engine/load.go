@@ -99,6 +99,9 @@ func (l *loader) record(r *writ.Record) {
 		step := x.state.Step(string(r.Step))
 		x.outputs[step.Name] = l.named(r, writ.PayloadOutput)
 		x.labels[step.Name] = step.Labels
+		if a := x.attempts[r.Step]; a != nil {
+			x.inputs[r.Step] = a.input
+		}
 		delete(x.attempts, r.Step)
 	case writ.RecToolCalled, writ.RecToolReturned, writ.RecToolDenied:
 		if a := x.attempts[r.Step]; a != nil {
@@ -118,6 +121,9 @@ func (l *loader) approvalOpened(r *writ.Record) {
 }
 
 func (l *loader) expanded(r *writ.Record) {
+	if _, iterates := r.Payload(writ.PayloadItems); !iterates {
+		return
+	}
 	raw := l.named(r, writ.PayloadItems)
 	if l.err == nil {
 		l.x.lists[r.Step], l.err = listOf(raw, r.Body.Expanded.Labels)

@@ -81,7 +81,7 @@ func (x *execution) compile(p *writ.Principal, in *contract.PlanCompileInput, ca
 		}})
 		return nil, rejection, err
 	}
-	facts := &writ.CompiledFacts{ID: compiled.ID, Hash: compiled.Hash, Steps: plannedSteps(compiled.Plan), Resolutions: noting.resolutions}
+	facts := &writ.CompiledFacts{ID: compiled.ID, Hash: compiled.Hash, Steps: plannedSteps(compiled.Plan), Templates: plannedTemplates(compiled.Plan), Resolutions: noting.resolutions}
 	err := x.append(writ.NewRecord{
 		Type: writ.RecPlanCompiled, Actor: x.auditOf(p), Body: writ.Body{Plan: facts},
 		Payloads: []writ.Payload{{Name: writ.PayloadPlan, Data: compiled.Bytes}},
@@ -154,21 +154,15 @@ func (x *execution) verify(ctx context.Context, judge writ.Judge, advisory bool)
 	var records []writ.NewRecord
 	for i := range x.plan.Plan.Steps {
 		step := &x.plan.Plan.Steps[i]
-		question, err := x.provisionalQuestion(ctx, step)
+		decided, err := x.provisional(ctx, judge, step)
 		if err != nil {
 			return nil, err
 		}
-		answer, err := judge.Judge(ctx, question)
-		if err != nil {
-			return nil, err
+		for k := range decided {
+			decided[k].Body.Decided.Advisory = advisory
 		}
-		verdict := effective(answer, nil, writ.Autonomous)
-		record, err := verdictRecord(writ.StageVerify, step.ID, question, verdict)
-		if err != nil {
-			return nil, err
-		}
-		record.Body.Decided.Advisory = advisory
-		records = append(records, record)
+		records = append(records, decided...)
+		verdict := &decided[len(decided)-1].Body.Decided.Verdict
 		out.Verdict = out.Verdict.Tighten(verdict.Mode)
 		out.RequiresApproval = out.RequiresApproval || verdict.Mode == writ.Assist
 		if verdict.Mode == writ.Blocked {
@@ -185,6 +179,34 @@ func (x *execution) verify(ctx context.Context, judge writ.Judge, advisory bool)
 	}
 	out.Status, out.ChangedAt, out.VerifiedAt = string(x.state.Status), x.state.UpdatedAt, x.state.UpdatedAt
 	return out, nil
+}
+
+// provisional judges a step of the plan: first its compensation, whose verdict
+// binds it.
+func (x *execution) provisional(ctx context.Context, judge writ.Judge, step *writ.Step) ([]writ.NewRecord, error) {
+	var records []writ.NewRecord
+	var undo *writ.Verdict
+	for _, s := range []*writ.Step{compensationOf(step), step} {
+		if s == nil {
+			continue
+		}
+		question, err := x.provisionalQuestion(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		answer, err := judge.Judge(ctx, question)
+		if err != nil {
+			return nil, err
+		}
+		verdict := bound(effective(answer, nil, writ.Autonomous), undo)
+		undo = verdict
+		record, err := verdictRecord(writ.StageVerify, s.ID, question, verdict)
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, record)
+	}
+	return records, nil
 }
 
 // provisionalQuestion judges a settled step with its exact input and any other
@@ -235,6 +257,9 @@ func (x *execution) cancel(p *writ.Principal, reason string) error {
 	}
 	if x.state.Cancelling {
 		return nil
+	}
+	if x.undoing() {
+		return writ.Errorf(writ.CodeConflict, "execution "+string(x.id), "what it did is being undone").WithFix("wait for its end")
 	}
 	if reason == "" {
 		reason = "cancelled by " + string(p.ID)

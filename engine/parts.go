@@ -29,22 +29,25 @@ type list struct {
 
 // planned is the compiled step of an id or a name. The caller holds mu.
 func (x *execution) planned(idOrName string) (*writ.Step, bool) {
-	state := x.state.Step(idOrName)
-	if state == nil || x.plan == nil {
+	if x.plan == nil {
 		return nil, false
 	}
-	if state.Kind == "" {
+	state := x.state.Step(idOrName)
+	switch {
+	case state == nil:
+		return template(x.plan.Plan, writ.StepID(idOrName))
+	case state.Kind == "":
 		return x.plan.Plan.Step(string(state.ID))
 	}
 	if made, ok := x.made[state.ID]; ok {
 		return made, true
 	}
-	template, ok := x.plan.Plan.Step(string(state.Template))
+	from, ok := template(x.plan.Plan, state.Template)
 	if !ok {
 		return nil, false
 	}
-	made := *template
-	made.ID, made.Name, made.Needs = state.ID, state.Name, nil
+	made := *from
+	made.ID, made.Name, made.Needs = state.ID, state.Name, state.Needs
 	x.made[state.ID] = &made
 	return &made, true
 }
@@ -83,12 +86,19 @@ func (x *execution) parts(id writ.StepID) []*writ.StepState {
 // iterates reports whether the step is one that forEach makes others of, and
 // not one of those. The caller holds mu.
 func (x *execution) iterates(step *writ.Step) bool {
-	return step.ForEach != nil && x.state.Step(string(step.ID)).Kind == ""
+	if step.ForEach == nil {
+		return false
+	}
+	state := x.state.Step(string(step.ID))
+	return state != nil && state.Kind == ""
 }
 
 // item is the element that an iteration is for. The caller holds mu.
 func (x *execution) item(id writ.StepID) *writ.Item {
 	state := x.state.Step(string(id))
+	if state != nil && state.Kind == writ.KindCompensation {
+		return x.item(state.Parent)
+	}
 	if state == nil || state.Kind != writ.KindIteration {
 		return nil
 	}
@@ -113,13 +123,14 @@ func (x *execution) expand(step *writ.Step) {
 
 // expansion is the record of what a step's forEach came to. The caller holds mu.
 func (x *execution) expansion(step *writ.Step, expansion *writ.Expansion, err error) writ.NewRecord {
-	switch total := x.size(); {
-	case err != nil:
-	case expansion.Skip:
+	if err == nil && expansion.Skip {
 		return stepEnded(writ.RecStepSkipped, step, 0, &writ.EndedFacts{Reason: reasonConditionFalse})
-	case total+len(expansion.Items) > writ.MaxPlanSteps:
-		err = writ.Errorf(writ.CodeTooLarge, "step "+step.Name, "the list has %d elements: with them the execution would have %d steps, at most %d are taken",
-			len(expansion.Items), total+len(expansion.Items), writ.MaxPlanSteps).WithFix("give a shorter list, or let the action take the list")
+	}
+	if err == nil {
+		if total := x.size() + weight(step)*len(expansion.Items); total > writ.MaxPlanSteps {
+			err = writ.Errorf(writ.CodeTooLarge, "step "+step.Name, "the list has %d elements: with them the execution would have %d steps, at most %d are taken",
+				len(expansion.Items), total, writ.MaxPlanSteps).WithFix("give a shorter list, or let the action take the list")
+		}
 	}
 	if err != nil {
 		return stepEnded(writ.RecStepFailed, step, 0, &writ.EndedFacts{Failure: failureOf(err)})
@@ -138,17 +149,24 @@ func (x *execution) expansion(step *writ.Step, expansion *writ.Expansion, err er
 	}
 }
 
-// size is how many steps the execution has, iterations counted one by one. The
-// caller holds mu.
+// size is how many steps the execution has, with iterations, and compensations
+// whether they will be needed or not. The caller holds mu.
 func (x *execution) size() int {
 	total := 0
 	for i := range x.state.Steps {
 		s := &x.state.Steps[i]
-		if step, ok := x.planned(string(s.ID)); ok && !x.iterates(step) {
-			total++
+		if step, ok := x.planned(string(s.ID)); ok && s.Kind != writ.KindCompensation && !x.iterates(step) {
+			total += weight(step)
 		}
 	}
 	return total
+}
+
+func weight(step *writ.Step) int {
+	if step.Compensate != nil {
+		return 2
+	}
+	return 1
 }
 
 // listOf reads a list back.

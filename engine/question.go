@@ -66,7 +66,7 @@ func aboutCall(q *writ.Question, d *dispatch, facts *writ.CallFacts) {
 
 func (x *execution) approvalsGiven(id writ.StepID) int {
 	people := map[writ.PrincipalID]bool{}
-	for _, a := range x.granted(id) {
+	for _, a := range slices.Concat(x.granted(id), x.givenWith(id)) {
 		for _, decision := range a.Decisions {
 			people[decision.By] = true
 		}

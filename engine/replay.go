@@ -35,7 +35,8 @@ type replayer struct {
 	stages  []contract.ReplayStage
 	skills  map[writ.SkillRef]*writ.Skill
 	judges  map[writ.Digest]writ.Judge
-	policy  writ.Digest // what-if: judge with this bundle
+	undo    []writ.NewRecord // compensations still to be added
+	policy  writ.Digest      // what-if: judge with this bundle
 }
 
 // ReplayRun is the handler of contract.ReplayRun.
@@ -104,7 +105,7 @@ func (r *replayer) misplaced(record *writ.Record) bool {
 	switch {
 	case record.Step == "" && record.Type != writ.RecRunStarted, planned && r.x.plan != nil && record.Step == "":
 		return false
-	case planned && r.x.plan != nil && r.x.state.Step(string(record.Step)) != nil:
+	case planned && r.x.plan != nil && (r.x.state.Step(string(record.Step)) != nil || record.Type == writ.RecVerdict && r.x.state.Template(record.Step) != nil):
 		return false
 	}
 	r.member(stageOf(record.Type), record.Step, "stepId", record.Step, nil)
@@ -302,11 +303,11 @@ func (r *replayer) compilation(record *writ.Record) error {
 		return err
 	}
 	r.compare(stagePlan, "", stored, compiled.Bytes)
-	r.compare(stagePlan, "", writ.CompiledFacts{ID: facts.ID, Hash: facts.Hash, Steps: facts.Steps},
-		writ.CompiledFacts{ID: compiled.ID, Hash: compiled.Hash, Steps: plannedSteps(compiled.Plan)})
+	r.compare(stagePlan, "", writ.CompiledFacts{ID: facts.ID, Hash: facts.Hash, Steps: facts.Steps, Templates: facts.Templates},
+		writ.CompiledFacts{ID: compiled.ID, Hash: compiled.Hash, Steps: plannedSteps(compiled.Plan), Templates: plannedTemplates(compiled.Plan)})
 	r.x.plan = compiled
 	derived := *facts
-	derived.Steps = plannedSteps(compiled.Plan)
+	derived.Steps, derived.Templates = plannedSteps(compiled.Plan), plannedTemplates(compiled.Plan)
 	record.Body.Plan = &derived // the fold goes on with what the plan says
 	return nil
 }

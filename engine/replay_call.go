@@ -160,10 +160,8 @@ func (r *replayer) repeated(record *writ.Record, a *attempt, args []byte) writ.C
 
 // permit mints what the step had when it ran.
 func (r *replayer) permit(d *dispatch) (writ.Permit, error) {
-	return writ.MintPermit(writ.PermitScope{
-		Tenant: r.x.tenant, Execution: r.x.id, Step: d.step.ID, Skill: d.step.Skill,
-		Capabilities: d.resolved.Capabilities, Taint: d.resolved.Taint, Attempt: d.attempt.number,
-	}, writ.PermitEvidence{Verdict: d.verdict, Approvals: r.x.granted(d.step.ID), Input: d.resolved.Input})
+	scope, evidence, _ := r.x.evidence(d)
+	return writ.MintPermit(scope, evidence)
 }
 
 // retry holds when the next attempt was to begin: the backoff counts from

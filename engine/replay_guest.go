@@ -47,7 +47,8 @@ func (r *replayer) skipped(record *writ.Record) error {
 	} else if d, err := r.dispatch(record.Step); err == nil && d.resolved.Skip {
 		reason = reasonConditionFalse
 	}
-	if failed := r.x.firstFailure(); failed != "" && recorded != reason {
+	undoes := r.x.undoes(step.ID) != ""
+	if failed := r.x.firstFailure(); failed != "" && recorded != reason && !undoes {
 		reason = reasonAfterFailure(failed)
 	} else if missing := r.x.missingNeed(step); missing != "" && recorded != reason {
 		reason = reasonMissingNeed(missing)

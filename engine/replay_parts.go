@@ -1,13 +1,19 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/writ-run/writ"
 )
 
 // expanded derives the steps that a step turned out to have.
 func (r *replayer) expanded(record *writ.Record) error {
 	step, ok := r.x.planned(string(record.Step))
-	if !ok || !r.x.iterates(step) {
+	if ok && !r.x.iterates(step) {
+		r.compensation(record)
+		return nil
+	}
+	if !ok {
 		r.member(stageStep, record.Step, "expanded", record.Body.Expanded, nil)
 		return nil
 	}
@@ -21,6 +27,23 @@ func (r *replayer) expanded(record *writ.Record) error {
 		record.Body.Expanded = want.Body.Expanded // the fold goes on with what the plan says
 	}
 	return r.loader.err
+}
+
+// compensation derives which steps are undone, and in which order. The records
+// that add them stand together.
+func (r *replayer) compensation(record *writ.Record) {
+	if len(r.undo) == 0 {
+		r.undo = r.x.compensations()
+	}
+	var want *writ.ExpandedFacts
+	i := slices.IndexFunc(r.undo, func(c writ.NewRecord) bool { return c.Step == record.Step })
+	if i == 0 {
+		want, r.undo = r.undo[0].Body.Expanded, r.undo[1:]
+	}
+	r.compare(stageStep, record.Step, record.Body.Expanded, want)
+	if want != nil {
+		record.Body.Expanded = want
+	}
 }
 
 // expansion evaluates forEach of a step again.

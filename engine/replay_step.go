@@ -82,7 +82,7 @@ func (r *replayer) verdict(record *writ.Record) error {
 	verdict := answer
 	switch state := r.x.state.Step(string(record.Step)); stage {
 	case writ.StageVerify:
-		verdict = effective(answer, nil, writ.Autonomous)
+		verdict = bound(effective(answer, nil, writ.Autonomous), r.verdictOnUndo(record))
 	case writ.StageDispatch:
 		verdict = effective(answer, state.Verdict, r.x.state.Mode)
 	}
@@ -92,6 +92,19 @@ func (r *replayer) verdict(record *writ.Record) error {
 	}
 	r.compare(stageVerdict, record.Step, want, verdict)
 	return nil
+}
+
+// verdictOnUndo is the verdict on a step's compensation, which is written right
+// before the one on the step.
+func (r *replayer) verdictOnUndo(record *writ.Record) *writ.Verdict {
+	if record.Seq < 2 || record.Seq > uint64(len(r.records)) {
+		return nil
+	}
+	before := &r.records[record.Seq-2].Record
+	if before.Type != writ.RecVerdict || before.Step != compensationID(record.Step) {
+		return nil
+	}
+	return &before.Body.Decided.Verdict
 }
 
 // stageOfDecision follows from what is asked and from what has begun.

@@ -21,6 +21,10 @@ func (x *execution) advance() {
 		}
 	}
 	if len(x.running) == 0 && x.allFinal() {
+		if x.undo() {
+			x.advance()
+			return
+		}
 		x.end()
 		return
 	}
@@ -45,6 +49,11 @@ func (x *execution) settle() bool {
 		}
 		var record writ.NewRecord
 		switch missing := x.missingNeed(step); {
+		case state.Kind == writ.KindCompensation:
+			if missing == "" {
+				continue
+			}
+			record = stepEnded(writ.RecStepSkipped, step, state.Attempt, &writ.EndedFacts{Reason: reasonMissingNeed(missing)})
 		case x.state.Cancelling:
 			record = stepEnded(writ.RecStepCancelled, step, state.Attempt, &writ.EndedFacts{Reason: x.state.Reason})
 		case state.Status == writ.StepRunning:
@@ -78,6 +87,9 @@ func stepEnded(kind writ.RecordType, step *writ.Step, attempt int, facts *writ.E
 // firstFailure names a step after which nothing new may start.
 func (x *execution) firstFailure() string {
 	for i := range x.state.Steps {
+		if x.state.Steps[i].Kind == writ.KindCompensation {
+			continue
+		}
 		switch x.state.Steps[i].Status {
 		case writ.StepFailed, writ.StepBlocked, writ.StepRejected, writ.StepExpired, writ.StepIndeterminate:
 			return x.state.Steps[i].Name
@@ -159,9 +171,13 @@ var outcomes = []struct {
 func verdictOnAll(steps []writ.StepState) (writ.ExecutionStatus, string) {
 	for _, outcome := range outcomes {
 		for i := range steps {
-			if steps[i].Status == outcome.step {
-				return outcome.execution, "step " + steps[i].Name + " " + string(steps[i].Status)
+			if s := &steps[i]; s.Status != outcome.step || (s.Kind == writ.KindCompensation && s.Status != writ.StepIndeterminate) {
+				continue
 			}
+			if left := notUndone(steps); left != "" && outcome.execution != writ.ExecIndeterminate {
+				return writ.ExecFailed, left
+			}
+			return outcome.execution, "step " + steps[i].Name + " " + string(steps[i].Status) + undone(steps)
 		}
 	}
 	return writ.ExecCompleted, ""

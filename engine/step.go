@@ -20,6 +20,7 @@ type dispatch struct {
 	question writ.Digest // of the payload of the verdict
 	attempt  *attempt
 	action   *abi.Action
+	covered  bool   // approved whole with the step that it undoes
 	epoch    uint64 // under which it was loaded and judged
 	// superseded: it must be judged again, since that epoch has passed.
 	superseded bool
@@ -71,6 +72,9 @@ func (x *execution) finish(step *writ.Step, d *dispatch, record writ.NewRecord) 
 	switch state := x.state.Step(string(step.ID)); record.Type {
 	case writ.RecStepCompleted:
 		x.outputs[step.Name], x.labels[step.Name] = record.Payloads[0].Data, state.Labels
+		if step.Compensate != nil && d != nil {
+			x.inputs[step.ID] = d.resolved.Input
+		}
 	case writ.RecStepExpanded:
 		x.lists[step.ID], x.broken = listOf(record.Payloads[0].Data, record.Body.Expanded.Labels)
 	}
@@ -208,10 +212,11 @@ func (x *execution) runGuest(d *dispatch) *writ.NewRecord {
 	if err := x.begin(d); err != nil {
 		return x.failed(d, failureOf(err))
 	}
-	permit, err := writ.MintPermit(writ.PermitScope{
-		Tenant: x.tenant, Execution: x.id, Step: d.step.ID, Skill: d.step.Skill,
-		Capabilities: d.resolved.Capabilities, Taint: d.resolved.Taint, Attempt: d.attempt.number,
-	}, writ.PermitEvidence{Verdict: d.verdict, Approvals: approvals, Input: d.resolved.Input})
+	x.mu.Lock()
+	scope, evidence, covered := x.evidence(d)
+	x.mu.Unlock()
+	d.covered = covered
+	permit, err := writ.MintPermit(scope, evidence)
 	if err != nil {
 		return x.failed(d, failureOf(err))
 	}
@@ -260,7 +265,7 @@ func (x *execution) outcome(d *dispatch, gate *gate, result *writ.GuestResult) *
 	if gate.unfinished() {
 		return x.failed(d, &abi.Failure{Code: string(writ.CodeDiverged), Message: "the guest ended before a call that the journal holds"})
 	}
-	if d.verdict.Mode == writ.Assist && !x.approvedBefore(d) {
+	if d.verdict.Mode == writ.Assist && !d.covered && !x.approvedBefore(d) {
 		return x.propose(d, nil)
 	}
 	labels := writ.JoinLabels(d.resolved.Taint, d.attempt.labels)

@@ -48,6 +48,8 @@ type work struct {
 	gate     []writ.Label // of when and forEach
 	needs    []string
 	step     writ.Step
+	undo     *work // its compensation
+	forward  *work // of a compensation: what it undoes
 }
 
 // binding is an expression and the place in the input where its value goes.
@@ -110,6 +112,12 @@ func (c *compiler) resolveSkills() error {
 		}
 		if err := c.resolveSkill(w); err != nil {
 			return err
+		}
+		if s.Compensate != nil {
+			w.undo = &work{draft: s.Compensate, forward: w}
+			if err := c.resolveSkill(w.undo); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -179,7 +187,10 @@ func (c *compiler) expressionsOf(w *work) error {
 	}
 	f := &filler{compiler: c, work: w, env: env}
 	f.fillStep()
-	return nil
+	if w.undo == nil {
+		return nil
+	}
+	return c.expressionsOfUndo(w)
 }
 
 // condition compiles a member that is CEL with or without the marks.
@@ -234,15 +245,11 @@ func (c *compiler) link(w *work) {
 	for _, b := range w.bindings {
 		read(b.expr, b.at)
 	}
+	c.linkUndo(w, needs)
 	for _, name := range w.draft.Needs {
 		if c.other(w, name, w.draft.at("needs")) {
 			needs[name] = true
 		}
-	}
-	if w.draft.Compensate != "" {
-		at := w.draft.at("compensate")
-		c.other(w, w.draft.Compensate, at)
-		c.problems.add(at, found(CodeNotSupportedYet, "add a step of its own that undoes the work", "compensate is not run by this version"))
 	}
 	w.needs = slices.Sorted(maps.Keys(needs))
 }
@@ -269,16 +276,24 @@ func (c *compiler) assemble(origin writ.Origin) (*writ.CompiledPlan, error) {
 	p := &writ.Plan{APIVersion: APIVersion, Kind: "CompiledPlan", Origin: origin, Steps: []writ.Step{}}
 	for _, w := range c.order {
 		p.Steps = append(p.Steps, w.step)
+		keep := func(s *schema) {
+			if p.Schemas == nil {
+				p.Schemas = map[writ.Digest]json.RawMessage{}
+			}
+			p.Schemas[s.digest] = s.canonical
+		}
 		for _, e := range w.expressions() {
 			if slices.Contains(e.reads, rootInputs) {
 				p.Inputs = c.draft.Inputs
 			}
+			if slices.Contains(e.reads, rootInput) {
+				keep(w.input)
+			}
+			if slices.Contains(e.reads, rootOutput) {
+				keep(w.output)
+			}
 			for _, name := range e.steps {
-				if p.Schemas == nil {
-					p.Schemas = map[writ.Digest]json.RawMessage{}
-				}
-				output := c.byName[name].output
-				p.Schemas[output.digest] = output.canonical
+				keep(c.byName[name].output)
 			}
 		}
 	}
@@ -301,6 +316,9 @@ func (w *work) expressions() []*compiled {
 	}
 	for _, b := range w.bindings {
 		out = append(out, b.expr)
+	}
+	if w.undo != nil {
+		out = append(out, w.undo.expressions()...)
 	}
 	return out
 }

@@ -50,7 +50,7 @@ type DraftStep struct {
 	ForEach    string // CEL
 	Retry      writ.Retry
 	Timeout    abi.Duration
-	Compensate string // name of a step
+	Compensate *DraftStep
 	Line       int
 	Column     int
 	node       *node
@@ -238,10 +238,41 @@ func (r *draftReader) step(n *node) {
 		case "timeout":
 			s.Timeout = r.duration(m.value, "timeout", maxTimeout)
 		case "compensate":
-			s.Compensate = r.text(m.value, "compensate")
+			s.Compensate = r.compensation(m.value)
 		}
 	}
+	if s.Compensate != nil {
+		s.Compensate.Name = s.Name + compensationSuffix
+	}
 	r.draft.Steps = append(r.draft.Steps, s)
+}
+
+// compensationSuffix ends the name of a step that undoes another. No step of a
+// draft can have such a name.
+const compensationSuffix = "/compensate"
+
+// compensation is the step that undoes another: it has no name, order or
+// condition of its own.
+func (r *draftReader) compensation(n *node) *DraftStep {
+	s := &DraftStep{node: n, With: json.RawMessage("{}"), with: &node{kind: mapNode, at: n.at}}
+	if !r.object(n, "compensate", []string{"uses"}, []string{"with", "retry", "timeout"}) {
+		return nil
+	}
+	for _, m := range n.members {
+		switch m.key {
+		case "uses":
+			r.uses(m.value, s)
+		case "with":
+			if r.kind(m.value, "with", mapNode) {
+				s.with, s.With = m.value, r.canonical(m.value)
+			}
+		case "retry":
+			s.Retry = r.retry(m.value)
+		case "timeout":
+			s.Timeout = r.duration(m.value, "timeout", maxTimeout)
+		}
+	}
+	return s
 }
 
 func (r *draftReader) text(n *node, what string) string {

@@ -17,8 +17,10 @@ const (
 	rootIntent = "intent"
 	rootInputs = "inputs"
 	rootSteps  = "steps"
-	rootItem   = "item"  // of forEach
-	rootIndex  = "index" // of forEach
+	rootItem   = "item"   // of forEach
+	rootIndex  = "index"  // of forEach
+	rootInput  = "input"  // of the step that a compensation undoes
+	rootOutput = "output" // of the step that a compensation undoes
 )
 
 // Sizes that the static cost assumes where a schema does not say: the runtime
@@ -33,6 +35,8 @@ type scopeTypes struct {
 	inputs *shape
 	steps  map[string]*shape // outputs by step name
 	item   *shape            // nil outside forEach
+	input  *shape            // nil outside compensate
+	output *shape            // nil outside compensate
 }
 
 // exprEnv compiles expressions over one scope.
@@ -70,6 +74,11 @@ func (p *Planner) newEnv(scope *scopeTypes) (*exprEnv, error) {
 	if scope.item != nil {
 		options = append(options, cel.Variable(rootItem, provider.declare(rootItem, scope.item)), cel.Variable(rootIndex, cel.IntType))
 	}
+	for name, s := range map[string]*shape{rootInput: scope.input, rootOutput: scope.output} {
+		if s != nil {
+			options = append(options, cel.Variable(name, provider.declare(name, s)))
+		}
+	}
 	env, err := p.base.Extend(options...)
 	if err != nil {
 		return nil, err
@@ -89,7 +98,12 @@ type compiled struct {
 
 // constant reports whether the value is known while compiling.
 func (c *compiled) constant() bool {
-	return len(c.steps) == 0 && len(c.intent) == 0 && !readsItem(c.reads)
+	return len(c.steps) == 0 && len(c.intent) == 0 && !readsItem(c.reads) && !readsForward(c.reads)
+}
+
+// readsForward reports whether a value depends on the step that is undone.
+func readsForward(reads []string) bool {
+	return slices.Contains(reads, rootInput) || slices.Contains(reads, rootOutput)
 }
 
 // readsItem reports whether a value differs between the iterations of forEach.
@@ -188,7 +202,7 @@ func (r *reader) visit(e ast.Expr) {
 	case ast.ComprehensionKind:
 		c := e.AsComprehension()
 		for _, name := range []string{c.IterVar(), c.IterVar2(), c.AccuVar()} {
-			if slices.Contains([]string{rootIntent, rootInputs, rootSteps, rootItem, rootIndex}, name) {
+			if slices.Contains([]string{rootIntent, rootInputs, rootSteps, rootItem, rootIndex, rootInput, rootOutput}, name) {
 				r.fail(found(CodeExpressionUnknown, "give the variable another name", "%s cannot be the variable of a macro", name))
 			}
 		}
@@ -242,7 +256,7 @@ func (r *reader) root(name string, path []string) {
 			return
 		}
 		r.found[rootSteps+"."+path[0]], r.steps[path[0]] = true, true
-	case rootInputs, rootItem, rootIndex:
+	case rootInputs, rootItem, rootIndex, rootInput, rootOutput:
 		r.found[strings.TrimPrefix(name, ".")] = true
 	}
 }
@@ -303,6 +317,9 @@ func (c *compiled) labels(of *labelling) []writ.Label {
 	}
 	if readsItem(c.reads) {
 		sets = append(sets, of.item)
+	}
+	if readsForward(c.reads) {
+		sets = append(sets, of.forward)
 	}
 	return writ.JoinLabels(sets...)
 }

@@ -20,6 +20,23 @@ func (c *compiler) finish(w *work) {
 		c.labelling.outputs[w.draft.Name] = []writ.Label{writ.LabelChannel}
 		return
 	}
+	c.derive(w)
+	c.labelling.outputs[w.draft.Name] = writ.JoinLabels(w.step.Taint, toolLabels(w.step.Capabilities))
+	if w.undo != nil && w.undo.input != nil && w.undo.output != nil {
+		c.derive(w.undo)
+		c.identify(w.undo)
+		w.step.Compensate = &w.undo.step
+		// Who lets the step go lets its compensation go.
+		w.step.Effect = w.step.Effect.Join(w.undo.step.Effect)
+		w.step.Risk = w.step.Risk.Join(w.undo.step.Risk)
+	}
+	if len(c.problems.list) == 0 {
+		c.identify(w)
+	}
+}
+
+// derive makes the compiled step, but for its template and its id.
+func (c *compiler) derive(w *work) {
 	capabilities, failed := c.narrower(w).narrow()
 	for _, f := range failed {
 		at := w.draft.at("with")
@@ -34,11 +51,7 @@ func (c *compiler) finish(w *work) {
 		}
 	}
 	flow := c.flows(w)
-	taint, sinks := flow.all(), flow.sinks(w.action.Sinks)
-	c.labelling.outputs[w.draft.Name] = writ.JoinLabels(taint, toolLabels(capabilities))
-	if len(c.problems.list) > 0 {
-		return
-	}
+	sinks := flow.sinks(w.action.Sinks)
 	effect := effectOf(w.action, capabilities)
 	w.step = writ.Step{
 		Name: w.draft.Name, Skill: w.release.SkillRef, Action: w.action.Name,
@@ -46,10 +59,9 @@ func (c *compiler) finish(w *work) {
 		Bindings: c.bindings(w), When: c.expressionOf(w, w.when), ForEach: c.expressionOf(w, w.forEach),
 		Needs: append([]string{}, w.needs...), Capabilities: capabilities,
 		Effect: effect, DeclaredRisk: w.action.Risk, Risk: riskOf(effect, w.action.Risk, sinks),
-		Taint: taint, Sinks: sinks, Retry: w.draft.Retry, Timeout: w.draft.Timeout,
-		Compensate: w.draft.Compensate, Limits: w.release.Manifest.Limits,
+		Taint: flow.all(), Sinks: sinks, Retry: w.draft.Retry, Timeout: w.draft.Timeout,
+		Limits: w.release.Manifest.Limits,
 	}
-	c.identify(w)
 }
 
 // identify gives the step its template's canonical bytes and its id.
@@ -121,21 +133,31 @@ func sinkExists(s *shape, path []string) bool {
 	return sinkExists(memberAt(s, path[:1]), path[1:])
 }
 
+// labellingOf says which labels the sources of a step's own expressions carry.
+func (c *compiler) labellingOf(w *work) *labelling {
+	of := *c.labelling
+	forward := w
+	if w.forward != nil {
+		forward = w.forward
+		of.forward = c.labelling.outputs[forward.draft.Name]
+	}
+	if forward.forEach != nil {
+		of.item = forward.forEach.labels(c.labelling)
+	}
+	return &of
+}
+
 // flows has the labels of every expression of the step.
 func (c *compiler) flows(w *work) *flows {
-	of := *c.labelling
-	var gates [][]writ.Label
-	if w.forEach != nil {
-		of.item = w.forEach.labels(&of)
-		gates = append(gates, of.item)
-	}
+	of := c.labellingOf(w)
+	gates := [][]writ.Label{of.item, of.forward}
 	if w.when != nil {
-		gates = append(gates, w.when.labels(&of))
+		gates = append(gates, w.when.labels(of))
 	}
 	w.gate = writ.JoinLabels(gates...)
 	f := &flows{template: w.template, author: of.author, gate: w.gate, bound: map[string][]writ.Label{}}
 	for _, b := range w.bindings {
-		f.bound[b.pointer] = b.expr.labels(&of)
+		f.bound[b.pointer] = b.expr.labels(of)
 	}
 	return f
 }
@@ -144,12 +166,8 @@ func (c *compiler) expressionOf(w *work, e *compiled) *writ.Expression {
 	if e == nil {
 		return nil
 	}
-	of := *c.labelling
-	if w.forEach != nil && e != w.forEach {
-		of.item = w.forEach.labels(c.labelling)
-	}
 	return &writ.Expression{
-		CEL: e.source, Type: shortTypes(e.ast.OutputType().String()), Labels: e.labels(&of), Reads: append([]string{}, e.reads...),
+		CEL: e.source, Type: shortTypes(e.ast.OutputType().String()), Labels: e.labels(c.labellingOf(w)), Reads: append([]string{}, e.reads...),
 	}
 }
 

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"encoding/json"
-	"slices"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
@@ -58,14 +57,16 @@ func (c *compiler) iteration(w *work) (*exprEnv, error) {
 func (c *compiler) countSteps() {
 	total := 0
 	for _, w := range c.works {
-		switch {
-		case w.draft.ForEach == "":
-			total++
-		default:
-			total += max(0, w.items)
+		count := 1
+		if w.draft.ForEach != "" {
+			count = max(0, w.items)
 		}
+		if w.undo != nil {
+			count *= 2
+		}
+		total += count
 		if total > writ.MaxPlanSteps {
-			c.problems.add(w.draft.at("forEach"), found(CodeTooLarge, "split the plan", "the plan has %d steps up to here, with the iterations of forEach; at most %d are taken", total, writ.MaxPlanSteps))
+			c.problems.add(w.draft.at("forEach"), found(CodeTooLarge, "split the plan", "the plan has %d steps up to here, with iterations and compensations; at most %d are taken", total, writ.MaxPlanSteps))
 			return
 		}
 	}
@@ -112,15 +113,16 @@ func (p *Planner) Expand(plan *writ.Plan, step *writ.Step, scope writ.Scope) (*w
 // itemShape is the shape of `item` of a plan's step, and the key of all that it
 // depends on.
 func (r *resolver) itemShape() (*shape, string, error) {
-	if r.step.ForEach == nil {
+	list := r.iterating().ForEach
+	if list == nil {
 		return nil, "", writ.Errorf(writ.CodeTampered, r.op, "it reads an element and has no forEach")
 	}
-	list, err := r.runnable(placed{r.step.ForEach, "forEach"})
+	run, err := r.runnable(placed{list, "forEach"})
 	if err != nil {
 		return nil, "", err
 	}
-	element, _ := elementOf(list.shape)
-	return element, list.key, nil
+	element, _ := elementOf(run.shape)
+	return element, run.key, nil
 }
 
 // itemVariables are the element and its index.
@@ -138,8 +140,9 @@ func (r *resolver) itemVariables(vars map[string]any, element *shape) error {
 
 // itemLabels are the labels that an expression has from the element.
 func (r *resolver) itemLabels(e *writ.Expression) []writ.Label {
-	if r.step.ForEach == nil || !slices.ContainsFunc(e.Reads, func(read string) bool { return read == rootItem || read == rootIndex }) {
+	list := r.iterating().ForEach
+	if list == nil || !readsItem(e.Reads) {
 		return nil
 	}
-	return labelsByStep(r.step.ForEach, r.scope.Labels)
+	return labelsByStep(list, r.scope.Labels)
 }

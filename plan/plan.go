@@ -111,6 +111,7 @@ type labelling struct {
 	author  []writ.Label // of the draft: literals and the choice of expressions
 	words   []writ.Label // of the intent's text, metadata and what else its author chose
 	item    []writ.Label // of the list of forEach
+	forward []writ.Label // of the step that a compensation undoes
 	outputs map[string][]writ.Label
 }
 

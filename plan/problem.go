@@ -36,7 +36,6 @@ const (
 	CodeExpressionValue    = "expression_value"
 	CodeCapabilityExceeded = "capability_exceeded"
 	CodeCapabilityValue    = "capability_value"
-	CodeNotSupportedYet    = "not_supported_yet"
 )
 
 // Codes lists every code, in the order of docs/plans.md.
@@ -47,7 +46,6 @@ func Codes() []string {
 		CodeUnknownStep, CodeSelfReference, CodeCycle, CodeSkillNotFound, CodeActionNotFound,
 		CodeSkillInvalid, CodeExpressionSyntax, CodeExpressionType, CodeExpressionUnknown,
 		CodeExpressionLimit, CodeExpressionValue, CodeCapabilityExceeded, CodeCapabilityValue,
-		CodeNotSupportedYet,
 	}
 }
 

@@ -100,9 +100,6 @@ func (p *Planner) resolver(plan *writ.Plan, step *writ.Step, scope *writ.Scope) 
 	if step.ForEach != nil && scope.Item == nil {
 		return nil, writ.Errorf(writ.CodeInvalid, r.op, "there is no element to resolve it with")
 	}
-	if step.Compensate != "" {
-		return nil, writ.Errorf(writ.CodeInvalid, r.op, "this version does not run compensate").WithFix("write a step of its own")
-	}
 	if r.template, err = decodeTemplate(step.Template); err != nil {
 		return nil, writ.Errorf(writ.CodeTampered, r.op, "the template is not JSON: %w", err)
 	}
@@ -185,12 +182,15 @@ func (r *resolver) taint(out *writ.ResolvedStep) {
 	if r.step.When != nil {
 		f.gate = labelsByStep(r.step.When, r.scope.Labels)
 	}
-	if r.step.ForEach != nil {
-		f.gate = writ.JoinLabels(f.gate, labelsByStep(r.step.ForEach, r.scope.Labels))
+	if list := r.iterating().ForEach; list != nil {
+		f.gate = writ.JoinLabels(f.gate, labelsByStep(list, r.scope.Labels))
+	}
+	if r.scope.Forward != nil {
+		f.gate = writ.JoinLabels(f.gate, r.scope.Forward.Labels)
 	}
 	for i := range r.step.Bindings {
 		b := &r.step.Bindings[i]
-		f.bound[b.Path] = writ.JoinLabels(labelsByStep(&b.Expression, r.scope.Labels), r.itemLabels(&b.Expression))
+		f.bound[b.Path] = writ.JoinLabels(labelsByStep(&b.Expression, r.scope.Labels), r.itemLabels(&b.Expression), r.forwardLabels(&b.Expression))
 	}
 	out.Taint = writ.JoinLabels(r.step.Taint, f.all())
 	out.Sinks = f.sinks(r.action.Sinks)
@@ -224,37 +224,10 @@ func (r *resolver) evaluate(e placed) (any, error) {
 // runnable compiles an expression against the schemas that the plan carries. It
 // is cached by all that it depends on.
 func (r *resolver) runnable(e placed) (*runnable, error) {
-	scope := &scopeTypes{inputs: &shape{kind: shapeObject}, steps: map[string]*shape{}}
-	key := []string{strconv.Quote(e.CEL)}
-	for _, read := range e.Reads {
-		name, ok := strings.CutPrefix(read, rootSteps+".")
-		if !ok {
-			continue
-		}
-		digest, output, err := r.output(name)
-		if err != nil {
-			return nil, err
-		}
-		scope.steps[name] = output
-		key = append(key, name, digest)
+	scope, cacheKey, err := r.types(e)
+	if err != nil {
+		return nil, err
 	}
-	if readsItem(e.Reads) {
-		element, of, err := r.itemShape()
-		if err != nil {
-			return nil, err
-		}
-		scope.item = element
-		key = append(key, rootItem, strconv.Quote(of))
-	}
-	if slices.Contains(e.Reads, rootInputs) {
-		inputs, err := decode(r.plan.Inputs)
-		if err != nil {
-			return nil, writ.Errorf(writ.CodeTampered, r.op, "the inputs of the plan are not JSON: %w", err)
-		}
-		scope.inputs = literalShape(inputs)
-		key = append(key, rootInputs, string(r.plan.Inputs))
-	}
-	cacheKey := strings.Join(key, " ")
 	if known, ok := r.planner.programs.get(cacheKey); ok {
 		return known, nil
 	}
@@ -273,6 +246,49 @@ func (r *resolver) runnable(e placed) (*runnable, error) {
 	run := &runnable{program: program, scope: scope, shape: out.shape, key: cacheKey}
 	r.planner.programs.put(cacheKey, run)
 	return run, nil
+}
+
+// types are the shapes of what an expression reads, and a key of all that it
+// depends on.
+func (r *resolver) types(e placed) (*scopeTypes, string, error) {
+	scope := &scopeTypes{inputs: &shape{kind: shapeObject}, steps: map[string]*shape{}}
+	key := []string{strconv.Quote(e.CEL)}
+	for _, read := range e.Reads {
+		name, ok := strings.CutPrefix(read, rootSteps+".")
+		if !ok {
+			continue
+		}
+		digest, output, err := r.output(name)
+		if err != nil {
+			return nil, "", err
+		}
+		scope.steps[name] = output
+		key = append(key, name, digest)
+	}
+	if readsItem(e.Reads) {
+		element, of, err := r.itemShape()
+		if err != nil {
+			return nil, "", err
+		}
+		scope.item = element
+		key = append(key, rootItem, strconv.Quote(of))
+	}
+	if readsForward(e.Reads) {
+		of, err := r.forwardShapes(scope)
+		if err != nil {
+			return nil, "", err
+		}
+		key = append(key, rootOutput, of)
+	}
+	if slices.Contains(e.Reads, rootInputs) {
+		inputs, err := decode(r.plan.Inputs)
+		if err != nil {
+			return nil, "", writ.Errorf(writ.CodeTampered, r.op, "the inputs of the plan are not JSON: %w", err)
+		}
+		scope.inputs = literalShape(inputs)
+		key = append(key, rootInputs, string(r.plan.Inputs))
+	}
+	return scope, strings.Join(key, " "), nil
 }
 
 // output is the shape of what another step yields, and a key of it.
@@ -317,6 +333,11 @@ func (r *resolver) variables(e placed, types *scopeTypes) (map[string]any, error
 	}
 	if types.item != nil {
 		if err := r.itemVariables(vars, types.item); err != nil {
+			return nil, err
+		}
+	}
+	if types.input != nil || types.output != nil {
+		if err := r.forwardVariables(vars, types); err != nil {
 			return nil, err
 		}
 	}

@@ -199,7 +199,7 @@ func summarise(records []writ.Stored) (plan writ.Digest, skills []writ.SkillRef,
 		b := &records[i].Body
 		if b.Plan != nil && b.Plan.Hash != "" {
 			plan = b.Plan.Hash
-			for _, step := range b.Plan.Steps {
+			for _, step := range slices.Concat(b.Plan.Steps, b.Plan.Templates) {
 				refs[step.Skill.String()+string(step.Skill.Digest)] = step.Skill
 			}
 		}

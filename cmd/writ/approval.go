@@ -74,6 +74,15 @@ func (a *app) approvalTable(t *table, item *contract.Approval) {
 	} else {
 		t.line("input:\n%s", indent(request.Input))
 	}
+	if undo := request.Compensation; undo != nil {
+		t.line("undone, if it must be, without asking again, by %s#%s:\n%s", clean(undo.Skill.String()), clean(undo.Action), indent(undo.Template))
+		for _, b := range undo.Bindings {
+			t.line("  %s: %s", clean(b.Path), clean(b.CEL))
+		}
+		for i := range undo.Capabilities {
+			t.line("  may %s", clean(capability(&undo.Capabilities[i])))
+		}
+	}
 }
 
 func labels(list []writ.Label) string {

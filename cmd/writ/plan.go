@@ -154,6 +154,9 @@ func (a *app) stepTable(t *table, s *writ.Step) {
 	for _, need := range s.Needs {
 		t.pair("  needs", need)
 	}
+	if s.ForEach != nil {
+		t.pair("  for each", s.ForEach.CEL)
+	}
 	for i := range s.Capabilities {
 		t.pair("  may", capability(&s.Capabilities[i]))
 	}
@@ -161,6 +164,9 @@ func (a *app) stepTable(t *table, s *writ.Step) {
 		t.pair("  "+b.Path, b.CEL+"  ("+b.Type+", from "+labels(b.Labels)+")")
 	}
 	t.flush()
+	if s.Compensate != nil {
+		a.stepTable(t, s.Compensate)
+	}
 }
 
 func capability(c *writ.Capability) string {

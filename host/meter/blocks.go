@@ -5,7 +5,8 @@ import "github.com/writ-run/writ/host/wasm"
 const (
 	// bytesPerFuel: what fills or copies memory moves so many bytes in the time of
 	// one instruction.
-	bytesPerFuel = 16
+	bytesPerFuel     = 1 << bytesPerFuelBits
+	bytesPerFuelBits = 4
 	// pageFuel: a new page costs the host as much as filling it.
 	pageFuel = 64 << 10 / bytesPerFuel
 )
@@ -20,18 +21,18 @@ func (r *rewriter) look(c *code) {
 }
 
 // bulk charges an instruction whose work is as large as a number on the stack by
-// that number.
+// that number, once it has not trapped.
 func (f *function) bulk(in *wasm.Instruction) {
 	switch {
 	case in.Op == wasm.OpTableSet:
 		f.remain("table.set is used")
 	case in.Sub == wasm.MiscMemoryInit || in.Sub == wasm.MiscMemoryCopy || in.Sub == wasm.MiscMemoryFill:
-		f.chargeTop(in, 4)
+		f.chargeLength(in)
 	case in.Sub == wasm.MiscDataDrop || in.Sub == wasm.MiscElemDrop:
 		f.remain("data.drop or elem.drop is used")
 	case in.Sub == wasm.MiscTableInit || in.Sub == wasm.MiscTableCopy || in.Sub == wasm.MiscTableGrow || in.Sub == wasm.MiscTableFill:
 		f.remain("a table is changed as a whole")
-		f.chargeTop(in, 0)
+		f.chargeLength(in)
 	}
 }
 
@@ -42,18 +43,27 @@ func (r *rewriter) remain(reason string) {
 	}
 }
 
-// chargeTop takes the i32 on top of the stack, shifted to the right, from the fuel.
-func (f *function) chargeTop(in *wasm.Instruction, shift int64) {
+// chargeLength takes the i32 that is on top of the stack before the instruction
+// from the fuel: an entry of a table counts one, a byte the part that bytesPerFuel
+// says.
+func (f *function) chargeLength(in *wasm.Instruction) {
 	if !f.live() {
 		return
 	}
-	c, length := f.before(in), f.local(wasm.I32)
-	c.indexed(wasm.OpLocalTee, length)
+	length := f.local(wasm.I32)
+	f.before(in).indexed(wasm.OpLocalTee, length)
+	c := f.after(in)
 	c.indexed(wasm.OpGlobalGet, f.fuel)
 	c.indexed(wasm.OpLocalGet, length)
+	if in.Sub == wasm.MiscTableGrow { // what fails by this much has done nothing
+		c.i32(0)
+		c.indexed(wasm.OpLocalGet, length)
+		c.i32(wasm.MaxTableEntries)
+		c.op(opI32LeU, wasm.OpSelect)
+	}
 	c.op(opI64ExtendU)
-	if shift > 0 {
-		c.i64(shift)
+	if in.Sub <= wasm.MiscMemoryFill {
+		c.i64(bytesPerFuelBits)
 		c.op(opI64ShrU)
 	}
 	c.op(opI64Sub)

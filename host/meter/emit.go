@@ -9,6 +9,7 @@ const (
 	opI32Add      = 0x6a
 	opI32Sub      = 0x6b
 	opI32GtU      = 0x4b
+	opI32LeU      = 0x4d
 	opI64LtS      = 0x53
 	opI64Add      = 0x7c
 	opI64Sub      = 0x7d

@@ -172,8 +172,12 @@ func (s *subject) call(name string, params ...uint64) ([]uint64, string) {
 		return nil, errNoFuel.Error()
 	}
 	line, _, _ := strings.Cut(err.Error(), "\n")
+	line = strings.TrimPrefix(line, "wasm error: ")
 	if s.tooDeep() {
-		line = "wasm error: stack overflow"
+		line = overflow
+	}
+	if s.derived != nil { // as a host does that goes on with the instance
+		s.module.ExportedGlobal(s.derived.Depth).(api.MutableGlobal).Set(Stack)
 	}
 	return nil, line
 }

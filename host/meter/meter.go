@@ -112,7 +112,7 @@ func check(m *wasm.Module, o *Options) error {
 	for _, im := range m.Imports {
 		switch {
 		case im.Kind != wasm.KindFunc:
-			return refuse("it imports %s %s, which is not a function", im.Module, im.Name)
+			return refuse("it imports %q %q, which is not a function", im.Module, im.Name)
 		case im.Module == HostModule:
 			return refuse("it imports from %s, which is the meter's own", HostModule)
 		}

@@ -83,7 +83,6 @@ func TestFuelStopsWhatDoesNotEnd(t *testing.T) {
 			}
 		})
 	}
-
 }
 
 func TestMemoryIsVirtual(t *testing.T) {
@@ -142,7 +141,7 @@ func TestDepthIsBounded(t *testing.T) {
 			t.Fatalf("%d left of %d", left, Stack)
 		}
 	}
-	if _, fault := s.call("run", deepest+1); fault != "wasm error: stack overflow" {
+	if _, fault := s.call("run", deepest+1); fault != overflow {
 		t.Fatal(fault)
 	}
 }
