@@ -142,7 +142,8 @@ func (c *compileChild) ended(state *os.ProcessState, reply *head, cause error) e
 	switch code := state.ExitCode(); {
 	case began && code == compileRefused:
 		return &moduleError{said}
-	case began && state.UserTime()+state.SystemTime() >= c.limits.CPU.Std():
+	// The kernel accounts by ticks: what it kills for has not quite used its limit.
+	case began && state.UserTime()+state.SystemTime() >= c.limits.CPU.Std()*9/10:
 		return &moduleError{fmt.Sprintf("it takes more than %s of CPU time to compile", c.limits.CPU.Std())}
 	case began && code == goFailed:
 		return &moduleError{fmt.Sprintf("the compiler failed on it, or took more than %d MiB of memory", c.limits.Memory>>20)}

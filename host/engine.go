@@ -97,10 +97,13 @@ func (e *moduleError) Error() string { return e.message }
 // functionsFor picks the host functions that the module imports, by module name.
 func functionsFor(s *shape, all map[importKey]hostFunc) (map[string]map[string]hostFunc, error) {
 	picked := map[string]map[string]hostFunc{}
-	for _, im := range s.imports {
+	for i, im := range s.imports { // functions alone pass, so i is that of the function
 		f, ok := all[importKey{im.Module, im.Name}]
 		if !ok || im.Kind != externKinds[0] {
 			return nil, &moduleError{fmt.Sprintf("it imports the %s %s %s, which this host does not have", im.Kind, im.Module, im.Name)}
+		}
+		if s.typeOf(i) != f.signature() {
+			return nil, &moduleError{fmt.Sprintf("it imports %s %s with another type than this host has it", im.Module, im.Name)}
 		}
 		if picked[im.Module] == nil {
 			picked[im.Module] = map[string]hostFunc{}
@@ -133,6 +136,10 @@ func (f hostFunc) goFunc() func(ctx context.Context, stack []uint64) {
 		}
 		f.call(ctx, guestFrom(ctx), stack)
 	}
+}
+
+func (f hostFunc) signature() signature {
+	return signature{params: string(valueTypes(f.params)), results: string(valueTypes(f.results))}
 }
 
 // valueTypes turns "il" into the bytes of the value types.

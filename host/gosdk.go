@@ -95,11 +95,19 @@ type sdkBlocks struct {
 	plugin *extism.CurrentPlugin
 }
 
+// fault is why a call of the kernel failed: the run is over, or the block is none.
+func (b sdkBlocks) fault() error {
+	if b.ctx.Err() != nil {
+		return errEnded
+	}
+	return errBlock
+}
+
 func (b sdkBlocks) read(offset uint64) []byte {
 	n, err := b.plugin.LengthWithContext(b.ctx, offset)
 	view, ok := b.plugin.Memory().Read(uint32(offset), uint32(n))
 	if err != nil || !ok {
-		panic(errBlock)
+		panic(b.fault())
 	}
 	return append([]byte{}, view...)
 }
@@ -110,14 +118,14 @@ func (b sdkBlocks) write(content []byte) uint64 {
 	}
 	offset, err := b.plugin.AllocWithContext(b.ctx, uint64(len(content)))
 	if err != nil || offset == 0 || !b.plugin.Memory().Write(uint32(offset), content) {
-		panic(errBlock)
+		panic(b.fault())
 	}
 	return offset
 }
 
 func (b sdkBlocks) release(offset uint64) {
 	if err := b.plugin.FreeWithContext(b.ctx, offset); err != nil {
-		panic(errBlock)
+		panic(b.fault())
 	}
 }
 
@@ -139,12 +147,13 @@ func (p *sdkProgram) close(ctx context.Context) {
 }
 
 func (p *sdkProgram) instance(ctx context.Context, g *guest) (instance, error) {
-	g.memory.skip = 1
+	g.memory.skip, g.memory.late = 1, true
 	plugin, err := p.plugin.Instance(experimental.WithMemoryAllocator(ctx, &g.memory), extism.PluginInstanceConfig{ModuleConfig: moduleConfig()})
 	if err != nil {
+		g.memory.release()
 		return nil, err
 	}
-	i := &sdkInstance{plugin: plugin}
+	i := &sdkInstance{plugin: plugin, memories: &g.memory}
 	if p.known.isHaskell() {
 		return i, nil // go-sdk initialises it itself, at the first call
 	}
@@ -157,7 +166,10 @@ func (p *sdkProgram) instance(ctx context.Context, g *guest) (instance, error) {
 	return i, nil
 }
 
-type sdkInstance struct{ plugin *extism.Plugin }
+type sdkInstance struct {
+	plugin   *extism.Plugin
+	memories *memories
+}
 
 func (i *sdkInstance) call(ctx context.Context, export string, input []byte) (uint32, error) {
 	status, _, err := i.plugin.CallWithContext(ctx, export, input)
@@ -176,4 +188,7 @@ func (i *sdkInstance) plugged(ctx context.Context) ([]byte, string) {
 	return output, i.plugin.GetErrorWithContext(ctx)
 }
 
-func (i *sdkInstance) close(ctx context.Context) { _ = i.plugin.CloseWithContext(ctx) }
+func (i *sdkInstance) close(ctx context.Context) {
+	_ = i.plugin.CloseWithContext(ctx)
+	i.memories.release()
+}

@@ -15,6 +15,9 @@ type memories struct {
 	// skip is how many memories come before the guest's own: go-sdk's kernel, which
 	// is held below the limit for itself.
 	skip int
+	// late leaves memory where it is until release: go-sdk goes on to call into its
+	// kernel when a run that has ended has closed that, and such code may touch it.
+	late bool
 }
 
 // Allocate implements experimental.MemoryAllocator.
@@ -99,8 +102,22 @@ func (l *linear) counted() int64 {
 	return int64(l.size())
 }
 
-// Free implements experimental.LinearMemory. No view of buf may be alive.
+// release frees what was left where it is. No code of the run may follow.
+func (m *memories) release() {
+	for _, l := range m.all {
+		l.free()
+	}
+}
+
+// Free implements experimental.LinearMemory.
 func (l *linear) Free() {
+	if !l.owner.late {
+		l.free()
+	}
+}
+
+// free gives the memory back. No view of buf may be alive.
+func (l *linear) free() {
 	if l.region != nil {
 		release(l.region)
 	}

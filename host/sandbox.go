@@ -131,10 +131,14 @@ func (s *sandbox) execute(ctx context.Context, g *guest, p phase, entry string) 
 }
 
 // live is a guest's life: made, initialised, called once.
-func (g *guest) live(ctx context.Context, program program, p phase, entry string) (_ *writ.GuestResult, err error) {
+func (g *guest) live(ctx context.Context, program program, p phase, entry string) (result *writ.GuestResult, err error) {
 	// A guest must not be able to take the host down, whatever it finds.
 	defer func() {
-		if r := recover(); r != nil {
+		switch r := recover(); {
+		case r == nil:
+		case r == errBlock: // an output or error that is none
+			result, err = g.failed(writ.GuestTrapped, "the guest trapped"), nil
+		default:
 			err = &writ.Error{Code: writ.CodeInternal, Op: "sandbox", Message: "the engine failed", Err: fmt.Errorf("panic: %v", r)}
 		}
 	}()

@@ -75,9 +75,8 @@ func (g *gate) Call(ctx context.Context, tool string, args []byte) (*writ.ToolRe
 	return g.answer(ctx, tool, args)
 }
 
-// permit lets the module run with the tools.
-func permit(t testing.TB, module []byte, tools ...string) writ.Permit {
-	t.Helper()
+// permitOf lets the module run with the tools.
+func permitOf(module []byte, tools ...string) writ.Permit {
 	scope := writ.PermitScope{
 		Execution: "exe_test", Step: "stp_test",
 		Skill: writ.SkillRef{Key: "test/guest", Version: "1.0.0", Module: canon.SHA256(module)},
@@ -87,17 +86,29 @@ func permit(t testing.TB, module []byte, tools ...string) writ.Permit {
 	}
 	p, err := writ.MintPermit(scope, writ.PermitEvidence{Verdict: &writ.Verdict{Mode: writ.Autonomous, Risk: abi.RiskLow}})
 	if err != nil {
-		t.Fatal(err)
+		panic(err) // of constants
 	}
 	return p
+}
+
+func permit(t testing.TB, module []byte, tools ...string) writ.Permit {
+	t.Helper()
+	return permitOf(module, tools...)
 }
 
 // runOf is a run of the module that tests then alter.
 func runOf(t testing.TB, module []byte, input string) *writ.GuestRun {
 	t.Helper()
+	run := runOfPermit(module)
+	run.Input = []byte(input)
+	return run
+}
+
+// runOfPermit is runOf with the input {}, for a test without testing.TB.
+func runOfPermit(module []byte) *writ.GuestRun {
 	return &writ.GuestRun{
-		Permit: permit(t, module), Module: module, Digest: canon.SHA256(module), ABI: abi.V1, Action: "act",
-		Input: []byte(input), Seed: [32]byte{1}, Start: canon.TimeOf(time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)),
+		Permit: permitOf(module), Module: module, Digest: canon.SHA256(module), ABI: abi.V1, Action: "act",
+		Input: []byte("{}"), Seed: [32]byte{1}, Start: canon.TimeOf(time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)),
 		Gate: &gate{},
 	}
 }
@@ -112,17 +123,24 @@ func pluginRun(t testing.TB, module []byte, action, input string) *writ.GuestRun
 // outcomeOf is a result in one line: the output or the failure's code and message.
 func outcomeOf(t testing.TB, s writ.Sandbox, run *writ.GuestRun) string {
 	t.Helper()
-	result, err := s.Run(context.Background(), run)
+	line, err := lineOf(s, run)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if result.Failure != nil {
-		if result.Output != nil {
-			t.Fatalf("output %q beside failure %v", result.Output, result.Failure)
-		}
-		return fmt.Sprintf("! %s: %s", result.Failure.Code, result.Failure.Message)
+	return line
+}
+
+func lineOf(s writ.Sandbox, run *writ.GuestRun) (string, error) {
+	result, err := s.Run(context.Background(), run)
+	switch {
+	case err != nil:
+		return "", err
+	case result.Failure != nil && result.Output != nil:
+		return "", fmt.Errorf("output %q beside failure %v", result.Output, result.Failure)
+	case result.Failure != nil:
+		return fmt.Sprintf("! %s: %s", result.Failure.Code, result.Failure.Message), nil
 	}
-	return string(result.Output)
+	return string(result.Output), nil
 }
 
 func wants(t testing.TB, s writ.Sandbox, run *writ.GuestRun, want string) {
