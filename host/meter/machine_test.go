@@ -40,6 +40,7 @@ type subject struct {
 	given   int64
 	asked   int
 	calls   hash.Hash // of the host
+	deep    bool      // the last call was nested too deeply
 	input   []byte    // what writ:core/v1 reads
 	output  []byte
 }
@@ -173,7 +174,7 @@ func (s *subject) call(name string, params ...uint64) ([]uint64, string) {
 	}
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	line = strings.TrimPrefix(line, "wasm error: ")
-	if s.tooDeep() {
+	if s.deep = s.tooDeep(); s.deep {
 		line = overflow
 	}
 	if s.derived != nil { // as a host does that goes on with the instance
