@@ -158,6 +158,21 @@ func TestAttackLoop(t *testing.T) {
 	})
 }
 
+// Metered guests end where their fuel does, however much time is left, and at the
+// same place each time.
+func TestAttackLoopWithoutFuel(t *testing.T) {
+	s := opened(t, NewSandbox, Options{Slots: 1})
+	for range 3 {
+		run := runOf(t, Loop(), `{}`)
+		run.Limits = abi.Limits{Time: MaxTime, Fuel: 5_000_000}
+		result, err := s.Run(context.Background(), run)
+		if err != nil || result.Failure == nil || result.Failure.Code != writ.GuestFuelLimit || result.Fuel != 5_000_000 {
+			t.Fatalf("got %+v, %v", result, err)
+		}
+		wants(t, s, runOf(t, Echo(), `"next"`), `"next"`)
+	}
+}
+
 func TestAttackLoopInInitialise(t *testing.T) {
 	g := NewGuest(1, 1)
 	g.Func(Func{Export: abi.EntryInitialize, Code: Repeat(Branch(0))})
