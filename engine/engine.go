@@ -55,7 +55,7 @@ const defaultParallel = 64
 type Engine struct {
 	Options
 	schemas schemas
-	slots   chan struct{}
+	crew    *crew
 	ctx     context.Context
 	cancel  context.CancelFunc
 	work    sync.WaitGroup
@@ -87,7 +87,7 @@ func New(opts Options) (*Engine, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Engine{
-		Options: opts, slots: make(chan struct{}, opts.Parallel), ctx: ctx, cancel: cancel,
+		Options: opts, crew: newCrew(opts.Parallel), ctx: ctx, cancel: cancel,
 		live: map[writ.ExecutionID]*execution{},
 	}, nil
 }
@@ -139,13 +139,14 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.closed = true
 	e.mu.Unlock()
 	e.cancel()
+	e.crew.close()
 	for _, x := range e.alive() {
 		x.mu.Lock()
 		x.disarm()
 		x.mu.Unlock()
 	}
 	done := make(chan struct{})
-	go func() { e.work.Wait(); close(done) }()
+	go func() { e.crew.wait(); e.work.Wait(); close(done) }()
 	select {
 	case <-done:
 		return nil
@@ -190,22 +191,9 @@ var errClosing = &writ.Error{
 	Fix: "send the request again when it has started",
 }
 
-// spawn runs a step's goroutine unless the engine is closing.
+// spawn runs a step unless the engine is closing.
 func (e *Engine) spawn(fn func(ctx context.Context)) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closed {
-		return false
-	}
-	e.work.Go(func() {
-		select {
-		case e.slots <- struct{}{}:
-			defer func() { <-e.slots }()
-			fn(e.ctx)
-		case <-e.ctx.Done():
-		}
-	})
-	return true
+	return e.crew.run(func() { fn(e.ctx) })
 }
 
 // forget lets go of an execution that has ended.
