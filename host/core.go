@@ -129,9 +129,10 @@ func (g *guest) callTool(ctx context.Context, tool string, raw []byte) *writ.Too
 	if err != nil {
 		return refusal(abi.FailInvalid, "arguments: "+err.Error())
 	}
+	held := g.executing
 	g.yield()
 	reply, err := g.run.Gate.Call(ctx, tool, args)
-	back := g.resume(ctx)
+	back := ctx.Err() == nil && (!held || g.resume(ctx))
 	if err == nil && reply == nil {
 		err = writ.Errorf(writ.CodeInternal, "tool "+tool, "the gate gave no answer")
 	}

@@ -40,6 +40,7 @@ type instance interface {
 type facts struct {
 	entries map[string]signature
 	memory  int64 // bytes that it starts with
+	metered bool  // it asks for fuel, and can be made to wait there
 }
 
 func factsOf(s *shape) *facts {

@@ -62,8 +62,10 @@ func (t *tank) next(used uint64) int64 {
 	return int64(t.given - used)
 }
 
-// refill answers a guest that has less than nothing left: it goes on, or its time
-// or fuel is over.
+// refill answers a guest that has less than nothing left: it goes on when it is
+// its turn again, or its time or fuel is over. Only here does a metered guest need
+// one of the slots: most end within their first slice of fuel, and handing slots
+// on for some microseconds' work cost more than the work.
 func (g *guest) refill(left int64) int64 {
 	t := &g.fuel
 	used := t.after(left)
@@ -75,7 +77,11 @@ func (g *guest) refill(left int64) int64 {
 	case t.ctx.Err() != nil:
 		panic(errEnded) // what ctx says is the reason
 	}
+	g.yield()
 	runtime.Gosched()
+	if !g.resume(t.ctx) {
+		panic(errEnded)
+	}
 	return t.next(used)
 }
 

@@ -69,6 +69,7 @@ func (n *native) compile(ctx context.Context, f form, s *shape) (program, error)
 		p.compiled, err = p.runtime.CompileModule(ctx, derived.Bytes)
 		return asModuleError(err)
 	})
+	p.known.metered = true
 	derived.Bytes = nil // they are compiled now
 	if err == nil {
 		p.raw.image, err = newImage(parts.size(), parts.write)

@@ -30,7 +30,8 @@ type Options struct {
 	// Modules is the total size of the modules whose compiled form stays in
 	// memory, at some 4 to 8 times that size; 0: 64 MiB.
 	Modules abi.Bytes
-	// Slots is how many guests execute at once. A guest in a tool call holds none.
+	// Slots is how many guests execute at once. A guest in a tool call holds none,
+	// nor does a metered one within its first slice of fuel, about a millisecond.
 	// 0: one less than GOMAXPROCS, at least 1.
 	Slots int
 	// GuestOutput receives what guests print and log, on the goroutine of the run

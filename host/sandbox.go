@@ -116,7 +116,7 @@ func (s *sandbox) execute(ctx context.Context, g *guest, p phase, entry string) 
 	if program.facts().memory > g.memory.limit {
 		return g.resultOf(outOfMemory()), nil
 	}
-	if !g.resume(ctx) {
+	if ctx.Err() != nil || (!program.facts().metered && !g.resume(ctx)) {
 		return nil, contextError(ctx)
 	}
 	defer g.yield()
