@@ -1,6 +1,10 @@
 package writ
 
-import "github.com/writ-run/writ/abi"
+import (
+	"slices"
+
+	"github.com/writ-run/writ/abi"
+)
 
 // ExecutionStatus is the state of an execution.
 type ExecutionStatus string
@@ -21,10 +25,11 @@ const (
 	ExecIndeterminate    ExecutionStatus = "indeterminate"
 )
 
-// Final reports whether nothing more happens by itself.
+// Final reports whether the execution has ended and its journal is sealed. An
+// indeterminate one has not: it waits for an operator.
 func (s ExecutionStatus) Final() bool {
 	switch s {
-	case ExecRejected, ExecCompleted, ExecFailed, ExecCancelled, ExecExpired, ExecBlocked, ExecIndeterminate:
+	case ExecRejected, ExecCompleted, ExecFailed, ExecCancelled, ExecExpired, ExecBlocked:
 		return true
 	}
 	return false
@@ -48,10 +53,11 @@ const (
 	StepIndeterminate    StepStatus = "indeterminate"
 )
 
-// Final reports whether the step will not change any more.
+// Final reports whether the step has ended. An indeterminate one waits for an
+// operator.
 func (s StepStatus) Final() bool {
 	switch s {
-	case StepPlanned, StepAwaitingApproval, StepRunning:
+	case StepPlanned, StepAwaitingApproval, StepRunning, StepIndeterminate:
 		return false
 	}
 	return true
@@ -72,6 +78,7 @@ type Execution struct {
 	RequiresApproval bool            `json:"requiresApproval,omitempty"`
 	Verified         bool            `json:"verified,omitempty"`
 	Cancelling       bool            `json:"cancelling,omitempty"`
+	Paused           bool            `json:"paused,omitempty"`
 	Reason           string          `json:"reason,omitempty"`
 	Principal        *Principal      `json:"principal,omitempty"`
 	Grants           []Grant         `json:"grants,omitempty"`
@@ -93,6 +100,7 @@ type StepState struct {
 	PlannedStep
 	Status    StepStatus   `json:"status"`
 	Attempt   int          `json:"attempt,omitempty"`
+	Earlier   int          `json:"earlier,omitempty"` // attempts before an operator had the execution tried again
 	Verdict   *Verdict     `json:"verdict,omitempty"`
 	Approval  *Approval    `json:"approval,omitempty"`
 	Input     *PayloadRef  `json:"input,omitempty"`
@@ -115,6 +123,11 @@ func (e *Execution) Step(idOrName string) *StepState {
 		}
 	}
 	return nil
+}
+
+// Undoing reports whether the run has added compensations.
+func (e *Execution) Undoing() bool {
+	return slices.ContainsFunc(e.Steps, func(s StepState) bool { return s.Kind == KindCompensation })
 }
 
 // Template finds a template by its id.

@@ -38,9 +38,42 @@ func (e *Execution) Apply(r *Record) {
 		e.RunID, e.Mode, e.Status = r.Body.Run.ID, r.Body.Run.Mode, ExecRunning
 	case RecCancelRequested:
 		e.Cancelling, e.Reason = true, r.Body.End.Reason
+	case RecRunPaused:
+		e.Paused, e.Reason = true, r.Body.End.Reason
+		e.summarise()
+	case RecRunResumed:
+		e.Paused = false
+		if !e.Cancelling {
+			e.Reason = ""
+		}
+		e.summarise()
+	case RecRunRetried:
+		e.retried()
 	case RecExecutionEnded:
-		e.Status, e.Reason = r.Body.End.Status, r.Body.End.Reason
+		e.Status, e.Reason, e.Paused = r.Body.End.Status, r.Body.End.Reason, false
 	}
+}
+
+// retried opens an ended execution again: what did not complete is planned, and
+// is judged and approved anew. Once compensations have begun it is they alone
+// that are tried again.
+func (e *Execution) retried() {
+	undoing := e.Undoing()
+	e.Status, e.Reason, e.Cancelling = ExecRunning, "", e.Cancelling && undoing
+	for i := range e.Steps {
+		s := &e.Steps[i]
+		if s.Status == StepCompleted || undoing != (s.Kind == KindCompensation) {
+			continue
+		}
+		*s = StepState{PlannedStep: s.PlannedStep, Status: StepPlanned, Attempt: s.Attempt, Earlier: s.Attempt}
+		if template := e.Template(s.Template); template != nil {
+			s.Verdict = template.Verdict
+		}
+		if e.partsEnd(i) > i+1 {
+			s.Status = StepRunning // its parts are tried again, and there are as many
+		}
+	}
+	e.summarise()
 }
 
 func (e *Execution) received(r *Record) {
@@ -83,7 +116,7 @@ func (e *Execution) keep(refs []PayloadRef) {
 
 // summarise derives what the list shows from the steps.
 func (e *Execution) summarise() {
-	risk, verified, waiting, running := RiskLow, true, false, false
+	risk, verified, waiting, running, unknown := RiskLow, true, false, false, false
 	for i := range e.Steps {
 		s := &e.Steps[i]
 		stepRisk := s.Risk
@@ -96,14 +129,21 @@ func (e *Execution) summarise() {
 		risk = risk.Join(stepRisk)
 		waiting = waiting || s.Status == StepAwaitingApproval
 		running = running || (s.Status == StepRunning && !e.waitsForParts(i))
+		unknown = unknown || s.Status == StepIndeterminate
 	}
 	e.Risk, e.Verified = risk, verified && len(e.Steps) > 0
-	if e.RunID == "" || e.Status.Final() || e.Status == ExecPaused {
+	if e.RunID == "" || e.Status.Final() {
 		return
 	}
-	e.Status = ExecRunning
-	if waiting && !running {
+	switch {
+	case unknown:
+		e.Status = ExecIndeterminate
+	case e.Paused:
+		e.Status = ExecPaused
+	case waiting && !running:
 		e.Status = ExecAwaitingApproval
+	default:
+		e.Status = ExecRunning
 	}
 }
 
@@ -183,6 +223,10 @@ func (s *StepState) apply(e *Execution, r *Record) {
 		}
 	case RecRetryScheduled:
 		s.Status, s.RetryAt, s.Failure = StepPlanned, r.Body.Retry.At, r.Body.Retry.Failure
+	case RecStepResolved:
+		if r.Body.Resolved.Ruling != RulingFail { // of a failure step.failed tells
+			s.Status, s.Failure, s.EndedAt = StepRunning, nil, 0
+		}
 	case RecToolCalled, RecToolDenied:
 		s.Calls = r.Body.Call.Sequence
 	default:

@@ -21,6 +21,9 @@ const (
 	RecApprovalExpired   RecordType = "approval.expired"
 	RecRunStarted        RecordType = "run.started"
 	RecStepExpanded      RecordType = "step.expanded"
+	RecRunPaused         RecordType = "run.paused"
+	RecRunResumed        RecordType = "run.resumed"
+	RecRunRetried        RecordType = "run.retried"
 	RecStepStarted       RecordType = "step.started"
 	RecStepCompleted     RecordType = "step.completed"
 	RecStepFailed        RecordType = "step.failed"
@@ -30,6 +33,7 @@ const (
 	RecStepExpired       RecordType = "step.expired"
 	RecStepCancelled     RecordType = "step.cancelled"
 	RecStepIndeterminate RecordType = "step.indeterminate"
+	RecStepResolved      RecordType = "step.resolved"
 	RecRetryScheduled    RecordType = "retry.scheduled"
 	RecToolCalled        RecordType = "tool.called"
 	RecToolReturned      RecordType = "tool.returned"
@@ -110,7 +114,8 @@ type Body struct {
 	Ended    *EndedFacts    `json:"ended,omitempty"`    // step.completed ... step.indeterminate
 	Retry    *RetryFacts    `json:"retry,omitempty"`    // retry.scheduled
 	Call     *CalledFacts   `json:"call,omitempty"`     // tool.*, call.proposed
-	End      *EndFacts      `json:"end,omitempty"`      // execution.ended, cancel.requested
+	Resolved *ResolvedFacts `json:"resolved,omitempty"` // step.resolved
+	End      *EndFacts      `json:"end,omitempty"`      // execution.ended, cancel.requested, run.paused, run.resumed, run.retried
 	Seal     *SealFacts     `json:"seal,omitempty"`     // execution.sealed
 	System   *SystemFacts   `json:"system,omitempty"`   // the system journal
 }
@@ -266,7 +271,27 @@ type CalledFacts struct {
 	Earlier    int          `json:"earlier,omitempty"` // tool.returned: the attempt that made the call; this one did not repeat it
 }
 
-// EndFacts are how an execution ended, or why it is to be cancelled.
+// Ruling is an operator's word on a call whose outcome is not known.
+type Ruling string
+
+// The rulings.
+const (
+	RulingRetry Ruling = "retry" // it did not happen, or may happen again: it is sent under the same key
+	RulingDone  Ruling = "done"  // it happened, and this is what it answered
+	RulingFail  Ruling = "fail"  // the step fails
+)
+
+// ResolvedFacts are an operator's decision about an indeterminate step. The
+// answer of RulingDone is the payload PayloadResult.
+type ResolvedFacts struct {
+	Ruling   Ruling  `json:"ruling"`
+	Sequence int     `json:"sequence,omitempty"` // of the call; 0: the step wanted another write than before
+	Reason   string  `json:"reason"`
+	Labels   []Label `json:"labels,omitempty"` // of the answer
+}
+
+// EndFacts are how an execution ended, or why it is to be cancelled, held or
+// tried again.
 type EndFacts struct {
 	Status ExecutionStatus `json:"status,omitempty"`
 	Reason string          `json:"reason,omitempty"`

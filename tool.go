@@ -204,4 +204,7 @@ type Toolbox interface {
 	// Perform makes one call. It checks the permit itself: CodeForbidden where
 	// the permit is not live or does not cover the call.
 	Perform(ctx context.Context, permit Permit, call *ToolCall) (*ToolResult, error)
+	// CheckResult holds what somebody says that a tool answered against the
+	// schema of the tool's result: canonical JSON. CodeInvalid.
+	CheckResult(tool string, result []byte) error
 }

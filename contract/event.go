@@ -99,7 +99,8 @@ type ToolEvent struct {
 	Reasons     []Reason         `json:"reasons,omitempty"`
 }
 
-// ExecutionEvent is the data of the events that end an execution.
+// ExecutionEvent is the data of the events that end an execution, hold it or let
+// it go on.
 type ExecutionEvent struct {
 	ExecutionID writ.ExecutionID     `json:"executionId"`
 	Status      writ.ExecutionStatus `json:"status"`
@@ -145,6 +146,8 @@ const (
 	EventExecutionFailed    = "controlPlane.execution.failed"
 	EventExecutionCancelled = "controlPlane.execution.cancelled"
 	EventExecutionExpired   = "controlPlane.execution.expired"
+	EventExecutionPaused    = "controlPlane.execution.paused"
+	EventExecutionResumed   = "controlPlane.execution.resumed"
 	EventSkillInstalled     = "controlPlane.skill.installed"
 	EventSkillRejected      = "controlPlane.skill.rejected"
 	EventPolicyActivated    = "controlPlane.policy.activated"
@@ -184,9 +187,11 @@ var events = []*EventContract{
 	event[ToolEvent](EventToolReturned, CapAudit, words{"Tool returned", "A call came back."}, writ.RecToolReturned).pii("summary"),
 	event[ToolEvent](EventToolDenied, CapAudit, words{"Tool denied", "A call was not allowed."}, writ.RecToolDenied).pii("summary"),
 	event[ExecutionEvent](EventExecutionCompleted, CapCore, words{"Execution completed", "Every step is done."}, writ.RecExecutionEnded),
-	event[ExecutionEvent](EventExecutionFailed, CapCore, words{"Execution failed", "The execution ended without being done: failed, blocked, rejected or indeterminate, as status says."}, writ.RecExecutionEnded),
+	event[ExecutionEvent](EventExecutionFailed, CapCore, words{"Execution failed", "The execution ended without being done: failed, blocked or rejected, as status says."}, writ.RecExecutionEnded),
 	event[ExecutionEvent](EventExecutionCancelled, CapCore, words{"Execution cancelled", "Somebody cancelled the execution."}, writ.RecExecutionEnded),
 	event[ExecutionEvent](EventExecutionExpired, CapCore, words{"Execution expired", "A deadline of the execution passed."}, writ.RecExecutionEnded),
+	event[ExecutionEvent](EventExecutionPaused, CapCore, words{"Execution paused", "An operator holds the execution."}, writ.RecRunPaused).pii("reason"),
+	event[ExecutionEvent](EventExecutionResumed, CapCore, words{"Execution resumed", "An operator lets the execution go on: after a pause, after it had ended, or by deciding about an indeterminate step, which the subject then names."}, writ.RecRunResumed, writ.RecRunRetried, writ.RecStepResolved).pii("reason"),
 	event[SkillEvent](EventSkillInstalled, CapSkillRegistry, words{"Skill installed", "A skill was verified and installed."}, writ.RecSkillInstalled),
 	event[SkillEvent](EventSkillRejected, CapSkillRegistry, words{"Skill rejected", "Verification found issues; nothing was installed."}, writ.RecSkillRejected),
 	event[PolicyEvent](EventPolicyActivated, CapCore, words{"Policy activated", "Another bundle decides from now on."}, writ.RecPolicyActivated).pii("reason"),

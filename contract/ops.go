@@ -7,7 +7,8 @@ func All() []*Contract {
 	return []*Contract{
 		IntentSubmit.Contract, PlanCompile.Contract, PlanVerify.Contract,
 		ExecutionStart.Contract, ExecutionApprove.Contract, ExecutionReject.Contract,
-		ExecutionCancel.Contract, ExecutionExpire.Contract, ExecutionGet.Contract, ExecutionList.Contract,
+		ExecutionCancel.Contract, ExecutionPause.Contract, ExecutionResume.Contract, ExecutionRetry.Contract,
+		ExecutionResolve.Contract, ExecutionExpire.Contract, ExecutionGet.Contract, ExecutionList.Contract,
 		ApprovalList.Contract, PolicyExplain.Contract, PolicyTest.Contract, PolicyActivate.Contract, PolicyList.Contract,
 		TraceGet.Contract, TraceList.Contract, TraceVerify.Contract,
 		EvidenceExport.Contract, EvidenceImport.Contract, ReplayRun.Contract,

@@ -86,6 +86,8 @@ func projection(r *writ.Record, exec *writ.Execution) (string, any) {
 		return toolEvent(r, body.Call)
 	case body.End != nil:
 		return endEvent(r, body.End)
+	case body.Resolved != nil:
+		return resolvedEvent(r, body.Resolved)
 	case body.System != nil:
 		return systemEvent(r, body.System)
 	}
@@ -160,9 +162,27 @@ func toolEvent(r *writ.Record, f *writ.CalledFacts) (string, any) {
 }
 
 func endEvent(r *writ.Record, f *writ.EndFacts) (string, any) {
-	if r.Type != writ.RecExecutionEnded {
+	id := writ.ExecutionID(r.Stream)
+	switch r.Type {
+	case writ.RecRunPaused:
+		return EventExecutionPaused, &ExecutionEvent{ExecutionID: id, Status: writ.ExecPaused, Reason: f.Reason}
+	case writ.RecRunResumed, writ.RecRunRetried:
+		return EventExecutionResumed, &ExecutionEvent{ExecutionID: id, Status: writ.ExecRunning, Reason: f.Reason}
+	case writ.RecExecutionEnded:
+		return endedEvent(id, f)
+	}
+	return "", nil
+}
+
+// resolvedEvent: that the step fails is told by its own event.
+func resolvedEvent(r *writ.Record, f *writ.ResolvedFacts) (string, any) {
+	if r.Type != writ.RecStepResolved || f.Ruling == writ.RulingFail {
 		return "", nil
 	}
+	return EventExecutionResumed, &ExecutionEvent{ExecutionID: writ.ExecutionID(r.Stream), Status: writ.ExecRunning, Reason: f.Reason}
+}
+
+func endedEvent(id writ.ExecutionID, f *writ.EndFacts) (string, any) {
 	key := EventExecutionFailed
 	switch f.Status {
 	case writ.ExecCompleted:
@@ -172,7 +192,7 @@ func endEvent(r *writ.Record, f *writ.EndFacts) (string, any) {
 	case writ.ExecExpired:
 		key = EventExecutionExpired
 	}
-	return key, &ExecutionEvent{ExecutionID: writ.ExecutionID(r.Stream), Status: f.Status, Reason: f.Reason}
+	return key, &ExecutionEvent{ExecutionID: id, Status: f.Status, Reason: f.Reason}
 }
 
 var stepEvents = map[writ.RecordType]string{

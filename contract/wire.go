@@ -188,6 +188,7 @@ type Execution struct {
 	RiskTier         writ.Risk            `json:"riskTier,omitempty"`
 	RequiresApproval bool                 `json:"requiresApproval,omitempty"`
 	Cancelling       bool                 `json:"cancelling,omitempty"`
+	Paused           bool                 `json:"paused,omitempty" jsonschema:"An operator holds it, whatever status says."`
 	Reason           string               `json:"reason,omitempty"`
 	Problems         []Problem            `json:"problems,omitempty"`
 	Origin           writ.Origin          `json:"origin,omitempty"`
@@ -204,7 +205,7 @@ func ExecutionFrom(e *writ.Execution) (*Execution, error) {
 	out := &Execution{
 		ExecutionID: e.ID, WorkspaceID: e.Workspace, IntentID: e.IntentID, PlanID: e.PlanID,
 		PlanHash: e.PlanHash, RunID: e.RunID, Status: e.Status, Mode: e.Mode, RiskTier: e.Risk,
-		RequiresApproval: e.RequiresApproval, Cancelling: e.Cancelling, Reason: e.Reason,
+		RequiresApproval: e.RequiresApproval, Cancelling: e.Cancelling, Paused: e.Paused, Reason: e.Reason,
 		Origin: e.Origin, ChannelKey: e.ChannelKey, TraceID: e.TraceID,
 		Steps: make([]Step, 0, len(e.Steps)), CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt,
 	}

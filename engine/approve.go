@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"strings"
 
@@ -17,7 +16,7 @@ import (
 func (x *execution) propose(d *dispatch, facts *writ.CallFacts) *writ.NewRecord {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	request, err := x.requestFor(d, facts, x.engine.Clock.Now())
+	request, err := x.requestFor(d, facts, x.now())
 	if err != nil {
 		x.broken = err
 		return nil
@@ -117,7 +116,7 @@ func (e *Engine) ExecutionApprove(ctx context.Context, in *contract.ExecutionApp
 		return nil, err
 	}
 	a, err := x.decide(p, in.StepID, in.ApprovalDigest, &writ.Decision{
-		By: p.ID, Approved: true, Note: in.Note, At: e.Clock.Now(), Signature: in.Signature,
+		By: p.ID, Approved: true, Note: in.Note, Signature: in.Signature,
 	})
 	if err != nil {
 		return nil, err
@@ -141,7 +140,7 @@ func (e *Engine) ExecutionReject(ctx context.Context, in *contract.ExecutionReje
 	if strings.TrimSpace(in.Reason) == "" {
 		return nil, &writ.Error{Code: writ.CodeInvalid, Op: "reject", Place: "reason", Message: "a rejection needs a reason", Fix: "say why, so that the requester can act on it"}
 	}
-	a, err := x.decide(p, in.StepID, in.ApprovalDigest, &writ.Decision{By: p.ID, Note: in.Reason, At: e.Clock.Now()})
+	a, err := x.decide(p, in.StepID, in.ApprovalDigest, &writ.Decision{By: p.ID, Note: in.Reason})
 	if err != nil {
 		return nil, err
 	}
@@ -155,6 +154,7 @@ func (e *Engine) ExecutionReject(ctx context.Context, in *contract.ExecutionReje
 func (x *execution) decide(p *writ.Principal, id writ.StepID, digest writ.Digest, decision *writ.Decision) (writ.Approval, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	decision.At = x.now()
 	a, err := x.decidable(p, id, digest, decision.Approved)
 	if err != nil {
 		return writ.Approval{}, err
@@ -195,7 +195,7 @@ func (x *execution) decidable(p *writ.Principal, id writ.StepID, digest writ.Dig
 	if digest != a.Digest && (approving || digest != "") {
 		return nil, writ.Errorf(writ.CodeConflict, op, "what is pending is %s, not what you saw", a.Digest).WithFix("look at it again with `writ approval list`, then decide")
 	}
-	if x.engine.Clock.Now() >= a.Request.DecideBy {
+	if x.now() >= a.Request.DecideBy {
 		x.expireApprovals()
 		x.advance()
 		return nil, writ.Errorf(writ.CodeExpired, op, "the deadline was %s", a.Request.DecideBy).WithFix("submit the intent again")
@@ -242,7 +242,7 @@ func escalationTime(a *writ.Approval) writ.Time {
 // expireApprovals records what the clock alone decides: escalation, and at the
 // deadline the end of the step. It never allows anything. The caller holds mu.
 func (x *execution) expireApprovals() {
-	now := x.engine.Clock.Now()
+	now := x.now()
 	for step := range x.steps() {
 		a := x.approval(step.ID)
 		if a == nil || !a.Open() || x.state.Step(string(step.ID)).Status != writ.StepAwaitingApproval {
@@ -269,14 +269,14 @@ func (x *execution) closeApproval(step *writ.Step, a *writ.Approval, attempt int
 		stepEnded(writ.RecStepExpired, step, attempt, &writ.EndedFacts{Reason: "nobody decided before " + a.Request.DecideBy.String()}),
 	)
 	if err == nil {
-		applyDecision(a, facts, x.engine.Clock.Now())
+		applyDecision(a, facts, x.now())
 	}
 }
 
 // tooLate ends a step whose approval was given but whose time to be executed
 // has passed.
 func (x *execution) tooLate(d *dispatch, approvals []*writ.Approval) *writ.NewRecord {
-	now := x.engine.Clock.Now()
+	now := x.time()
 	for _, a := range approvals {
 		if now >= a.Request.ExecuteBy {
 			record := stepEnded(writ.RecStepExpired, d.step, x.attemptNumber(d.step), &writ.EndedFacts{
@@ -292,80 +292,4 @@ func (x *execution) attemptNumber(step *writ.Step) int {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.state.Step(string(step.ID)).Attempt
-}
-
-// ApprovalList is the handler of contract.ApprovalList: what waits for people,
-// with the exact bytes that they would approve.
-func (e *Engine) ApprovalList(ctx context.Context, in *contract.ApprovalListInput) (*contract.ApprovalListOutput, error) {
-	p, err := writ.PrincipalFrom(ctx)
-	if err != nil {
-		return nil, err
-	}
-	query := writ.ExecutionQuery{Tenant: p.Tenant, Status: writ.ExecAwaitingApproval, Limit: in.Limit, Cursor: in.Cursor}
-	var executions []*writ.Execution
-	out := &contract.ApprovalListOutput{Items: []contract.Approval{}}
-	if in.ExecutionID != "" {
-		one, err := e.Traces.Execution(ctx, p.Tenant, in.ExecutionID)
-		if err != nil {
-			return nil, err
-		}
-		executions = []*writ.Execution{one}
-	} else {
-		page, err := e.Traces.Executions(ctx, query)
-		if err != nil {
-			return nil, err
-		}
-		executions, out.NextCursor = page.Items, page.Next
-	}
-	for _, x := range executions {
-		items, err := e.approvalsOf(ctx, x, in.Status)
-		if err != nil {
-			return nil, err
-		}
-		out.Items = append(out.Items, items...)
-	}
-	slices.SortFunc(out.Items, func(a, b contract.Approval) int { return int(a.DecideBy - b.DecideBy) })
-	return out, nil
-}
-
-func (e *Engine) approvalsOf(ctx context.Context, x *writ.Execution, status writ.ApprovalStatus) ([]contract.Approval, error) {
-	var out []contract.Approval
-	for i := range x.Steps {
-		a := x.Steps[i].Approval
-		if a == nil || (status == "" && !a.Open()) || (status != "" && a.Status != status) {
-			continue
-		}
-		full, err := e.fullApproval(ctx, x, a, x.Steps[i].ID)
-		if err != nil {
-			return nil, err
-		}
-		item, err := contract.ApprovalFrom(full)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, *item)
-	}
-	return out, nil
-}
-
-// fullApproval puts the request's data, kept as a payload, back into it.
-func (e *Engine) fullApproval(ctx context.Context, x *writ.Execution, a *writ.Approval, step writ.StepID) (*writ.Approval, error) {
-	records, err := e.Traces.Records(ctx, writ.RecordQuery{Tenant: x.Tenant, Stream: writ.StreamID(x.ID)})
-	if err != nil {
-		return nil, err
-	}
-	full := *a
-	for i := range records {
-		r := &records[i]
-		if r.Type != writ.RecApprovalOpened || r.Step != step || r.Body.Approval.Digest != a.Digest {
-			continue
-		}
-		ref, _ := r.Payload(writ.PayloadRequest)
-		raw, err := e.Traces.Payload(ctx, x.Tenant, ref)
-		if err != nil {
-			return nil, err
-		}
-		return &full, json.Unmarshal(raw, &full.Request)
-	}
-	return &full, nil
 }

@@ -92,11 +92,10 @@ func (x *execution) undo() bool {
 // compensations are the records that add them: each waits for the one before.
 // The caller holds mu.
 func (x *execution) compensations() []writ.NewRecord {
-	if x.undoing() {
+	if x.state.Undoing() {
 		return nil
 	}
-	switch status, _ := verdictOnAll(x.state.Steps); status {
-	case writ.ExecCompleted, writ.ExecIndeterminate:
+	if status, _ := verdictOnAll(x.state.Steps); status == writ.ExecCompleted {
 		return nil
 	}
 	var records []writ.NewRecord
@@ -122,11 +121,6 @@ func (x *execution) compensations() []writ.NewRecord {
 		})
 	}
 	return records
-}
-
-// undoing reports whether compensations have been added. The caller holds mu.
-func (x *execution) undoing() bool {
-	return slices.ContainsFunc(x.state.Steps, func(s writ.StepState) bool { return s.Kind == writ.KindCompensation })
 }
 
 // forward is the step that a compensation undoes. The caller holds mu.

@@ -15,7 +15,7 @@ func (r *rig) finish(id writ.ExecutionID) *writ.Execution {
 	for range 20 {
 		r.start(agent, id)
 		state := r.state(id)
-		if state.Status.Final() {
+		if state.Status.Final() || state.Status == writ.ExecIndeterminate {
 			return state
 		}
 		if state.Status == writ.ExecAwaitingApproval {

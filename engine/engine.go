@@ -96,7 +96,7 @@ func New(opts Options) (*Engine, error) {
 // loaded, not when they end.
 func (e *Engine) Recover(ctx context.Context) error {
 	for _, tenant := range e.Tenants {
-		for _, status := range []writ.ExecutionStatus{writ.ExecRunning, writ.ExecAwaitingApproval} {
+		for _, status := range []writ.ExecutionStatus{writ.ExecRunning, writ.ExecAwaitingApproval, writ.ExecPaused, writ.ExecIndeterminate} {
 			if err := e.recoverStatus(ctx, tenant, status); err != nil {
 				return err
 			}
@@ -166,6 +166,10 @@ func (e *Engine) open(ctx context.Context, tenant writ.TenantID, id writ.Executi
 	loaded, err := e.load(ctx, tenant, id)
 	if err != nil {
 		return nil, err
+	}
+	if loaded.state.Status.Final() { // nothing to look after
+		loaded.stop()
+		return loaded, nil
 	}
 	return e.adopt(loaded)
 }

@@ -35,6 +35,7 @@ type execution struct {
 	lists     map[writ.StepID]*list            // of forEach
 	made      map[writ.StepID]*writ.Step       // of parts
 	running   map[writ.StepID]bool
+	latest    writ.Time // what now was last
 	timer     *time.Timer
 	changed   chan struct{} // closed and made anew when a step's dispatch ends
 	broken    error         // the journal refused a record: nothing more may happen here
@@ -42,25 +43,28 @@ type execution struct {
 
 // attempt is one attempt of a step with the tool calls that the journal holds.
 type attempt struct {
-	number int
-	input  []byte
-	seed   [32]byte
-	clock  writ.Time
-	calls  []*call // of this attempt, in sequence
-	before []*call // writes that earlier attempts completed
-	labels []writ.Label
-	trail  [][]byte // digests of the payloads of its tool records
+	number  int
+	input   []byte
+	seed    [32]byte
+	clock   writ.Time
+	calls   []*call // of this attempt, in sequence
+	before  []*call // writes that earlier attempts completed
+	labels  []writ.Label
+	trail   [][]byte    // digests of the payloads of its tool records
+	earlier int         // attempts before an operator had the execution tried again
+	waited  stopwatch   // for people
+	ruling  writ.Ruling // of an operator, about its last call
 }
 
 // call is one tool call as the journal holds it.
 type call struct {
-	facts    writ.CalledFacts
-	args     []byte
-	ended    bool // returned or denied
-	denied   bool
-	result   []byte
-	at       writ.Time // of the answer
-	consumed bool      // a later attempt has made the same call
+	facts  writ.CalledFacts
+	args   []byte
+	ended  bool // returned or denied
+	denied bool
+	result []byte
+	began  writ.Time // of tool.called
+	at     writ.Time // of the answer
 }
 
 func (e *Engine) newExecution(tenant writ.TenantID, id writ.ExecutionID) *execution {
@@ -88,6 +92,20 @@ func (x *execution) auditOf(p *writ.Principal) writ.Audit {
 	return a
 }
 
+// now is the clock's time, and never before what this execution has said. The
+// caller holds mu.
+func (x *execution) now() writ.Time {
+	x.latest = max(x.latest, x.engine.Clock.Now(), x.state.UpdatedAt)
+	return x.latest
+}
+
+// time is now for a caller that does not hold mu.
+func (x *execution) time() writ.Time {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.now()
+}
+
 // append writes records of the execution and folds them. The caller holds mu.
 func (x *execution) append(records ...writ.NewRecord) error {
 	_, err := x.write(nil, records...)
@@ -107,7 +125,7 @@ func (x *execution) commit(batch *writ.Batch) ([]writ.Record, error) {
 		return nil, x.broken
 	}
 	records := batch.Records
-	now := x.engine.Clock.Now()
+	now := x.now()
 	for i := range records {
 		if records[i].Time == 0 {
 			records[i].Time = now
@@ -135,31 +153,6 @@ func (x *execution) commit(batch *writ.Batch) ([]writ.Record, error) {
 		x.follow(&receipt.Records[i])
 	}
 	return receipt.Records, nil
-}
-
-// follow keeps the order of completion, and the trail of an attempt: what its
-// tool records hold.
-func (x *execution) follow(r *writ.Record) {
-	if r.Type == writ.RecStepCompleted {
-		x.completed = append(x.completed, r.Step)
-	}
-	a := x.attempts[r.Step]
-	if a == nil || !onTrail(r) {
-		return
-	}
-	for _, ref := range r.Payloads {
-		a.trail = append(a.trail, []byte(ref.Digest))
-	}
-}
-
-func onTrail(r *writ.Record) bool {
-	switch r.Type {
-	case writ.RecToolCalled, writ.RecToolReturned, writ.RecToolDenied, writ.RecCallProposed:
-		return true
-	case writ.RecVerdict:
-		return r.Body.Decided.Stage == writ.StageCall
-	}
-	return false
 }
 
 // trailDigest pins everything that the attempt's calls said.

@@ -26,6 +26,7 @@ type gate struct {
 	proposed bool                // the run ended at a call that people must approve
 	// superseded: the run ended at a call whose step was judged in another epoch.
 	superseded bool
+	held       bool // the run ended at a call that would have begun in a pause
 }
 
 func newGate(x *execution, d *dispatch, permit writ.Permit) *gate {
@@ -49,6 +50,10 @@ func (g *gate) Call(ctx context.Context, tool string, args []byte) (*writ.ToolRe
 	if len(g.d.attempt.calls) >= g.sequence {
 		return g.recorded(ctx, facts, g.d.attempt.calls[g.sequence-1])
 	}
+	if g.isHeld() {
+		g.held = true
+		return nil, errHeld
+	}
 	if factsErr != nil {
 		return g.deny(facts, occurrence, failureOf(factsErr), nil)
 	}
@@ -64,6 +69,15 @@ func (g *gate) Call(ctx context.Context, tool string, args []byte) (*writ.ToolRe
 	return g.live(ctx, facts, occurrence)
 }
 
+// errHeld ends a run at a call that would begin while the execution is paused.
+var errHeld = &writ.Error{Code: writ.CodeConflict, Op: "tool", Message: "the execution is paused"}
+
+func (g *gate) isHeld() bool {
+	g.x.mu.Lock()
+	defer g.x.mu.Unlock()
+	return g.x.state.Paused
+}
+
 // unfinished reports whether the guest ended before calls that are recorded.
 func (g *gate) unfinished() bool { return g.sequence < len(g.d.attempt.calls) }
 
@@ -72,10 +86,10 @@ func (g *gate) recorded(ctx context.Context, facts *writ.CallFacts, c *call) (*w
 	if c.facts.Tool != facts.Tool || c.facts.Digest != facts.Digest {
 		return nil, writ.Errorf(writ.CodeDiverged, "step "+g.d.step.Name, "call %d is not the one that the journal holds", facts.Sequence)
 	}
-	if c.ended {
+	if c.answered() {
 		return c.reply(), nil
 	}
-	if c.facts.Effect.Writes() && !c.facts.Idempotent {
+	if c.facts.Effect.Writes() && !c.resendable(g.x.time()) {
 		return nil, g.indeterminate(&c.facts)
 	}
 	return g.perform(ctx, facts, &c.facts)
@@ -93,18 +107,14 @@ func (g *gate) fromEarlierAttempt(facts *writ.CallFacts, occurrence int) (*writ.
 	}
 	pending := false
 	for _, c := range g.d.attempt.before {
-		if c.consumed {
-			continue
-		}
 		if c.facts.Tool == facts.Tool && c.facts.Digest == facts.Digest && c.facts.Occurrence == occurrence {
-			c.consumed = true
 			return g.repeat(c)
 		}
-		pending = true
+		pending = pending || !g.d.attempt.repeats(c)
 	}
 	if pending {
 		return nil, writ.Errorf(writ.CodeIndeterminate, "step "+g.d.step.Name,
-			"an earlier attempt completed another write than the one that this attempt wants").WithFix("look at the trace and decide by hand what is to be done")
+			"an earlier attempt completed another write than the one that this attempt wants").WithFix("look at the trace, then decide with `writ exec resolve`")
 	}
 	return nil, nil
 }
@@ -115,11 +125,11 @@ func (g *gate) repeat(earlier *call) (*writ.ToolReply, error) {
 	facts.Sequence, facts.Earlier = g.sequence, max(g.d.attempt.number-1, 1)
 	record := g.record(writ.RecToolReturned, &facts,
 		writ.Payload{Name: writ.PayloadArguments, Data: earlier.args}, writ.Payload{Name: writ.PayloadResult, Data: earlier.result})
-	record.Time = g.x.engine.Clock.Now()
-	if err := g.append(nil, record); err != nil {
+	at, err := g.append(nil, record)
+	if err != nil {
 		return nil, err
 	}
-	c := &call{facts: facts, args: earlier.args, ended: true, result: earlier.result, at: record.Time}
+	c := &call{facts: facts, args: earlier.args, ended: true, result: earlier.result, at: at}
 	g.d.attempt.calls = append(g.d.attempt.calls, c)
 	g.d.attempt.labels = writ.JoinLabels(g.d.attempt.labels, facts.Labels)
 	return c.reply(), nil
@@ -227,23 +237,40 @@ func (g *gate) begin(ctx context.Context, called *writ.CalledFacts, facts *writ.
 	}
 	called.Idempotent = called.Idempotent || capability.Idempotent
 	record := g.record(writ.RecToolCalled, called, writ.Payload{Name: writ.PayloadArguments, Data: facts.Arguments})
-	g.x.mu.Lock()
-	_, err = g.x.commit(&writ.Batch{Records: []writ.NewRecord{*decision, record}, Epoch: called.Epoch})
-	g.x.mu.Unlock()
-	if errors.Is(err, writ.ErrStaleEpoch) {
-		g.superseded = true
-		return errSuperseded
-	}
+	began, err := g.call(&writ.Batch{Records: []writ.NewRecord{*decision, record}, Epoch: called.Epoch})
 	if err != nil {
 		return err
 	}
-	g.d.attempt.calls = append(g.d.attempt.calls, &call{facts: *called, args: facts.Arguments})
+	g.d.attempt.calls = append(g.d.attempt.calls, &call{facts: *called, args: facts.Arguments, began: began})
 	if called.Effect.Writes() {
 		// From here on the call is made, whoever cancels: a record without an
 		// answer would leave its outcome unknown.
 		return g.x.barrier(context.WithoutCancel(ctx))
 	}
 	return nil
+}
+
+// call appends the record that begins a call, unless the execution was paused or
+// cancelled or the tenant's epoch has moved since the call was judged.
+func (g *gate) call(batch *writ.Batch) (writ.Time, error) {
+	g.x.mu.Lock()
+	defer g.x.mu.Unlock()
+	if g.x.state.Paused {
+		g.held = true
+		return 0, errHeld
+	}
+	if err := g.x.ctx.Err(); err != nil {
+		return 0, err
+	}
+	stored, err := g.x.commit(batch)
+	if errors.Is(err, writ.ErrStaleEpoch) {
+		g.superseded = true
+		return 0, errSuperseded
+	}
+	if err != nil {
+		return 0, err
+	}
+	return stored[len(stored)-1].Time, nil
 }
 
 func (g *gate) record(kind writ.RecordType, facts *writ.CalledFacts, payloads ...writ.Payload) writ.NewRecord {
@@ -254,11 +281,15 @@ func (g *gate) record(kind writ.RecordType, facts *writ.CalledFacts, payloads ..
 	}
 }
 
-func (g *gate) append(changes []writ.Change, records ...writ.NewRecord) error {
+// append returns the time of the last record.
+func (g *gate) append(changes []writ.Change, records ...writ.NewRecord) (writ.Time, error) {
 	g.x.mu.Lock()
 	defer g.x.mu.Unlock()
-	_, err := g.x.write(changes, records...)
-	return err
+	stored, err := g.x.write(changes, records...)
+	if err != nil {
+		return 0, err
+	}
+	return stored[len(stored)-1].Time, nil
 }
 
 // perform makes the call and records what came of it. A cancellation does not
@@ -286,8 +317,8 @@ func (g *gate) perform(ctx context.Context, facts *writ.CallFacts, called *writ.
 func (g *gate) returned(called *writ.CalledFacts, result *writ.ToolResult) (*writ.ToolReply, error) {
 	called.Outcome, called.Failure, called.Labels = result.Outcome, result.Failure, result.Labels
 	record := g.record(writ.RecToolReturned, called, writ.Payload{Name: writ.PayloadResult, Data: result.Body})
-	record.Time = g.x.engine.Clock.Now()
-	if err := g.append(result.Changes, record); err != nil {
+	at, err := g.append(result.Changes, record)
+	if err != nil {
 		return nil, err
 	}
 	if result.Outcome == writ.OutcomeUnknown && called.Effect.Writes() {
@@ -296,33 +327,36 @@ func (g *gate) returned(called *writ.CalledFacts, result *writ.ToolResult) (*wri
 	g.d.attempt.labels = writ.JoinLabels(g.d.attempt.labels, result.Labels)
 	for _, c := range g.d.attempt.calls {
 		if c.facts.Sequence == called.Sequence {
-			c.facts, c.ended, c.result, c.at = *called, true, result.Body, record.Time
+			c.facts, c.ended, c.result, c.at = *called, true, result.Body, at
 		}
 	}
-	return &writ.ToolReply{Body: result.Body, Failure: result.Failure, Now: record.Time}, nil
+	return &writ.ToolReply{Body: result.Body, Failure: result.Failure, Now: at}, nil
 }
 
 func (g *gate) indeterminate(called *writ.CalledFacts) error {
-	return writ.Errorf(writ.CodeIndeterminate, "step "+g.d.step.Name,
-		"%s began and its outcome is not known", called.Summary).WithFix("find out whether it happened, then decide by hand; it is not sent again")
+	return unknownOutcome(g.d.step.Name, called)
+}
+
+func unknownOutcome(step string, called *writ.CalledFacts) error {
+	return writ.Errorf(writ.CodeIndeterminate, "step "+step, "%s began and its outcome is not known", called.Summary).
+		WithFix("find out whether it happened, then say so with `writ exec resolve`")
 }
 
 // deny answers a call that may not be made, and records that it was wanted.
 func (g *gate) deny(facts *writ.CallFacts, occurrence int, failure *abi.Failure, decision *writ.NewRecord) (*writ.ToolReply, error) {
 	called := g.called(facts, occurrence)
 	called.Key, called.Failure = "", failure
-	record := g.record(writ.RecToolDenied, called, writ.Payload{Name: writ.PayloadArguments, Data: facts.Arguments})
-	record.Time = g.x.engine.Clock.Now()
-	records := []writ.NewRecord{record}
+	var records []writ.NewRecord
 	if decision != nil {
 		called.Reasons = decision.Body.Decided.Verdict.Reasons
-		records = []writ.NewRecord{*decision, g.record(writ.RecToolDenied, called, record.Payloads...)}
-		records[1].Time = record.Time
+		records = append(records, *decision)
 	}
-	if err := g.append(nil, records...); err != nil {
+	record := g.record(writ.RecToolDenied, called, writ.Payload{Name: writ.PayloadArguments, Data: facts.Arguments})
+	at, err := g.append(nil, append(records, record)...)
+	if err != nil {
 		return nil, err
 	}
-	c := &call{facts: *called, args: facts.Arguments, ended: true, denied: true, at: record.Time}
+	c := &call{facts: *called, args: facts.Arguments, ended: true, denied: true, at: at}
 	g.d.attempt.calls = append(g.d.attempt.calls, c)
 	return c.reply(), nil
 }

@@ -46,6 +46,7 @@ type tale struct {
 	who     *writ.Principal
 	fate    fate
 	random  *rand.Rand
+	again   bool // an operator has it tried again once it has ended
 	mu      sync.Mutex
 	scripts map[string][]writ.ToolResult // by a marker in the arguments
 }
@@ -66,6 +67,7 @@ func newTale(seed int64) *tale {
 	case g.random.Intn(4) == 0:
 		g.who = carol
 	}
+	g.again = g.random.Intn(3) == 0
 	if g.fate == fateReject && g.random.Intn(4) == 0 {
 		g.fate = fateRefusal
 	}
@@ -234,11 +236,27 @@ func (w *workshop) tell(g *tale) writ.ExecutionID {
 		return id
 	}
 	w.move(g, id)
-	for range 40 {
-		if w.state(id).Status.Final() {
+	for range 60 {
+		switch state := w.state(id); {
+		case state.Status == writ.ExecIndeterminate:
+			ruling := []writ.Ruling{writ.RulingRetry, writ.RulingDone, writ.RulingFail}[g.random.Intn(3)]
+			w.do(w.rule(id, ruling))
+		case state.Status == writ.ExecPaused:
+			w.do(w.resume(id))
+		case !state.Status.Final():
+			w.word(g, id)
+			continue
+		case !g.again || state.RunID == "" || state.Status == writ.ExecCompleted:
 			return id
+		default:
+			g.again = false
+			if err := w.retry(id); writ.IsCode(err, writ.CodeConflict) {
+				return id // an outcome is not known and never will be
+			} else if err != nil {
+				w.t.Fatal(err)
+			}
 		}
-		w.word(g, id)
+		w.move(g, id)
 	}
 	w.t.Fatalf("the execution does not end: %+v", w.state(id))
 	return id
@@ -271,6 +289,11 @@ func (w *workshop) move(g *tale, id writ.ExecutionID) {
 	_, err := w.engine.ExecutionStart(as(g.who), &contract.ExecutionStartInput{ExecutionID: id, Mode: mode})
 	if err != nil && !writ.IsCode(err, writ.CodeBlocked) {
 		w.t.Fatal(err)
+	}
+	if g.random.Intn(5) == 0 {
+		if err := w.pause(id); err != nil && !writ.IsCode(err, writ.CodeConflict) {
+			w.t.Fatal(err)
+		}
 	}
 	rested := make(chan struct{})
 	go func(e interface{ Rest(context.Context) error }) {
@@ -379,7 +402,7 @@ func TestGeneratedExecutionsReplayElsewhere(t *testing.T) {
 	}
 	t.Logf("%d executions: %v; %d restarts; with %v", generatedAll, counts, w.reboots, features)
 	for _, status := range []writ.ExecutionStatus{
-		writ.ExecCompleted, writ.ExecFailed, writ.ExecRejected, writ.ExecExpired, writ.ExecCancelled, writ.ExecBlocked, writ.ExecIndeterminate,
+		writ.ExecCompleted, writ.ExecFailed, writ.ExecRejected, writ.ExecExpired, writ.ExecCancelled, writ.ExecBlocked,
 	} {
 		if counts[status] < 20 {
 			t.Errorf("only %d executions ended %s", counts[status], status)
@@ -387,6 +410,7 @@ func TestGeneratedExecutionsReplayElsewhere(t *testing.T) {
 	}
 	for _, kind := range []writ.RecordType{
 		writ.RecPlanRejected, writ.RecToolDenied, writ.RecCallProposed, writ.RecRetryScheduled, writ.RecStepSkipped,
+		writ.RecRunPaused, writ.RecRunResumed, writ.RecRunRetried, writ.RecStepIndeterminate, writ.RecStepResolved,
 		writ.RecStepCancelled, writ.RecStepExpanded, writ.RecApprovalDecided, writ.RecApprovalExpired, writ.RecToolReturned,
 	} {
 		if features[kind] < 20 {

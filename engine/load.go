@@ -103,6 +103,12 @@ func (l *loader) record(r *writ.Record) {
 			x.inputs[r.Step] = a.input
 		}
 		delete(x.attempts, r.Step)
+	case writ.RecRunRetried:
+		x.dropApprovals()
+	case writ.RecStepResolved:
+		if a := x.attempts[r.Step]; a != nil {
+			a.resolve(r.Body.Resolved, l.named(r, writ.PayloadResult), r.Time)
+		}
 	case writ.RecToolCalled, writ.RecToolReturned, writ.RecToolDenied:
 		if a := x.attempts[r.Step]; a != nil {
 			a.record(r, l.named(r, writ.PayloadArguments), l.named(r, writ.PayloadResult))
@@ -135,6 +141,9 @@ func (l *loader) started(r *writ.Record) {
 		number: r.Attempt, input: l.named(r, writ.PayloadInput), clock: r.Body.Started.Clock,
 	}
 	copy(next.seed[:], l.named(r, writ.PayloadSeed))
+	if s := l.x.state.Step(string(r.Step)); s != nil {
+		next.earlier = s.Earlier
+	}
 	if last := l.x.attempts[r.Step]; last != nil {
 		next.before = last.completedWrites()
 	}
@@ -160,7 +169,7 @@ func applyDecision(a *writ.Approval, f *writ.ApprovalFacts, at writ.Time) {
 func (a *attempt) record(r *writ.Record, args, result []byte) {
 	facts := *r.Body.Call
 	if r.Type == writ.RecToolCalled {
-		a.calls = append(a.calls, &call{facts: facts, args: args})
+		a.calls = append(a.calls, &call{facts: facts, args: args, began: r.Time})
 		return
 	}
 	if r.Type == writ.RecToolDenied {
@@ -169,6 +178,7 @@ func (a *attempt) record(r *writ.Record, args, result []byte) {
 	}
 	if facts.Earlier > 0 {
 		a.calls = append(a.calls, &call{facts: facts, args: args, ended: true, result: result, at: r.Time})
+		a.labels = writ.JoinLabels(a.labels, facts.Labels)
 		return
 	}
 	for _, c := range a.calls {
@@ -185,9 +195,7 @@ func (a *attempt) completedWrites() []*call {
 	out := append([]*call{}, a.before...)
 	for _, c := range a.calls {
 		if c.ended && !c.denied && c.facts.Earlier == 0 && c.facts.Effect.Writes() && c.facts.Outcome == writ.OutcomeDone {
-			fresh := *c
-			fresh.consumed = false
-			out = append(out, &fresh)
+			out = append(out, c)
 		}
 	}
 	return out

@@ -258,7 +258,7 @@ func (x *execution) cancel(p *writ.Principal, reason string) error {
 	if x.state.Cancelling {
 		return nil
 	}
-	if x.undoing() {
+	if x.state.Undoing() {
 		return writ.Errorf(writ.CodeConflict, "execution "+string(x.id), "what it did is being undone").WithFix("wait for its end")
 	}
 	if reason == "" {

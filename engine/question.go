@@ -20,7 +20,7 @@ func (x *execution) stepQuestion(ctx context.Context, step *writ.Step, resolved 
 	if err != nil {
 		return nil, err
 	}
-	q.Grants, q.Time = orEmpty(grants), x.engine.Clock.Now()
+	q.Grants, q.Time = orEmpty(grants), x.now()
 	q.Host = writ.HostFacts{Version: writ.Version, Labels: labelsOf(x.engine.Labels)}
 	return q, nil
 }

@@ -151,7 +151,7 @@ func stageOf(t writ.RecordType) string {
 		return stageVerdict
 	case writ.RecApprovalOpened, writ.RecApprovalDecided, writ.RecApprovalEscalated, writ.RecApprovalExpired:
 		return stageApproval
-	case writ.RecRunStarted:
+	case writ.RecRunStarted, writ.RecRunPaused, writ.RecRunResumed, writ.RecRunRetried:
 		return stageRun
 	case writ.RecToolCalled, writ.RecToolReturned, writ.RecToolDenied, writ.RecCallProposed:
 		return stageCall
@@ -166,6 +166,7 @@ func stageOf(t writ.RecordType) string {
 // check derives one record again from what stands before it.
 func (r *replayer) check(record *writ.Record) error {
 	r.checkActor(record)
+	r.unpaused(record)
 	switch record.Type {
 	case writ.RecIntentReceived:
 		return r.intent(record)
@@ -185,6 +186,10 @@ func (r *replayer) check(record *writ.Record) error {
 		return r.stepStarted(record)
 	case writ.RecToolCalled, writ.RecToolReturned, writ.RecToolDenied, writ.RecCallProposed:
 		return r.call(record)
+	case writ.RecRunPaused, writ.RecRunResumed, writ.RecRunRetried:
+		r.operated(record)
+	case writ.RecStepResolved:
+		return r.resolved(record)
 	case writ.RecExecutionEnded:
 		r.ended(record)
 	case writ.RecSealed:
@@ -214,7 +219,8 @@ func (r *replayer) checkActor(record *writ.Record) {
 func anybody(kind writ.RecordType, started bool) bool {
 	switch kind {
 	case writ.RecInterpreted, writ.RecPlanCompiled, writ.RecPlanRejected, writ.RecRunStarted,
-		writ.RecApprovalDecided, writ.RecCancelRequested:
+		writ.RecApprovalDecided, writ.RecCancelRequested,
+		writ.RecRunPaused, writ.RecRunResumed, writ.RecRunRetried, writ.RecStepResolved:
 		return true
 	case writ.RecExecutionEnded:
 		return !started // cancelled before it ran

@@ -172,12 +172,12 @@ func (r *replayer) retry(record *writ.Record) {
 	if a == nil || !ok {
 		return
 	}
-	wait := backoff(step.Retry, a.number)
+	wait := backoff(step.Retry, a.tried())
 	at := record.Body.Retry.At
 	r.member(stageStep, record.Step, "at", at, min(max(at, a.clock.Add(wait)), record.Time.Add(wait)))
 	r.member(stageStep, record.Step, "attempt", record.Attempt, a.number)
 	failure := record.Body.Retry.Failure
-	r.member(stageStep, record.Step, "retryable", failure != nil && a.number < step.Retry.Attempts && retryable(failure.Code), true)
+	r.member(stageStep, record.Step, "retryable", failure != nil && a.tried() < step.Retry.Attempts && retryable(failure.Code), true)
 }
 
 // guestsOwn reports whether a failure that looks like the machine's is what the

@@ -22,8 +22,14 @@ func (r *replayer) stepEnded(record *writ.Record) error {
 		}
 		return nil
 	case writ.RecStepCompleted, writ.RecStepFailed, writ.RecRetryScheduled, writ.RecStepRejected, writ.RecStepExpired, writ.RecStepIndeterminate:
-		if r.x.attempts[record.Step] == nil {
+		a := r.x.attempts[record.Step]
+		if a == nil {
 			return r.failedBefore(record)
+		}
+		if a.ruling == writ.RulingFail {
+			r.member(stageOutcome, record.Step, "type", record.Type, writ.RecStepFailed)
+			r.compare(stageOutcome, record.Step, record.Body.Ended, ruledFailed(a))
+			return nil
 		}
 		if record.Type == writ.RecRetryScheduled {
 			r.retry(record)

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -45,6 +46,7 @@ var (
 	agent    = &writ.Principal{ID: "agent:bot", Kind: writ.Agent, Tenant: writ.DefaultTenant, Workspace: writ.DefaultWorkspace, Strength: writ.StrengthToken}
 	service  = &writ.Principal{ID: "service:ci", Kind: writ.Service, Tenant: writ.DefaultTenant, Workspace: writ.DefaultWorkspace, Strength: writ.StrengthToken}
 	approver = &writ.Principal{ID: "human:ada", Kind: writ.Human, Tenant: writ.DefaultTenant, Workspace: writ.DefaultWorkspace, Roles: []string{"approver"}, Strength: writ.StrengthToken}
+	operator = &writ.Principal{ID: "human:eve", Kind: writ.Human, Tenant: writ.DefaultTenant, Workspace: writ.DefaultWorkspace, Roles: []string{"operator"}, Strength: writ.StrengthToken}
 	second   = &writ.Principal{ID: "human:bob", Kind: writ.Human, Tenant: writ.DefaultTenant, Workspace: writ.DefaultWorkspace, Roles: []string{"approver"}, Strength: writ.StrengthToken}
 )
 
@@ -390,6 +392,8 @@ func (r *rig) shelve() {
 	add("look", wasmtest.ToolCaller(abi.ToolHTTPRequest), []writ.Capability{read}, action(abi.EffectRead))
 	notes := writ.Capability{Tool: abi.ToolKVPut, Prefixes: []string{"k/{key}"}}
 	add("note", wasmtest.ToolCaller(abi.ToolKVPut), []writ.Capability{kv}, action(abi.EffectWriteLocal, notes))
+	add("twice", twice(abi.ToolKVPut), []writ.Capability{kv}, action(abi.EffectWriteLocal))
+	add("doubtful", twice(abi.ToolHTTPRequest), []writ.Capability{web}, action(abi.EffectWriteExternal))
 	add("keep", wasmtest.ToolCaller(abi.ToolKVPut), []writ.Capability{kv}, action(abi.EffectWriteLocal))
 }
 
@@ -414,6 +418,13 @@ func tries(tool string) []byte {
 	g := wasmtest.NewGuest(1, 0)
 	call := g.Tool(tool)
 	return g.Run(g.ReadInput(), wasmtest.I32(0), wasmtest.Get(0), wasmtest.Call(call), wasmtest.Op(wasmtest.Drop), g.Say(`{"tried":true}`)).Bytes()
+}
+
+// twice is a module that makes the same call twice.
+func twice(tool string) []byte {
+	g := wasmtest.NewGuest(1, 0)
+	call := g.Tool(tool)
+	return g.Run(g.ReadInput(), wasmtest.I32(0), wasmtest.Get(0), wasmtest.Call(call), wasmtest.Op(wasmtest.Drop), g.CallTool(call)).Bytes()
 }
 
 // moody is a module that posts to a path of eight random bits, so that another
@@ -485,6 +496,13 @@ func (f *fakeTools) count() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.keys)
+}
+
+func (f *fakeTools) CheckResult(tool string, result []byte) error {
+	if tool == abi.ToolHTTPRequest && !bytes.Contains(result, []byte(`"status"`)) {
+		return writ.Errorf(writ.CodeInvalid, "answer of "+tool, "has no status")
+	}
+	return nil
 }
 
 func (f *fakeTools) Perform(_ context.Context, permit writ.Permit, call *writ.ToolCall) (*writ.ToolResult, error) {

@@ -16,7 +16,7 @@ func (x *execution) advance() {
 	for x.settle() {
 	}
 	for step := range x.steps() {
-		if x.ready(step) {
+		if !x.state.Paused && x.ready(step) {
 			x.start(step)
 		}
 	}
@@ -38,7 +38,7 @@ func (x *execution) settle() bool {
 	failed := x.firstFailure()
 	for step := range x.steps() {
 		state := x.state.Step(string(step.ID))
-		if state.Status.Final() || x.running[step.ID] {
+		if state.Status.Final() || state.Status == writ.StepIndeterminate || x.running[step.ID] {
 			continue
 		}
 		if x.lists[step.ID] != nil {
@@ -55,7 +55,7 @@ func (x *execution) settle() bool {
 			}
 			record = stepEnded(writ.RecStepSkipped, step, state.Attempt, &writ.EndedFacts{Reason: reasonMissingNeed(missing)})
 		case x.state.Cancelling:
-			record = stepEnded(writ.RecStepCancelled, step, state.Attempt, &writ.EndedFacts{Reason: x.state.Reason})
+			record = x.honest(step, stepEnded(writ.RecStepCancelled, step, state.Attempt, &writ.EndedFacts{Reason: x.state.Reason}))
 		case state.Status == writ.StepRunning:
 			continue // left by an earlier process: what it began is taken up
 		case failed != "":
@@ -91,7 +91,7 @@ func (x *execution) firstFailure() string {
 			continue
 		}
 		switch x.state.Steps[i].Status {
-		case writ.StepFailed, writ.StepBlocked, writ.StepRejected, writ.StepExpired, writ.StepIndeterminate:
+		case writ.StepFailed, writ.StepBlocked, writ.StepRejected, writ.StepExpired:
 			return x.state.Steps[i].Name
 		}
 	}
@@ -114,7 +114,7 @@ func (x *execution) ready(step *writ.Step) bool {
 	if (state.Status != writ.StepPlanned && !resuming) || x.running[step.ID] {
 		return false
 	}
-	if state.RetryAt > x.engine.Clock.Now() || x.lists[step.ID] != nil {
+	if state.RetryAt > x.now() || x.lists[step.ID] != nil {
 		return false
 	}
 	for _, name := range step.Needs {
@@ -159,7 +159,6 @@ var outcomes = []struct {
 	execution writ.ExecutionStatus
 	record    writ.RecordType
 }{
-	{writ.StepIndeterminate, writ.ExecIndeterminate, writ.RecStepIndeterminate},
 	{writ.StepFailed, writ.ExecFailed, writ.RecStepFailed},
 	{writ.StepBlocked, writ.ExecBlocked, writ.RecStepBlocked},
 	{writ.StepRejected, writ.ExecRejected, writ.RecStepRejected},
@@ -171,10 +170,10 @@ var outcomes = []struct {
 func verdictOnAll(steps []writ.StepState) (writ.ExecutionStatus, string) {
 	for _, outcome := range outcomes {
 		for i := range steps {
-			if s := &steps[i]; s.Status != outcome.step || (s.Kind == writ.KindCompensation && s.Status != writ.StepIndeterminate) {
+			if s := &steps[i]; s.Status != outcome.step || s.Kind == writ.KindCompensation {
 				continue
 			}
-			if left := notUndone(steps); left != "" && outcome.execution != writ.ExecIndeterminate {
+			if left := notUndone(steps); left != "" {
 				return writ.ExecFailed, left
 			}
 			return outcome.execution, "step " + steps[i].Name + " " + string(steps[i].Status) + undone(steps)
@@ -198,15 +197,15 @@ func (x *execution) end() {
 	}
 	x.disarm()
 	x.stop()
-	position := x.position
+	position, done := x.position, x.done
 	x.engine.work.Go(func() {
 		// A new context: an execution that ended while the engine closes is still made durable.
 		if err := x.engine.Journal.Barrier(context.WithoutCancel(x.engine.ctx), position); err != nil {
 			x.engine.Logger.Error("an outcome could not be made durable", "execution", x.id, "code", writ.CodeOf(err))
 			return
 		}
-		close(x.done)
-		x.engine.forget(x)
+		x.engine.forget(x) // first: who waits for the end may open the execution again
+		close(done)
 	})
 }
 
@@ -221,7 +220,7 @@ func (x *execution) arm() {
 	}
 	for i := range x.state.Steps {
 		s := &x.state.Steps[i]
-		if s.Status == writ.StepPlanned && !x.running[s.ID] {
+		if s.Status == writ.StepPlanned && !x.running[s.ID] && !x.state.Paused {
 			at(s.RetryAt)
 		}
 		if a := x.approval(s.ID); a != nil && a.Open() {
@@ -233,7 +232,7 @@ func (x *execution) arm() {
 	if next == 0 || x.engine.ctx.Err() != nil {
 		return
 	}
-	wait := time.Duration(next - x.engine.Clock.Now())
+	wait := time.Duration(next - x.now())
 	x.timer = time.AfterFunc(max(wait, 0), x.onTimer)
 }
 

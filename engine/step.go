@@ -63,6 +63,7 @@ func (x *execution) runStep(step *writ.Step) {
 // finish appends a step's last record of this dispatch. It reports whether the
 // journal took it. The caller holds mu.
 func (x *execution) finish(step *writ.Step, d *dispatch, record writ.NewRecord) bool {
+	record = x.honest(step, record)
 	if d != nil && d.attempt != nil && record.Body.Ended != nil {
 		record.Body.Ended.Trail = d.attempt.trailDigest()
 	}
@@ -78,12 +79,24 @@ func (x *execution) finish(step *writ.Step, d *dispatch, record writ.NewRecord) 
 	case writ.RecStepExpanded:
 		x.lists[step.ID], x.broken = listOf(record.Payloads[0].Data, record.Body.Expanded.Labels)
 	}
-	if record.Type == writ.RecRetryScheduled && d != nil && d.attempt != nil {
+	switch {
+	case record.Type == writ.RecStepIndeterminate: // a ruling goes on with it
+	case record.Type == writ.RecRetryScheduled && d != nil && d.attempt != nil:
 		x.attempts[step.ID] = d.attempt
-	} else {
+	default:
 		delete(x.attempts, step.ID)
 	}
 	return true
+}
+
+// honest lets no step end while the outcome of its last write is not known: that
+// is for people. A retry may go on where the write has a key. The caller holds mu.
+func (x *execution) honest(step *writ.Step, record writ.NewRecord) writ.NewRecord {
+	c := x.unansweredWrite(step.ID)
+	if c == nil || record.Type == writ.RecStepIndeterminate || (record.Type == writ.RecRetryScheduled && c.facts.Idempotent) {
+		return record
+	}
+	return stepEnded(writ.RecStepIndeterminate, step, x.attempts[step.ID].number, &writ.EndedFacts{Failure: failureOf(unknownOutcome(step.Name, &c.facts))})
 }
 
 // prepare resolves and judges the step. It returns a dispatch to run, a record
@@ -92,8 +105,11 @@ func (x *execution) prepare(step *writ.Step) (*dispatch, *writ.NewRecord) {
 	x.mu.Lock()
 	state := x.state.Step(string(step.ID))
 	d := &dispatch{step: step}
-	number := max(state.Attempt, 1)
+	number, paused := max(state.Attempt, 1), x.state.Paused
 	x.mu.Unlock()
+	if paused {
+		return nil, nil
+	}
 
 	fail := func(err error) (*dispatch, *writ.NewRecord) {
 		if x.ctx.Err() != nil || errors.Is(err, context.Canceled) {
@@ -166,15 +182,15 @@ func (x *execution) judge(ctx context.Context, d *dispatch, attempt int) (*writ.
 func (x *execution) begin(d *dispatch) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.state.Paused {
+		return errHeld
+	}
 	state := x.state.Step(string(d.step.ID))
 	known := x.attempts[d.step.ID]
 	resuming := known != nil && known.number == state.Attempt && (state.Status == writ.StepRunning || state.Approval != nil && state.RetryAt == 0)
 	if resuming {
 		if string(known.input) != string(d.resolved.Input) {
 			return writ.Errorf(writ.CodeDiverged, "step "+d.step.Name, "the input is not the one that the attempt began with")
-		}
-		for _, c := range known.before {
-			c.consumed = false
 		}
 		d.attempt = known
 		return nil
@@ -183,7 +199,7 @@ func (x *execution) begin(d *dispatch) error {
 	if err != nil {
 		return err
 	}
-	d.attempt = &attempt{number: state.Attempt + 1, input: d.resolved.Input, clock: x.engine.Clock.Now()}
+	d.attempt = &attempt{number: state.Attempt + 1, earlier: state.Earlier, input: d.resolved.Input, clock: x.now()}
 	copy(d.attempt.seed[:], seed)
 	if known != nil {
 		d.attempt.before = known.completedWrites()
@@ -209,7 +225,10 @@ func (x *execution) runGuest(d *dispatch) *writ.NewRecord {
 	if late := x.tooLate(d, approvals); late != nil {
 		return late
 	}
-	if err := x.begin(d); err != nil {
+	switch err := x.begin(d); {
+	case errors.Is(err, errHeld):
+		return nil
+	case err != nil:
 		return x.failed(d, failureOf(err))
 	}
 	x.mu.Lock()
@@ -221,11 +240,11 @@ func (x *execution) runGuest(d *dispatch) *writ.NewRecord {
 		return x.failed(d, failureOf(err))
 	}
 	defer permit.Close()
-	ctx, cancel := x.deadline(d.step)
+	ctx, cancel := x.deadline(d)
 	defer cancel()
 	gate := newGate(x, d, permit)
 	result, err := x.engine.Sandbox.Run(ctx, guestRun(d, permit, gate))
-	if d.superseded = gate.superseded; gate.proposed || d.superseded {
+	if d.superseded = gate.superseded; gate.proposed || gate.held || d.superseded {
 		return nil
 	}
 	if err != nil {
@@ -242,13 +261,17 @@ func guestRun(d *dispatch, permit writ.Permit, gate writ.ToolGate) *writ.GuestRu
 	}
 }
 
-// deadline bounds a step by its own timeout; the sandbox applies the limits of
-// the skill itself.
-func (x *execution) deadline(step *writ.Step) (context.Context, context.CancelFunc) {
-	if step.Timeout <= 0 {
+// deadline bounds an attempt by the step's own timeout, counted from when the
+// journal says that it began, without the time that people took. The sandbox
+// applies the limits of the skill itself.
+func (x *execution) deadline(d *dispatch) (context.Context, context.CancelFunc) {
+	if d.step.Timeout <= 0 {
 		return context.WithCancel(x.ctx)
 	}
-	return context.WithTimeout(x.ctx, step.Timeout.Std())
+	x.mu.Lock()
+	used := x.now().Std().Sub(d.attempt.clock.Std()) - d.attempt.waited.total
+	x.mu.Unlock()
+	return context.WithTimeout(x.ctx, d.step.Timeout.Std()-used)
 }
 
 // outcome turns what the guest came to into a record.
@@ -285,16 +308,12 @@ func (x *execution) approvedBefore(d *dispatch) bool {
 
 // failed schedules another attempt where the step has one left.
 func (x *execution) failed(d *dispatch, failure *abi.Failure) *writ.NewRecord {
-	number := 1
+	number, tried := 1, 1
 	if d.attempt != nil {
-		number = d.attempt.number
+		number, tried = d.attempt.number, d.attempt.tried()
 	}
-	if failure.Code == string(writ.CodeIndeterminate) {
-		record := stepEnded(writ.RecStepIndeterminate, d.step, number, &writ.EndedFacts{Failure: failure})
-		return &record
-	}
-	if number < d.step.Retry.Attempts && retryable(failure.Code) {
-		at := x.engine.Clock.Now().Add(backoff(d.step.Retry, number))
+	if tried < d.step.Retry.Attempts && retryable(failure.Code) {
+		at := x.time().Add(backoff(d.step.Retry, tried))
 		return &writ.NewRecord{
 			Type: writ.RecRetryScheduled, Step: d.step.ID, Attempt: number,
 			Body: writ.Body{Retry: &writ.RetryFacts{At: at, Failure: failure}},
@@ -334,10 +353,13 @@ func backoff(r writ.Retry, attempt int) time.Duration {
 
 // interruptedBy sorts what ended a run from outside the guest.
 func (x *execution) interruptedBy(d *dispatch, err error) *writ.NewRecord {
-	if x.engine.ctx.Err() != nil && !writ.IsCode(err, writ.CodeIndeterminate) {
+	switch {
+	case writ.IsCode(err, writ.CodeIndeterminate):
+		record := stepEnded(writ.RecStepIndeterminate, d.step, d.attempt.number, &writ.EndedFacts{Failure: failureOf(err)})
+		return &record
+	case x.engine.ctx.Err() != nil:
 		return nil // another process resumes it
-	}
-	if x.ctx.Err() != nil && !writ.IsCode(err, writ.CodeIndeterminate) {
+	case x.ctx.Err() != nil:
 		return x.interrupted(d.step, d.attempt.number)
 	}
 	return x.failed(d, failureOf(err))

@@ -69,7 +69,9 @@ func hasBody(t writ.RecordType, b *writ.Body) bool {
 		return b.Retry != nil
 	case writ.RecToolCalled, writ.RecToolDenied:
 		return b.Call != nil
-	case writ.RecCancelRequested, writ.RecExecutionEnded:
+	case writ.RecStepResolved:
+		return b.Resolved != nil
+	case writ.RecCancelRequested, writ.RecExecutionEnded, writ.RecRunPaused, writ.RecRunResumed, writ.RecRunRetried:
 		return b.End != nil
 	}
 	return true

@@ -180,11 +180,11 @@ func exitCode(code writ.Code) int {
 // statusExit is the code that an execution's status amounts to.
 func statusExit(status writ.ExecutionStatus) error {
 	switch status {
-	case writ.ExecAwaitingApproval:
+	case writ.ExecAwaitingApproval, writ.ExecPaused, writ.ExecIndeterminate:
 		return exitError(exitWaiting)
 	case writ.ExecBlocked, writ.ExecRejected, writ.ExecExpired:
 		return exitError(exitDenied)
-	case writ.ExecFailed, writ.ExecCancelled, writ.ExecIndeterminate:
+	case writ.ExecFailed, writ.ExecCancelled:
 		return exitError(exitFailed)
 	}
 	return nil

@@ -15,8 +15,9 @@ import (
 )
 
 func (a *app) execCommand() *cobra.Command {
-	return group("exec", "Start, watch, approve and cancel executions",
-		a.execStart(), a.execGet(), a.execList(), a.execWatch(), a.execApprove(), a.execReject(), a.execCancel())
+	return group("exec", "Start, watch, approve, hold and resolve executions",
+		a.execStart(), a.execGet(), a.execList(), a.execWatch(), a.execApprove(), a.execReject(), a.execCancel(),
+		a.execPause(), a.execResume(), a.execRetry(), a.execResolve())
 }
 
 func (a *app) execStart() *cobra.Command {
@@ -85,6 +86,9 @@ func (a *app) executionTable(t *table, x *contract.Execution) {
 		t.row(indented(s), fmt.Sprintf("%s@%s#%s", s.Skill, s.Version, s.Action), string(s.Effect), string(s.RiskTier), string(s.Mode), string(s.Status), stepNote(s))
 	}
 	t.flush()
+	if x.Status == writ.ExecIndeterminate {
+		t.line("\n  what to do: look at the other side, then: writ exec resolve %s (--retry | --done RESULT | --fail) --reason WHY", x.ExecutionID)
+	}
 	for i := range x.Steps {
 		if output := x.Steps[i].Output; len(output) > 0 {
 			t.line("\n%s:\n%s", x.Steps[i].Name, indent(output))
@@ -190,7 +194,7 @@ func (a *app) execWatch() *cobra.Command {
 					_, _ = fmt.Fprintln(a.err, line)
 					last = line
 				}
-				if x.Status.Final() || x.Status == writ.ExecAwaitingApproval || x.RunID == "" {
+				if x.Status.Final() || statusExit(x.Status) != nil || x.RunID == "" {
 					return a.showExecution(cmd.Context(), id)
 				}
 				select {

@@ -240,7 +240,7 @@ func (a *app) status(s string) string {
 	switch s {
 	case "completed", "approved", "autonomous", "identical", "valid", "enabled":
 		return a.paint(green, s)
-	case "awaiting_approval", "pending", "escalated", "assist", "running", "medium":
+	case "awaiting_approval", "pending", "escalated", "assist", "running", "paused", "medium":
 		return a.paint(yellow, s)
 	case "failed", "blocked", "rejected", "expired", "diverged", "indeterminate", "high", "disabled":
 		return a.paint(red, s)

@@ -1,0 +1,115 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/contract"
+)
+
+// waitingStatuses are those in which a step may wait for people. Most that do
+// are in the first.
+var waitingStatuses = []writ.ExecutionStatus{
+	writ.ExecAwaitingApproval, writ.ExecPaused, writ.ExecIndeterminate, writ.ExecRunning,
+}
+
+// ApprovalList is the handler of contract.ApprovalList: what waits for people,
+// with the exact bytes that they would approve.
+func (e *Engine) ApprovalList(ctx context.Context, in *contract.ApprovalListInput) (*contract.ApprovalListOutput, error) {
+	p, err := writ.PrincipalFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var executions []*writ.Execution
+	out := &contract.ApprovalListOutput{Items: []contract.Approval{}}
+	if in.ExecutionID != "" {
+		one, err := e.Traces.Execution(ctx, p.Tenant, in.ExecutionID)
+		if err != nil {
+			return nil, err
+		}
+		executions = []*writ.Execution{one}
+	} else if executions, out.NextCursor, err = e.waiting(ctx, p.Tenant, in.Page); err != nil {
+		return nil, err
+	}
+	for _, x := range executions {
+		items, err := e.approvalsOf(ctx, x, in.Status)
+		if err != nil {
+			return nil, err
+		}
+		out.Items = append(out.Items, items...)
+	}
+	slices.SortFunc(out.Items, func(a, b contract.Approval) int { return int(a.DecideBy - b.DecideBy) })
+	return out, nil
+}
+
+// waiting pages through the executions of one status after another. Its cursor
+// is the status's index and the cursor of its list.
+func (e *Engine) waiting(ctx context.Context, tenant writ.TenantID, page contract.Page) ([]*writ.Execution, string, error) {
+	first, cursor, _ := strings.Cut(page.Cursor, ".")
+	at, err := strconv.Atoi(first)
+	if page.Cursor != "" && (err != nil || at < 0 || at >= len(waitingStatuses)) {
+		return nil, "", &writ.Error{Code: writ.CodeInvalid, Op: "approvals", Place: "cursor", Message: "is not one that this list has given", Fix: "send nextCursor of the page before"}
+	}
+	var out []*writ.Execution
+	for ; at < len(waitingStatuses); at++ {
+		found, err := e.Traces.Executions(ctx, writ.ExecutionQuery{Tenant: tenant, Status: waitingStatuses[at], Limit: page.Limit, Cursor: cursor})
+		if err != nil {
+			return nil, "", err
+		}
+		for _, x := range found.Items {
+			if slices.ContainsFunc(x.Steps, func(s writ.StepState) bool { return s.Status == writ.StepAwaitingApproval }) {
+				out = append(out, x)
+			}
+		}
+		if cursor = found.Next; cursor != "" {
+			return out, strconv.Itoa(at) + "." + cursor, nil
+		}
+	}
+	return out, "", nil
+}
+
+func (e *Engine) approvalsOf(ctx context.Context, x *writ.Execution, status writ.ApprovalStatus) ([]contract.Approval, error) {
+	var out []contract.Approval
+	for i := range x.Steps {
+		a := x.Steps[i].Approval
+		if a == nil || (status == "" && !a.Open()) || (status != "" && a.Status != status) {
+			continue
+		}
+		full, err := e.fullApproval(ctx, x, a, x.Steps[i].ID)
+		if err != nil {
+			return nil, err
+		}
+		item, err := contract.ApprovalFrom(full)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, *item)
+	}
+	return out, nil
+}
+
+// fullApproval puts the request's data, kept as a payload, back into it.
+func (e *Engine) fullApproval(ctx context.Context, x *writ.Execution, a *writ.Approval, step writ.StepID) (*writ.Approval, error) {
+	records, err := e.Traces.Records(ctx, writ.RecordQuery{Tenant: x.Tenant, Stream: writ.StreamID(x.ID)})
+	if err != nil {
+		return nil, err
+	}
+	full := *a
+	for i := range records {
+		r := &records[i]
+		if r.Type != writ.RecApprovalOpened || r.Step != step || r.Body.Approval.Digest != a.Digest {
+			continue
+		}
+		ref, _ := r.Payload(writ.PayloadRequest)
+		raw, err := e.Traces.Payload(ctx, x.Tenant, ref)
+		if err != nil {
+			return nil, err
+		}
+		return &full, json.Unmarshal(raw, &full.Request)
+	}
+	return &full, nil
+}

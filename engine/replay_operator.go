@@ -1,0 +1,65 @@
+package engine
+
+import (
+	"bytes"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/canon"
+)
+
+// operated holds a pause, a resumption or a retry against the state that allows
+// it. Who decided, when and why are facts.
+func (r *replayer) operated(record *writ.Record) {
+	state, allowed := &r.x.state, false
+	switch record.Type {
+	case writ.RecRunPaused:
+		allowed = state.RunID != "" && !state.Status.Final() && !state.Paused && (!state.Cancelling || state.Undoing())
+	case writ.RecRunResumed:
+		allowed = state.Paused && !state.Status.Final()
+	case writ.RecRunRetried:
+		allowed = state.RunID != "" && state.Status.Final() && state.Status != writ.ExecCompleted && r.x.retriable() == nil
+	}
+	r.member(stageRun, "", "allowed", true, allowed)
+	r.compare(stageRun, "", record.Body.End, writ.EndFacts{Reason: record.Body.End.Reason})
+}
+
+// resolved holds a ruling against the call that it is about. The ruling, its
+// reason and the answer are facts.
+func (r *replayer) resolved(record *writ.Record) error {
+	facts, step := record.Body.Resolved, record.Step
+	r.member(stageOutcome, step, "status", writ.StepIndeterminate, r.x.state.Step(string(step)).Status)
+	a := r.x.attempts[step]
+	if a == nil {
+		r.member(stageOutcome, step, "attempt", record.Attempt, nil)
+		return nil
+	}
+	r.member(stageOutcome, step, "attempt", record.Attempt, a.number)
+	derived := writ.ResolvedFacts{
+		Ruling: writ.Ruling(among(string(facts.Ruling), string(writ.RulingRetry), string(writ.RulingDone), string(writ.RulingFail))),
+		Reason: facts.Reason,
+	}
+	c := a.unanswered()
+	if c != nil {
+		derived.Sequence = c.facts.Sequence
+	}
+	answer := r.loader.named(record, writ.PayloadResult)
+	if r.loader.err != nil {
+		return r.loader.err
+	}
+	if derived.Ruling == writ.RulingDone && c != nil {
+		derived.Labels = answerLabels(c.facts.Tool)
+		form, err := canon.JSON(answer)
+		fits := err == nil && bytes.Equal(form, answer) && r.e.Toolbox.CheckResult(c.facts.Tool, answer) == nil
+		r.member(stageOutcome, step, "answer fits", true, fits)
+	}
+	r.compare(stageOutcome, step, facts, derived)
+	return nil
+}
+
+// unpaused holds that nothing begins in a pause. A call may be proposed in one.
+func (r *replayer) unpaused(record *writ.Record) {
+	switch record.Type {
+	case writ.RecStepStarted, writ.RecToolCalled:
+		r.member(stageOf(record.Type), record.Step, "paused", false, r.x.state.Paused)
+	}
+}
