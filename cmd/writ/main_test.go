@@ -58,12 +58,13 @@ func TestScripts(t *testing.T) {
 			e.Vars = append(e.Vars, environment...)
 			e.Vars = append(e.Vars,
 				"WRIT_HOME="+home, "WRIT_PASSPHRASE=correct horse battery", "HOME="+e.WorkDir, "MODULES="+modules, "BASELINE="+baseline, "CONFORMANCE="+conformance)
+			newEffects(e)
 			return os.CopyFS(e.WorkDir, os.DirFS(filepath.Join("testdata", "fixtures")))
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": scriptExits, "json": scriptJSON, "follow": scriptFollow, "dial": scriptDial,
 			"address": scriptAddress, "http": scriptHTTP, "craft": scriptCraft, "flipjson": scriptFlipJSON, "flipmodules": scriptFlipModules,
-			"mode": scriptMode, "snapshot": scriptSnapshot, "fill": scriptFill,
+			"mode": scriptMode, "snapshot": scriptSnapshot, "arrived": scriptArrived, "effects": scriptEffects, "fill": scriptFill,
 		},
 		RequireUniqueNames: true,
 	})
@@ -128,7 +129,7 @@ func writeBundles(t *testing.T, dir string) {
 	}
 	files := map[string][]byte{"acme.key": pem, "acme.pub": key.Public().PEM}
 	for name, module := range map[string]string{
-		"echo": "echo", "caller": "http", "store": "store", "vowels": "count_vowels",
+		"echo": "echo", "caller": "http", "mailer": "http", "store": "store", "vowels": "count_vowels",
 	} {
 		text, err := os.ReadFile(filepath.Join("testdata", "fixtures", "skills", name, manifestFile))
 		if err != nil {
