@@ -407,3 +407,65 @@ func TestARetryAsksAgain(t *testing.T) {
 	r.expect(id, writ.ExecCompleted)
 	r.identical(id)
 }
+
+// TestAFailedCompensationIsTriedAgain: nothing else is, and once everything has
+// been undone nothing is left to be tried.
+func TestAFailedCompensationIsTriedAgain(t *testing.T) {
+	r := newRig(t)
+	refused := true
+	r.tools.fail = func(_ int, call *writ.ToolCall) *writ.ToolResult {
+		if call.Target.Key == "k/undo-hotel" && refused {
+			return &notYet
+		}
+		return nil
+	}
+	id := r.begin(agent, saga)
+	state := r.expect(id, writ.ExecFailed)
+	if state.Step("hotel/compensate").Status != writ.StepFailed || state.Step("flight/compensate").Status != writ.StepSkipped {
+		t.Fatalf("%s", state.Reason)
+	}
+	refused = false
+	r.reboot()
+	r.do(r.retry(id))
+	state = r.expect(id, writ.ExecFailed)
+	if got, want := r.effects(id), "key k/flight, key k/hotel, key k/undo-hotel, key k/undo-flight-1"; got != want || state.Step("pay").Attempt != 1 {
+		t.Errorf("%s, want %s; pay was tried %d times", got, want, state.Step("pay").Attempt)
+	}
+	r.tools.once(t)
+	r.identical(id)
+	if err := r.retry(id); !writ.IsCode(err, writ.CodeConflict) {
+		t.Errorf("a retry of what has been undone: %v", err)
+	}
+}
+
+// TestARetryOfAListTriesTheRest: iterations that completed stay.
+func TestARetryOfAListTriesTheRest(t *testing.T) {
+	r := newRig(t)
+	refused := true
+	r.tools.fail = func(_ int, call *writ.ToolCall) *writ.ToolResult {
+		if call.Target.Key == "k/two" && refused {
+			return &notYet
+		}
+		return nil
+	}
+	id := r.begin(agent, head+`
+  - name: each
+    uses: test/keep#run
+    forEach: '["one", "two", "three"]'
+    with: {key: "k/${{ item }}", value: "v"}
+  - name: after
+    uses: test/keep#run
+    needs: [each]
+    with: {key: "k/after", value: "v"}
+`)
+	r.expect(id, writ.ExecFailed)
+	r.identical(id)
+	refused = false
+	r.do(r.retry(id))
+	state := r.expect(id, writ.ExecCompleted)
+	if state.Step("each/0").Attempt != 1 || state.Step("each/1").Attempt != 2 || state.Step("after").Status != writ.StepCompleted {
+		t.Errorf("attempts %d and %d, after %s", state.Step("each/0").Attempt, state.Step("each/1").Attempt, state.Step("after").Status)
+	}
+	r.tools.once(t)
+	r.identical(id)
+}

@@ -17,7 +17,7 @@ func (r *rig) settleAll(id writ.ExecutionID) *writ.Execution {
 	for range 40 {
 		r.start(agent, id)
 		state := r.state(id)
-		if state.Status.Final() {
+		if state.Status.Final() || state.Status == writ.ExecIndeterminate {
 			return state
 		}
 		out, err := r.engine.ApprovalList(as(approver), &contract.ApprovalListInput{ExecutionID: id})
