@@ -17,7 +17,7 @@ import (
 // BenchmarkAppend is one record of about 1 KiB and a barrier, by writers that
 // each have a journal of their own.
 func BenchmarkAppend(b *testing.B) {
-	for _, writers := range []int{1, 128} {
+	for _, writers := range []int{1, 32, 128} {
 		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
 			var commits atomic.Int64
 			opts := options(b.TempDir())

@@ -36,7 +36,7 @@ type Options struct {
 	Logger hclog.Logger // nil: nothing is logged
 
 	// CommitAge is how long a batch waits for company where no barrier waits for
-	// it. Zero: 2 ms, the time of one sync on a slow disk.
+	// it. Zero: 10 ms: what a short execution writes goes with the sync of its answer.
 	CommitAge time.Duration
 	// AnchorEvery bounds how much a restored database can lack without being
 	// found out. Zero: 1 s.
@@ -136,7 +136,7 @@ var (
 )
 
 const (
-	defaultCommitAge   = 2 * time.Millisecond
+	defaultCommitAge   = 10 * time.Millisecond
 	defaultAnchorEvery = time.Second
 	defaultMinFree     = 256 << 20
 	defaultBallast     = 32 << 20
