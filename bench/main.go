@@ -15,6 +15,8 @@ import (
 	"runtime/debug"
 	"runtime/pprof"
 	"slices"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -34,12 +36,22 @@ func main() {
 	only := flag.String("only", "", "regular expression of the measurements to run, such as chains")
 	profile := flag.String("profile", "", "file for a CPU profile of the measurements")
 	alone := flag.Bool("rates", false, "print the rates of executions at 1 and 32 clients as JSON, and nothing else")
+	sizes := flag.String("growth", "", "numbers of executions, such as 1000,100000: measure stores of these sizes alone")
 	flag.Parse()
 	debug.SetGCPercent(400) // as `writ serve` does
 	opts := options{out: *out, only: *only, profile: *profile, span: time.Duration(*seconds) * time.Second}
 	work := run
 	if *alone {
 		work = printRates
+	}
+	for _, size := range strings.FieldsFunc(*sizes, func(r rune) bool { return r == ',' }) {
+		n, err := strconv.Atoi(size)
+		if err != nil || n <= 0 {
+			fmt.Fprintln(os.Stderr, "bench: -growth wants numbers")
+			os.Exit(2)
+		}
+		opts.growth = append(opts.growth, n)
+		work = runGrowth
 	}
 	if err := work(context.Background(), opts); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -50,6 +62,7 @@ func main() {
 type options struct {
 	out, only, profile string
 	span               time.Duration
+	growth             []int
 }
 
 func run(ctx context.Context, o options) error {
@@ -93,7 +106,7 @@ func run(ctx context.Context, o options) error {
 		}
 		rows = append(rows, more...)
 	}
-	if err := write(o.out, rows); err != nil {
+	if err := write(o.out, "bench.json", rows); err != nil {
 		return err
 	}
 	return show(rows)
@@ -117,7 +130,7 @@ func profiling(file string) (stop func(), err error) {
 	}, nil
 }
 
-func write(dir string, rows []row) error {
+func write(dir, name string, rows []row) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -125,7 +138,7 @@ func write(dir string, rows []row) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "bench.json"), append(raw, '\n'), 0o644)
+	return os.WriteFile(filepath.Join(dir, name), append(raw, '\n'), 0o644)
 }
 
 func show(rows []row) error {

@@ -34,6 +34,7 @@ type change struct {
 	tracks  map[string]*track // of the streams in it
 	touched []string
 	tree    map[int64][32]byte
+	opened  []opened
 	state   state
 }
 
@@ -67,6 +68,7 @@ func (j *Journal) commit(group []*batch) (int, state, error) {
 	if err := j.commitAt(c.txn, ts); err != nil {
 		return 0, state{}, err
 	}
+	j.live.apply(c.opened)
 	for name, t := range c.tracks {
 		if t.execution.Status.Final() {
 			delete(j.tracks, name) // little or nothing follows
@@ -335,7 +337,7 @@ func (c *change) finishStream(name string, t *track) error {
 	if err := c.set(streamPrefix(spaceProject, name), projection); err != nil {
 		return err
 	}
-	return c.relist(t)
+	return c.relist(name, t)
 }
 
 // Payloads. The first byte of a value says what it is.

@@ -17,6 +17,7 @@ const (
 	spaceHead     = 'h' // stream -> head
 	spaceProject  = 'e' // stream -> CBOR of the Execution
 	spaceList     = 'x' // see list.go
+	spaceOpen     = 'o' // no tenant; slot -> see open.go
 	spacePayload  = 'y' // digest -> payload
 	spaceDocument = 'd' // key -> document
 	spaceGone     = 'g' // stream -> tombstone of what has expired

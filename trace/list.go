@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 
 	badger "github.com/dgraph-io/badger/v4"
 
@@ -13,20 +14,23 @@ import (
 	"github.com/writ-run/writ/canon"
 )
 
-// The lists. Every execution stands in two of them with its status and risk, one
-// over the tenant and one of its workspace:
+// The lists. Every execution stands in one list of its tenant and one of its
+// workspace from its first commit on, and once it has ended in two more with its
+// status and risk:
 //
 //	x tenant NUL workspace NUL status risk ^created stream
 //
-// where the workspace is empty in the tenant's list. A query reads one list for
-// each status and risk that it allows, at most 60, and merges them: its cost
-// depends on the page and not on how many executions there are.
+// where the workspace is empty in the tenant's list, and status and risk are in
+// that of all. Keys are set once and stay: what Badger deletes lies in the way of
+// who reads until a compaction of its last level. Those that have not ended
+// are few and change often; they are listed from memory, see open.go.
 
 // listEntry is where the list shows an execution.
 type listEntry struct {
 	workspace writ.WorkspaceID
 	status    byte
 	risk      byte
+	open      bool // it has not ended
 	created   writ.Time
 	stream    writ.StreamID // empty: nowhere
 }
@@ -57,7 +61,7 @@ func listEntryOf(e *writ.Execution) listEntry {
 	}
 	return listEntry{
 		workspace: e.Workspace, status: indexOf(listStatuses, e.Status), risk: indexOf(listRisks, e.Risk),
-		created: e.CreatedAt, stream: writ.StreamID(e.ID),
+		open: !e.Status.Final(), created: e.CreatedAt, stream: writ.StreamID(e.ID),
 	}
 }
 
@@ -76,31 +80,48 @@ func (e *listEntry) keys(tenant writ.TenantID) [][]byte {
 		return nil
 	}
 	suffix := listSuffix(e.created, e.stream)
-	return [][]byte{
-		append(listPrefix(tenant, "", e.status, e.risk), suffix...),
-		append(listPrefix(tenant, e.workspace, e.status, e.risk), suffix...),
+	keys := [][]byte{
+		append(listPrefix(tenant, "", 0, 0), suffix...),
+		append(listPrefix(tenant, e.workspace, 0, 0), suffix...),
 	}
+	if e.open {
+		return keys
+	}
+	return append(keys,
+		append(listPrefix(tenant, "", e.status, e.risk), suffix...),
+		append(listPrefix(tenant, e.workspace, e.status, e.risk), suffix...))
 }
 
 // relist moves the execution to where its state belongs.
-func (c *change) relist(t *track) error {
+func (c *change) relist(name string, t *track) error {
 	now := listEntryOf(t.execution)
 	if now == t.listed {
 		return nil
 	}
 	tenant := t.execution.Tenant
-	for _, key := range t.listed.keys(tenant) {
+	before, after := t.listed.keys(tenant), now.keys(tenant)
+	for _, key := range before {
+		if containsKey(after, key) {
+			continue
+		}
 		if err := c.txn.Delete(key); err != nil {
 			return err
 		}
 	}
-	for _, key := range now.keys(tenant) {
-		if err := c.txn.Set(key, nil); err != nil {
+	for _, key := range after {
+		if containsKey(before, key) {
+			continue
+		}
+		if err := c.set(key, nil); err != nil {
 			return err
 		}
 	}
 	t.listed = now
-	return nil
+	return c.reopen(name, tenant, now)
+}
+
+func containsKey(keys [][]byte, key []byte) bool {
+	return slices.ContainsFunc(keys, func(k []byte) bool { return bytes.Equal(k, key) })
 }
 
 const (
@@ -124,19 +145,29 @@ func (j *Journal) Executions(ctx context.Context, query writ.ExecutionQuery) (*w
 	}
 	limit := min(orDefault(query.Limit, defaultPage), maxPage)
 	page := &writ.ExecutionPage{Items: []*writ.Execution{}}
+	// Before the view: what ends in between shows twice, where the other way
+	// round it would not show at all.
+	open := j.live.matching(&query, after, limit+1)
 	err = j.view(func(txn *badger.Txn) error {
 		m := newMerge(txn, tenantKey(spaceList, query.Tenant), lists)
 		defer m.it.Close()
+		m.add(open)
 		m.start(after)
 		for m.Len() > 0 && len(page.Items) < limit {
-			after = m.pop()
+			at := m.pop()
+			if bytes.Equal(at, after) {
+				continue
+			}
+			after = at
 			execution, _, err := readExecution(txn, query.Tenant, writ.StreamID(after[8:]))
 			if err != nil {
 				return err
 			}
-			page.Items = append(page.Items, execution)
+			if matches(execution, &query) {
+				page.Items = append(page.Items, execution)
+			}
 		}
-		if m.Len() > 0 {
+		if m.Len() > 0 || len(open) > limit {
 			page.Next = encodeCursor(&query, after)
 		}
 		return nil
@@ -147,7 +178,12 @@ func (j *Journal) Executions(ctx context.Context, query writ.ExecutionQuery) (*w
 	return page, nil
 }
 
-// listsOf are the prefixes of all lists that the query allows.
+func matches(e *writ.Execution, query *writ.ExecutionQuery) bool {
+	return (query.Status == "" || e.Status == query.Status) && (query.Risk == "" || e.Risk == query.Risk) &&
+		(query.Workspace == "" || e.Workspace == query.Workspace)
+}
+
+// listsOf are the prefixes of the stored lists that the query allows.
 func listsOf(query *writ.ExecutionQuery) ([][]byte, error) {
 	const op = "executions"
 	statuses, risks := listStatuses, listRisks
@@ -167,8 +203,14 @@ func listsOf(query *writ.ExecutionQuery) ([][]byte, error) {
 	case query.Limit < 0:
 		return nil, writ.Errorf(writ.CodeInvalid, op, "the limit is negative")
 	}
+	if query.Status == "" && query.Risk == "" {
+		return [][]byte{listPrefix(query.Tenant, query.Workspace, 0, 0)}, nil
+	}
 	lists := make([][]byte, 0, len(statuses)*len(risks))
 	for _, s := range statuses {
+		if !s.Final() {
+			continue
+		}
 		for _, r := range risks {
 			lists = append(lists, listPrefix(query.Tenant, query.Workspace, indexOf(listStatuses, s), indexOf(listRisks, r)))
 		}
@@ -179,12 +221,13 @@ func listsOf(query *writ.ExecutionQuery) ([][]byte, error) {
 // merge walks several lists at once, newest first, with one iterator.
 type merge struct {
 	it      *badger.Iterator
-	lists   [][]byte
+	lists   [][]byte // prefixes
+	more    [][]byte // suffixes of a list that is not stored, in order
 	cursors []cursor // a heap
 }
 
 type cursor struct {
-	list int
+	list int    // len(lists): more
 	at   []byte // suffix of the next key
 }
 
@@ -217,9 +260,12 @@ func (m *merge) Pop() any {
 	return last
 }
 
+// add gives the merge one more list, of suffixes behind where it starts.
+func (m *merge) add(suffixes [][]byte) { m.more = suffixes }
+
 // start places every list behind the suffix.
 func (m *merge) start(after []byte) {
-	for i := range m.lists {
+	for i := range len(m.lists) + 1 {
 		if at := m.next(i, after); at != nil {
 			m.cursors = append(m.cursors, cursor{i, at})
 		}
@@ -229,6 +275,14 @@ func (m *merge) start(after []byte) {
 
 // next is the first suffix of a list behind another one, nil at its end.
 func (m *merge) next(list int, after []byte) []byte {
+	if list == len(m.lists) {
+		if len(m.more) == 0 {
+			return nil
+		}
+		at := m.more[0]
+		m.more = m.more[1:]
+		return at
+	}
 	prefix := m.lists[list]
 	seek := append(append([]byte{}, prefix...), after...)
 	if after != nil {

@@ -14,7 +14,7 @@ import (
 
 // schemaVersion is the version of the stored form. A store of a later one is
 // refused, never guessed at.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // tailChecked is how many of the last records Open reads again: what a crash can
 // damage is at the end.
@@ -34,6 +34,9 @@ func (j *Journal) recoverState(suspicious string) error {
 		}
 		j.stored, j.position, j.durable = *s, s.Position, s.Position
 		j.chain = [32]byte(s.Chain)
+		if err := j.loadOpened(txn); err != nil {
+			return err
+		}
 		if j.disk == nil || j.opts.ReanchorUnsafe {
 			return nil
 		}

@@ -80,7 +80,9 @@ type Journal struct {
 	views  viewClock
 
 	tracks map[string]*track // of the writer alone
-	synced logSync           // of the writer alone
+	slots  slots             // of the writer alone
+	live   openIndex
+	synced logSync // of the writer alone
 
 	seed    maphash.Seed
 	streams [streamLocks]sync.Mutex // of lockStreams; taken before mu

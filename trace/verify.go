@@ -62,6 +62,7 @@ type verifier struct {
 	txn    *badger.Txn
 	report *Report
 	log    checkpoint // what this host has signed, or would sign
+	open   int        // executions that have not ended
 }
 
 func (j *Journal) verifying(ctx context.Context, report *Report, fn func(*verifier) error) error {
@@ -206,6 +207,9 @@ func (v *verifier) projection(tenant writ.TenantID, stream writ.StreamID, record
 		}
 		return nil
 	}
+	if !folded.Status.Final() {
+		v.open++
+	}
 	folded.Tenant = tenant // an imported execution belongs to who imported it
 	want, err := canon.MarshalCBOR(folded)
 	if err != nil {
@@ -259,7 +263,13 @@ func (v *verifier) all(ctx context.Context, tenant writ.TenantID) error {
 			return err
 		}
 	}
-	return v.note("", v.chain())
+	if err := v.note("", v.chain()); err != nil || tenant != "" {
+		return err
+	}
+	if err := v.note("", v.opened()); err != nil || v.open == 0 {
+		return err
+	}
+	return v.note("", tampered("open", "of those that have not ended %d are missing", v.open))
 }
 
 // tree computes again what the leaf added to the log.
