@@ -11,12 +11,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/canon"
 	"github.com/writ-run/writ/trace"
 )
 
@@ -113,7 +115,10 @@ func (g *grown) open(ctx context.Context) (err error) {
 	return err
 }
 
-func (g *grown) id(i int) writ.ExecutionID { return writ.ExecutionID(fmt.Sprintf("exe_%08d", i)) }
+// id is in no order, as a real one.
+func (g *grown) id(i int) writ.ExecutionID {
+	return writ.ExecutionID(canon.ID("exe", canon.DomainExecution, strconv.AppendInt(nil, int64(i), 10)))
+}
 
 // fill writes every execution in three durable batches, so that each stands in
 // three lists one after the other. A few stay open.
@@ -139,7 +144,7 @@ func (g *grown) fill(ctx context.Context) error {
 
 func (g *grown) execution(ctx context.Context, i int) error {
 	at, seq := writ.Time(1_700_000_000_000_000_000+int64(i)*1000), uint64(0)
-	workspace := writ.WorkspaceID(fmt.Sprintf("team-%d", i%100))
+	workspace := writ.WorkspaceID(fmt.Sprintf("team-%d", i%10))
 	actor := writ.Audit{ActorID: "ada", ActorType: writ.Human, TenantID: writ.DefaultTenant, WorkspaceID: workspace, TraceID: "00"}
 	put := func(records ...writ.NewRecord) error {
 		for k := range records {

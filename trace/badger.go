@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -20,14 +21,15 @@ import (
 // memtable, 2.4 MiB; larger payloads are written in pieces before it.
 const (
 	memTableSize   = 16 << 20
-	blockCacheSize = 8 << 20
 	valueThreshold = 1 << 20 // Badger's maximum; every value of ours is smaller
 	valueLogSize   = 16 << 20
 
-	tableCompression = options.Snappy
+	// A block that is not compressed is read where the map has it, without a copy
+	// and without a cache, which a store of a million executions does not fit.
+	tableCompression = options.None
 )
 
-func badgerOptions(opts *Options) badger.Options {
+func badgerOptions(opts *Options, broken func(error)) badger.Options {
 	dir := ""
 	if !opts.InMemory {
 		dir = filepath.Join(opts.Dir, "db")
@@ -41,10 +43,10 @@ func badgerOptions(opts *Options) badger.Options {
 		WithNumMemtables(2).
 		WithNumCompactors(2).
 		WithNumGoroutines(2).
-		WithBlockCacheSize(blockCacheSize).
+		WithBlockCacheSize(0). // blocks are read from the map
 		WithValueLogFileSize(valueLogSize).
 		WithCompression(tableCompression).
-		WithLogger(&logBridge{opts.Logger.Named("badger")}).
+		WithLogger(&logBridge{opts.Logger.Named("badger"), broken}).
 		WithChecksumVerificationMode(options.NoVerification) // see checkTables
 	if !opts.InMemory {
 		o = o.WithValueThreshold(valueThreshold)
@@ -53,13 +55,13 @@ func badgerOptions(opts *Options) badger.Options {
 }
 
 // openBadger turns the panics that Badger answers some damage with into errors.
-func openBadger(opts *Options) (db *badger.DB, err error) {
+func openBadger(opts *Options, broken func(error)) (db *badger.DB, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = damaged(fmt.Errorf("%v", r))
 		}
 	}()
-	db, err = badger.OpenManaged(badgerOptions(opts))
+	db, err = badger.OpenManaged(badgerOptions(opts, broken))
 	if err != nil {
 		return nil, damaged(err)
 	}
@@ -73,7 +75,8 @@ func damaged(err error) error {
 
 // prepareDir removes what a crash leaves and Badger cannot open, and says what
 // makes a full check of the positions necessary.
-func prepareDir(dir string) (suspicious string, err error) {
+func prepareDir(d *disk, now time.Time) (suspicious string, err error) {
+	dir := d.db
 	const op = "journal: open"
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", writ.Errorf(writ.CodeUnavailable, op, "%w", err)
@@ -95,8 +98,12 @@ func prepareDir(dir string) (suspicious string, err error) {
 			}
 		}
 	}
-	if err := checkTables(dir, entries); err != nil {
+	marks := readMarks(d.home)
+	if err := checkTables(dir, entries, marks, now); err != nil {
 		return "", err
+	}
+	if err := marks.write(d.home); err != nil {
+		return "", writ.Errorf(writ.CodeUnavailable, op, "%w", err)
 	}
 	return inspectManifest(dir, entries)
 }
@@ -254,14 +261,24 @@ func scan(txn *badger.Txn, prefix, start []byte, fn func(item *badger.Item) (boo
 	return nil
 }
 
-type logBridge struct{ log hclog.Logger }
+// logBridge hands on what Badger logs. What it calls an error it goes on from by
+// trying for ever, such as a memtable that it cannot write to a table because the
+// directory has gone: there is no other sign of it.
+type logBridge struct {
+	log    hclog.Logger
+	broken func(error)
+}
 
 func (b *logBridge) line(format string, args []any) string {
 	return strings.TrimSpace(fmt.Sprintf(format, args...))
 }
 
 // Errorf implements badger.Logger.
-func (b *logBridge) Errorf(format string, args ...any) { b.log.Error(b.line(format, args)) }
+func (b *logBridge) Errorf(format string, args ...any) {
+	line := b.line(format, args)
+	b.log.Error(line)
+	b.broken(errors.New(line))
+}
 
 // Warningf implements badger.Logger.
 func (b *logBridge) Warningf(format string, args ...any) { b.log.Warn(b.line(format, args)) }

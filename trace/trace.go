@@ -41,6 +41,10 @@ type Options struct {
 	// AnchorEvery bounds how much a restored database can lack without being
 	// found out. Zero: 1 s.
 	AnchorEvery time.Duration
+	// VerifyEvery is the pause between two tables of the database that are read
+	// again while it is in use; ten of them pass between two looks for new tables.
+	// Zero: 1 s.
+	VerifyEvery time.Duration
 	// MinFree is the free space, in bytes, under which intake stops. Zero: 256 MiB.
 	MinFree uint64
 	// Free reads the free space of a directory. Nil: the system's.
@@ -59,8 +63,9 @@ type Options struct {
 	// Keep takes what an imported bundle's Attach gave, before the import counts.
 	// Nil: it is dropped.
 	Keep func(ctx context.Context, attachments map[string][]byte) error
-	// OnPoison is called once, by the writer, when a commit has failed: the
-	// process must exit and recover from what is on disk.
+	// OnPoison is called once, when a commit has failed, a table is damaged or
+	// Badger complains of its files: the process must exit and recover from what
+	// is on disk.
 	OnPoison func(error)
 	// OnCommit is called by the writer after each durable commit with the last
 	// position in it. It holds up all writers, so it must be quick.
@@ -140,6 +145,7 @@ var (
 const (
 	defaultCommitAge   = 10 * time.Millisecond
 	defaultAnchorEvery = time.Second
+	defaultVerifyEvery = time.Second
 	defaultMinFree     = 256 << 20
 	defaultBallast     = 32 << 20
 	defaultOrigin      = "writ.local"
@@ -167,6 +173,7 @@ func (o *Options) complete() error {
 	o.Origin = orDefault(o.Origin, defaultOrigin)
 	o.CommitAge = orDefault(o.CommitAge, defaultCommitAge)
 	o.AnchorEvery = orDefault(o.AnchorEvery, defaultAnchorEvery)
+	o.VerifyEvery = orDefault(o.VerifyEvery, defaultVerifyEvery)
 	o.MinFree = orDefault(o.MinFree, defaultMinFree)
 	o.Ballast = orDefault(o.Ballast, defaultBallast)
 	o.Retention.complete()
@@ -206,6 +213,7 @@ func Open(ctx context.Context, opts Options) (*Journal, error) {
 	}
 	j.workers.Go(j.write)
 	j.workers.Go(j.keepAnchor)
+	j.workers.Go(j.keepTables)
 	return j, nil
 }
 
@@ -216,11 +224,11 @@ func (j *Journal) open() error {
 		if j.disk, err = openDisk(&j.opts); err != nil {
 			return err
 		}
-		if suspicious, err = prepareDir(j.disk.db); err != nil {
+		if suspicious, err = prepareDir(j.disk, j.opts.Clock()); err != nil {
 			return err
 		}
 	}
-	db, err := openBadger(&j.opts)
+	db, err := openBadger(&j.opts, j.badgerFailed)
 	if err != nil {
 		return err
 	}
@@ -232,6 +240,17 @@ func (j *Journal) open() error {
 		}
 	}
 	return j.recoverState(suspicious)
+}
+
+// badgerFailed is what Badger calls when something is wrong with its files. While
+// the journal closes Close says so.
+func (j *Journal) badgerFailed(err error) {
+	j.mu.Lock()
+	closing := j.closing
+	j.mu.Unlock()
+	if !closing {
+		j.poison(err)
+	}
 }
 
 // abandon releases what a failed Open holds.
@@ -262,6 +281,9 @@ func (j *Journal) Close(ctx context.Context) error {
 	close(j.stop)
 	j.workers.Wait()
 	if err == nil {
+		err = j.failure("journal: close")
+	}
+	if err == nil {
 		err = j.writeAnchor()
 	}
 	j.views.close()
@@ -273,6 +295,15 @@ func (j *Journal) Close(ctx context.Context) error {
 		j.disk.close()
 	}
 	return err
+}
+
+func (j *Journal) failure(op string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.failed == nil {
+		return nil
+	}
+	return poisoned(op, j.failed)
 }
 
 // Durable is the position of the last record on disk.

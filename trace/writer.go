@@ -171,11 +171,15 @@ func (j *Journal) acknowledge(after state) {
 	}
 }
 
-// poison ends the writer's work for good: after a failed sync nobody knows what
-// is on disk, and a later success would acknowledge it all.
+// poison ends the writer's work for good, once: after a failed sync nobody knows
+// what is on disk, and a later success would acknowledge it all.
 func (j *Journal) poison(cause error) {
-	j.log.Error("a commit has failed; the process must exit and recover", "error", cause)
+	j.log.Error("the journal has failed; the process must exit and recover", "error", cause)
 	j.mu.Lock()
+	if j.failed != nil {
+		j.mu.Unlock()
+		return
+	}
 	j.failed = cause
 	j.pending, j.bytes = nil, 0
 	waiters := j.waiters
