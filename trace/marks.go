@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -54,8 +55,12 @@ func (m tableMarks) note(info fs.FileInfo, now time.Time) {
 	}
 }
 
-// idlePauses is how many pauses keepTables makes at once where it has read all.
-const idlePauses = 10
+// Parts of a pause of keepTables: after a table that has no mark, which an Open
+// would have to read; and where it has read all.
+const (
+	newTablePart = 20
+	idlePauses   = 10
+)
 
 // keepTables reads every table again, one after the other, and those that are
 // written in the meantime. Damage, or a database that has gone, poisons the
@@ -73,42 +78,47 @@ func (j *Journal) keepTables() {
 		case <-j.stop:
 			return
 		}
-		more, err := j.checkNext(read)
+		next, err := j.checkNext(read)
 		if err != nil {
 			j.poison(damaged(err))
 			return
 		}
-		if more {
-			pause.Reset(j.opts.VerifyEvery)
-		} else {
-			pause.Reset(idlePauses * j.opts.VerifyEvery)
-		}
+		pause.Reset(next)
 	}
 }
 
-// checkNext reads one table that was not read yet; false where there is none.
-func (j *Journal) checkNext(read map[string]bool) (bool, error) {
+// checkNext reads one table that was not read yet, those without a mark first,
+// and says how long to wait.
+func (j *Journal) checkNext(read map[string]bool) (time.Duration, error) {
 	names, err := liveTables(j.disk.db)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
+	marks := readMarks(j.disk.home)
 	for name := range read {
 		if !names[name] {
 			delete(read, name)
 		}
 	}
+	next := ""
 	for name := range names {
-		if read[name] {
-			continue
+		if _, marked := marks[name]; !marked && !read[name] {
+			read[name] = true
+			return j.opts.VerifyEvery / newTablePart, j.checkAgain(name, marks, names)
 		}
-		read[name] = true
-		return true, j.checkAgain(name)
+		if !read[name] {
+			next = name
+		}
 	}
-	return false, nil
+	if next == "" {
+		return idlePauses * j.opts.VerifyEvery, nil
+	}
+	read[next] = true
+	return j.opts.VerifyEvery, j.checkAgain(next, marks, names)
 }
 
 // checkAgain reads a table that Badger may remove while it is read.
-func (j *Journal) checkAgain(name string) error {
+func (j *Journal) checkAgain(name string, marks tableMarks, named map[string]bool) error {
 	path := filepath.Join(j.disk.db, name)
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -117,7 +127,7 @@ func (j *Journal) checkAgain(name string) error {
 	if err == nil {
 		err = checkTable(path)
 	}
-	marks := readMarks(j.disk.home)
+	maps.DeleteFunc(marks, func(marked, _ string) bool { return !named[marked] })
 	if err == nil {
 		marks.note(info, j.opts.Clock())
 		if err := marks.write(j.disk.home); err != nil {
