@@ -94,7 +94,10 @@ func (p *nativeProgram) keep(i *nativeInstance) error {
 		s = p.ready.Load()
 	}
 	i.from = s
-	return s.image.layOver(i.memory.buf)
+	if err := s.image.layOver(i.memory.buf); err != nil {
+		return err
+	}
+	return forget(i.memory.buf[len(s.image.view):])
 }
 
 // clone makes an instance that begins with the snapshot.
@@ -286,7 +289,7 @@ func (p *nativeProgram) learn(i *nativeInstance) {
 	if runs&(runs-1) != 0 || runs > 1<<10 {
 		return
 	}
-	spans := i.from.written(i.memory.buf[:min(len(i.memory.buf), len(i.from.image.view)+maxWarm)])
+	spans := i.from.written(i.memory.buf[:min(int(i.memory.size()), len(i.from.image.view)+maxWarm)])
 	if known := p.warm.Load(); known != nil {
 		spans = unite(spans, *known)
 	}

@@ -16,14 +16,16 @@ type snapshot struct {
 	vars        map[string][]byte
 }
 
-// take makes a snapshot of an instance whose guest has just been initialised.
+// take makes a snapshot of an instance whose guest has just been initialised. What
+// the guest wrote beyond its own memory is no part of it.
 func (i *nativeInstance) take() (*snapshot, error) {
 	s := &snapshot{initialised: true, mono: i.g.ambient.mono, vars: maps.Clone(i.g.plugin.vars)}
 	for _, g := range i.globals {
 		s.globals = append(s.globals, g.Get())
 	}
 	var err error
-	s.image, err = newImage(lastWritten(i.memory.buf), func(memory []byte) { copySparsely(memory, i.memory.buf) })
+	own := i.memory.buf[:i.memory.size()]
+	s.image, err = newImage(lastWritten(own), func(memory []byte) { copySparsely(memory, own) })
 	return s, err
 }
 
