@@ -250,6 +250,7 @@ type EndedFacts struct {
 type RetryFacts struct {
 	At      Time         `json:"at"`
 	Failure *abi.Failure `json:"failure,omitempty"`
+	Fuel    uint64       `json:"fuel,omitempty"` // that the failed attempt used
 }
 
 // CalledFacts are one tool call of a guest. Sequence counts from 1 in its

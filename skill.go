@@ -127,7 +127,8 @@ type GuestRun struct {
 	Manifest *abi.Manifest
 	Gate     ToolGate
 	// StopAt ends the run as one whose time is over as soon as it has used so much
-	// fuel: a replay stops where a recorded run was stopped. 0: nowhere.
+	// fuel, and no sooner, whatever Limits.Time says: a replay stops where a recorded
+	// run was stopped. 0: nowhere. A sandbox that does not meter ignores it.
 	StopAt uint64
 }
 

@@ -28,10 +28,10 @@ func (x *execution) failed(d *dispatch, failure *abi.Failure) *writ.NewRecord {
 		at := x.time().Add(backoff(d.step.Retry, tried))
 		return &writ.NewRecord{
 			Type: writ.RecRetryScheduled, Step: d.step.ID, Attempt: number,
-			Body: writ.Body{Retry: &writ.RetryFacts{At: at, Failure: failure}},
+			Body: writ.Body{Retry: &writ.RetryFacts{At: at, Failure: failure, Fuel: d.fuel}},
 		}
 	}
-	record := stepEnded(writ.RecStepFailed, d.step, number, &writ.EndedFacts{Failure: failure, Calls: len(d.calls())})
+	record := stepEnded(writ.RecStepFailed, d.step, number, &writ.EndedFacts{Failure: failure, Fuel: d.fuel, Calls: len(d.calls())})
 	return &record
 }
 

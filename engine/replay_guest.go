@@ -203,10 +203,16 @@ func (r *replayer) runAgain(record *writ.Record) error {
 	defer permit.Close()
 	failed := failureIn(record)
 	gate := &replayGate{r: r, d: d, permit: permit, end: record, cut: hostFailure(failed)}
-	if gate.cut && failed.Code == writ.GuestTimeout {
-		return nil // it took its time then; it need not again
+	run := guestRun(d, permit, gate)
+	switch timeout := gate.cut && failed.Code == writ.GuestTimeout; {
+	case timeout && fuelIn(record) == 0:
+		return nil // it took its time then, nobody knows where
+	case timeout:
+		run.StopAt = fuelIn(record)
+	case fuelIn(record) > 0:
+		run.StopAt = fuelIn(record) + 1 // fuel bounds it, and no clock of a slower machine
 	}
-	result, err := r.e.Sandbox.Run(r.ctx, guestRun(d, permit, gate))
+	result, err := r.e.Sandbox.Run(r.ctx, run)
 	if gate.ended || gate.diverged {
 		return nil
 	}
@@ -230,6 +236,17 @@ func failureIn(record *writ.Record) *abi.Failure {
 	return nil
 }
 
+// fuelIn is what the attempt used, 0 where nothing metered it.
+func fuelIn(record *writ.Record) uint64 {
+	switch {
+	case record.Body.Ended != nil:
+		return record.Body.Ended.Fuel
+	case record.Body.Retry != nil:
+		return record.Body.Retry.Fuel
+	}
+	return 0
+}
+
 // outcome compares what the guest came to now with what is recorded.
 func (r *replayer) outcome(record *writ.Record, d *dispatch, gate *replayGate, result *writ.GuestResult) {
 	if record.Type == writ.RecStepRejected || record.Type == writ.RecStepExpired {
@@ -244,17 +261,18 @@ func (r *replayer) outcome(record *writ.Record, d *dispatch, gate *replayGate, r
 	}
 	r.member(stageCall, record.Step, "calls", len(d.attempt.calls), gate.sequence)
 	r.member(stageOf(record.Type), record.Step, "failure", failureIn(record), failure)
+	fuel := result.Fuel
+	if fuel == 0 || fuelIn(record) == 0 { // one of the two sandboxes does not meter
+		fuel = fuelIn(record)
+	}
 	if record.Type != writ.RecStepCompleted {
+		r.member(stageOf(record.Type), record.Step, "fuel", fuelIn(record), fuel)
 		return
 	}
 	recorded := r.loader.named(record, writ.PayloadOutput)
 	r.compare(stageOutcome, record.Step, recorded, orNull(result.Output))
 	labels := writ.JoinLabels(d.resolved.Taint, d.attempt.labels)
 	r.member(stageCall, record.Step, "labels", record.Body.Ended.Labels, labels)
-	fuel := result.Fuel
-	if fuel == 0 || record.Body.Ended.Fuel == 0 { // one of the two sandboxes does not meter
-		fuel = record.Body.Ended.Fuel
-	}
 	r.compare(stageOutcome, record.Step, record.Body.Ended, writ.EndedFacts{
 		Fuel: fuel, Calls: result.Calls, Trail: record.Body.Ended.Trail, Labels: labels,
 	})

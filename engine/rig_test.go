@@ -383,6 +383,7 @@ func (r *rig) shelve() {
 	add("echo", wasmtest.Echo(), nil, action(abi.EffectNone))
 	add("fail", wasmtest.Fail("went_wrong"), nil, action(abi.EffectNone))
 	add("loop", wasmtest.Loop(), nil, action(abi.EffectNone))
+	add("endless", callThenLoop(), []writ.Capability{{Tool: abi.ToolLog}}, action(abi.EffectNone))
 	add("web", wasmtest.ToolCaller(abi.ToolHTTPRequest), []writ.Capability{web}, action(abi.EffectWriteExternal))
 	read := web
 	read.Methods = []string{"GET"}

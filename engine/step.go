@@ -23,6 +23,7 @@ type dispatch struct {
 	epoch    uint64 // under which it was loaded and judged
 	// superseded: it must be judged again, since that epoch has passed.
 	superseded bool
+	fuel       uint64 // that the guest used
 }
 
 // maxJudgements bounds how often a step is judged again because grants, policy
@@ -265,6 +266,7 @@ func (x *execution) deadline(d *dispatch) (context.Context, context.CancelFunc) 
 
 // outcome turns what the guest came to into a record.
 func (x *execution) outcome(d *dispatch, gate *gate, result *writ.GuestResult) *writ.NewRecord {
+	d.fuel = result.Fuel
 	if result.Failure != nil {
 		if result.Failure.Code == writ.GuestTimeout && x.ctx.Err() != nil {
 			return x.interrupted(d.step, d.attempt.number)

@@ -207,7 +207,10 @@ func (c *fakeCompiler) compile(context.Context, form, *shape) (program, error) {
 type fakeProgram struct{ compiler *fakeCompiler }
 
 func (p *fakeProgram) instance(context.Context, *guest) (instance, error) { return nil, nil }
-func (p *fakeProgram) facts() *facts                                      { return &facts{} }
+func (p *fakeProgram) timed(ctx context.Context, _ *guest) (context.Context, context.CancelFunc) {
+	return context.WithCancel(ctx)
+}
+func (p *fakeProgram) facts() *facts { return &facts{} }
 func (p *fakeProgram) close(context.Context) {
 	p.compiler.mu.Lock()
 	defer p.compiler.mu.Unlock()

@@ -21,6 +21,8 @@ type program interface {
 	// instance gives a fresh, initialised instance that belongs to g. Pooled
 	// instances will come from here too.
 	instance(ctx context.Context, g *guest) (instance, error)
+	// timed bounds a run's time, unless something else does.
+	timed(ctx context.Context, g *guest) (context.Context, context.CancelFunc)
 	// facts is what is known of the module.
 	facts() *facts
 	close(ctx context.Context)

@@ -70,10 +70,10 @@ func (g *guest) refill(left int64) int64 {
 	t := &g.fuel
 	used := t.after(left)
 	switch {
-	case t.until > 0 && used >= t.until:
-		g.end(ending{failure: timeIsOver()})
 	case used > t.limit:
 		g.end(ending{failure: outOfFuel()})
+	case t.until > 0 && used >= t.until:
+		g.end(ending{failure: timeIsOver()})
 	case t.ctx.Err() != nil:
 		panic(errEnded) // what ctx says is the reason
 	}

@@ -135,6 +135,10 @@ type sdkProgram struct {
 	cache  wazero.CompilationCache // nil, or what owns the compiled code
 }
 
+func (p *sdkProgram) timed(ctx context.Context, g *guest) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, g.limits.Time.Std())
+}
+
 func (p *sdkProgram) facts() *facts { return p.known }
 
 func (p *sdkProgram) close(ctx context.Context) {

@@ -34,6 +34,13 @@ type nativeProgram struct {
 	used uint64            // when one of them was, in units of pool.puts
 }
 
+func (p *nativeProgram) timed(ctx context.Context, g *guest) (context.Context, context.CancelFunc) {
+	if g.run.StopAt > 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, g.limits.Time.Std())
+}
+
 func (p *nativeProgram) facts() *facts { return p.known }
 
 func (p *nativeProgram) close(ctx context.Context) {

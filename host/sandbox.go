@@ -121,7 +121,7 @@ func (s *sandbox) execute(ctx context.Context, g *guest, p phase, entry string) 
 	}
 	defer g.yield()
 	defer g.flush()
-	timed, cancel := context.WithTimeout(ctx, g.limits.Time.Std())
+	timed, cancel := program.timed(ctx, g)
 	defer cancel()
 	result, err := g.live(withGuest(timed, g), program, p, entry)
 	if g.ending == nil && ctx.Err() != nil && (err != nil || result.Failure != nil) {
