@@ -89,7 +89,7 @@ func TestNothingLeaksFromRunToRun(t *testing.T) {
 			for n, origin := range []string{"fresh", "reused", "reused", "cloned", "reused", "fresh", "cloned", "cloned"} {
 				origins[origin](p)
 				run := runOf(t, c.module, `{}`)
-				run.ABI, run.Permit, run.Limits.Memory = c.abi, permitOf(t, c.module, n), smallMemory
+				run.ABI, run.Permit, run.Limits.Memory = c.abi, tenantPermit(t, c.module, n), smallMemory
 				if c.abi == abi.Extism1 {
 					run.Action = map[bool]string{true: "run_test", false: abi.EntryRun}[c.want == `"a: 0"`]
 				}
@@ -99,8 +99,8 @@ func TestNothingLeaksFromRunToRun(t *testing.T) {
 	}
 }
 
-// permitOf is a permit of a tenant, execution and step of its own.
-func permitOf(t testing.TB, module []byte, n int) writ.Permit {
+// tenantPermit is a permit of a tenant, execution and step of its own.
+func tenantPermit(t testing.TB, module []byte, n int) writ.Permit {
 	t.Helper()
 	id := fmt.Sprint("_", n)
 	p, err := writ.MintPermit(writ.PermitScope{
@@ -122,7 +122,7 @@ func TestALineThatWasBegunEndsWithItsRun(t *testing.T) {
 	module := g.Run(I32(1), I32(8), I32(1), I32(0), Call(write), Op(Drop), g.Say(`"x"`)).Bytes()
 	for n := range 3 {
 		run := runOf(t, module, `{}`)
-		run.Permit = permitOf(t, module, n)
+		run.Permit = tenantPermit(t, module, n)
 		wants(t, s, run, `"x"`)
 	}
 	if want := []string{"exe_0 begun", "exe_1 begun", "exe_2 begun"}; !slices.Equal(lines, want) {

@@ -99,11 +99,6 @@ var sums = maphash.MakeSeed()
 // Whether a guest was kept, copied or made for a run makes no difference to it.
 func TestKeptCopiedAndFreshRunsAreEqual(t *testing.T) {
 	modules := conformanceModules(t)
-	golang, err := goGuest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	modules["stock go"] = golang
 	modules["hand-made"] = drawer()
 	modules["a guest that grows"] = grower()
 	modules["a guest with a start section"] = starter()
