@@ -427,3 +427,30 @@ func TestTheCacheIsBoundedAndTheOldestGo(t *testing.T) {
 		t.Fatalf("with room for none: %v", got)
 	}
 }
+
+func TestPrepareCompilesForTheRunsThatFollow(t *testing.T) {
+	for lane, open := range sandboxes {
+		t.Run(lane, func(t *testing.T) {
+			o := childOptions(t)
+			starts := counted(t, &o)
+			s := opened(t, open, o)
+			preparer := s.(Preparer)
+			ctx := context.Background()
+			if err := preparer.Prepare(ctx, Echo(), abi.Limits{Memory: 1 << 20}); err != nil {
+				t.Fatal(err)
+			}
+			run := runOf(t, Echo(), `1`)
+			run.Limits.Memory = 1 << 20
+			wants(t, s, run, `1`)
+			if starts() != 1 {
+				t.Fatalf("%d processes", starts())
+			}
+			if err := preparer.Prepare(ctx, []byte("no module"), abi.Limits{}); writ.CodeOf(err) != writ.CodeInvalid {
+				t.Fatalf("what is none: %v", err)
+			}
+			if err := preparer.Prepare(ctx, Echo(), abi.Limits{Memory: -1}); writ.CodeOf(err) != writ.CodeInvalid {
+				t.Fatalf("limits that are none: %v", err)
+			}
+		})
+	}
+}

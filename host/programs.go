@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/abi"
 	"github.com/writ-run/writ/canon"
 )
 
@@ -14,6 +15,10 @@ import (
 type form struct {
 	digest writ.Digest
 	pages  uint32 // of 64 KiB, the most that the guest may have
+}
+
+func formOf(module writ.Digest, limits *abi.Limits) form {
+	return form{module, uint32(limits.Memory / pageBytes)}
 }
 
 // programs keeps compiled modules by form, compiles each once however many ask

@@ -99,13 +99,40 @@ func (s *sandbox) Describe(ctx context.Context, module []byte) (*abi.Description
 	return &description, nil
 }
 
+// Preparer is a sandbox that compiles ahead; both of this package are.
+type Preparer interface {
+	// Prepare compiles the module for runs with the limits, so that the first of them
+	// does not wait for it. CodeInvalid where the module cannot be run here, otherwise
+	// as Run. Where ctx ends first the compilation goes on.
+	Prepare(ctx context.Context, module []byte, limits abi.Limits) error
+}
+
+// Prepare implements Preparer.
+func (s *sandbox) Prepare(ctx context.Context, module []byte, limits abi.Limits) error {
+	limits, err := EffectiveLimits(limits)
+	if err != nil {
+		return err
+	}
+	digest := canon.SHA256(module)
+	_, release, err := s.programs.acquire(ctx, formOf(digest, &limits), module)
+	if err == nil {
+		release()
+		return nil
+	}
+	result, err := newGuest(&writ.GuestRun{Digest: digest}, limits, s.slots).unprepared(ctx, err)
+	if err != nil {
+		return err
+	}
+	return writ.Errorf(writ.CodeInvalid, "module "+string(digest), "%s", result.Failure.Message).WithFix("build the module again, or install another version")
+}
+
 // Close implements writ.Sandbox. It waits for runs as long as ctx lasts:
 // CodeTimeout where some are left.
 func (s *sandbox) Close(ctx context.Context) error { return s.programs.close(ctx) }
 
 // execute takes a guest from its module to its result.
 func (s *sandbox) execute(ctx context.Context, g *guest, p phase, entry string) (*writ.GuestResult, error) {
-	program, release, err := s.programs.acquire(ctx, form{g.run.Digest, uint32(g.limits.Memory / pageBytes)}, g.run.Module)
+	program, release, err := s.programs.acquire(ctx, formOf(g.run.Digest, &g.limits), g.run.Module)
 	if err != nil {
 		return g.unprepared(ctx, err)
 	}

@@ -30,7 +30,7 @@ func (h *home) bind(d *contract.Dispatcher) {
 	contract.Bind(d, contract.EvidenceExport, h.journal.EvidenceExport)
 	contract.Bind(d, contract.EvidenceImport, h.journal.EvidenceImport)
 
-	contract.Bind(d, contract.SkillInstall, h.registry.Install)
+	contract.Bind(d, contract.SkillInstall, h.installSkill)
 	contract.Bind(d, contract.SkillVerify, h.registry.Verify)
 	contract.Bind(d, contract.SkillDisable, h.registry.Disable)
 	contract.Bind(d, contract.SkillEnable, h.registry.Enable)

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"os"
+	"time"
 
 	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/host"
 )
 
@@ -32,6 +35,49 @@ func sandboxOptions(dir string, key []byte) (host.Options, error) {
 		}
 	}
 	return host.Options{CompileCommand: []string{program, compileArgument}, CacheDir: dir, CacheKey: key}, nil
+}
+
+// compileAheadFor bounds how long an install waits for its module's compilation,
+// which goes on without it.
+const compileAheadFor = 20 * time.Second
+
+// installSkill compiles what it installs, so that the first step does not wait for
+// it. What cannot be compiled stays installed and fails its steps.
+func (h *home) installSkill(ctx context.Context, in *contract.SkillInstallInput) (*contract.SkillInstallOutput, error) {
+	out, err := h.registry.Install(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.compileAhead(ctx, out); err != nil {
+		h.log.Warn("an installed skill is not compiled yet", "skill", out.SkillKey, "version", out.Version, "error", err)
+	}
+	return out, nil
+}
+
+func (h *home) compileAhead(ctx context.Context, installed *contract.SkillInstallOutput) error {
+	by, err := writ.PrincipalFrom(ctx)
+	if err != nil {
+		return err
+	}
+	preparer, able := h.sandbox.(host.Preparer)
+	if !able || installed.Status != string(writ.SkillEnabled) {
+		return nil
+	}
+	skills, err := h.registry.Catalogue(ctx, by.Tenant)
+	if err != nil {
+		return err
+	}
+	release, err := skills.Resolve(installed.SkillKey, "="+installed.Version)
+	if err != nil {
+		return err
+	}
+	skill, err := h.registry.Load(ctx, writ.LoadRequest{Tenant: by.Tenant, Ref: release.SkillRef})
+	if err != nil {
+		return err
+	}
+	timed, cancel := context.WithTimeout(ctx, compileAheadFor)
+	defer cancel()
+	return preparer.Prepare(timed, skill.Module, skill.Manifest.Limits)
 }
 
 // passingSandbox is for one command: its compiled code goes with it.

@@ -36,6 +36,7 @@ func (a *app) skillInstall() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				_, _ = fmt.Fprintf(a.err, "verifying and compiling %s ...\n", file)
 				out, err := call(cmd.Context(), a, contract.SkillInstall, in)
 				if err != nil {
 					return err
