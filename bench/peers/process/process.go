@@ -96,6 +96,16 @@ func (p *Process) Stop() {
 	<-p.done
 }
 
+// Kill ends the process and its group at once, as a crash would.
+func (p *Process) Kill() {
+	pid := p.cmd.Process.Pid
+	_ = syscall.Kill(-pid, syscall.SIGKILL) // fails where it has ended, which is what is wanted
+	for groupRuns(pid) {
+		time.Sleep(time.Millisecond)
+	}
+	<-p.done
+}
+
 // Run runs a program to its end and returns what it wrote.
 func Run(ctx context.Context, s Spec) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, s.Args[0], s.Args[1:]...)
