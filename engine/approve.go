@@ -24,7 +24,7 @@ func (x *execution) propose(d *dispatch, facts *writ.CallFacts) *writ.NewRecord 
 	records := []writ.NewRecord{}
 	if facts != nil {
 		records = append(records, writ.NewRecord{
-			Type: writ.RecCallProposed, Step: d.step.ID, Attempt: d.attempt.number,
+			Type: writ.RecCallProposed, Time: request.OpenedAt, Step: d.step.ID, Attempt: d.attempt.number,
 			Body: writ.Body{Call: &writ.CalledFacts{
 				Sequence: facts.Sequence, Tool: facts.Tool, Effect: facts.Effect, Idempotent: facts.Idempotent,
 				Digest: facts.Digest, Summary: facts.Target.String(),

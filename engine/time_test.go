@@ -167,3 +167,21 @@ func TestNothingIsSentAgainAfterItsWindow(t *testing.T) {
 		})
 	}
 }
+
+// TestRecordsOfOneMomentKeepTheirOrder: with a clock that moves at each look,
+// what is written together does not stand before what it follows.
+func TestRecordsOfOneMomentKeepTheirOrder(t *testing.T) {
+	var looks atomic.Int64
+	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	r := newRigWith(t, &rig{judges: judges{defaultJudge(t)}, now: func() time.Time { return began.Add(time.Duration(looks.Add(1))) }})
+	id := r.begin(agent, post)
+	r.approve(approver, id)
+	r.finish(id)
+	records := r.records(id)
+	for i := 1; i < len(records); i++ {
+		if a, b := &records[i-1], &records[i]; b.Time < a.Time {
+			t.Errorf("record %d: %s at %s, after %s at %s", b.Seq, b.Type, b.Time, a.Type, a.Time)
+		}
+	}
+	r.identical(id)
+}
