@@ -12,7 +12,7 @@ KEY     := $(BUILD)/first-party
 
 GO_SOURCES := $(shell find . -name '*.go' -not -path './build/*') go.mod go.sum
 
-.PHONY: build skills guests demo test race check format lint generate bench bench-peers peers fuzz clean tools vulncheck
+.PHONY: build skills guests demo test race check format lint generate bench bench-peers peers chaos fuzz clean tools vulncheck
 
 build: $(BIN) ## the binary, with the public key of the first-party skills
 
@@ -69,6 +69,9 @@ check: format lint test ## what CI runs
 
 bench: tools ## our numbers, as a table and bench/out/*.json
 	go run ./bench
+
+chaos: tools $(BIN) ## the daemon killed, its disk broken, its files damaged, and what it promised checked; FLAGS="-kills 20 -seed 7"
+	go run ./bench/chaos -writ $(BIN) $(FLAGS)
 
 PEERS := $(BUILD)/peers
 

@@ -42,7 +42,6 @@ func (s *stage) settleAndCheck(ctx context.Context, t *traffic) error {
 	t.tally.count(t.name, "submissions acknowledged", t.answers)
 	t.tally.count(t.name, "approvals acknowledged", len(t.approved))
 	t.tally.count(t.name, "indeterminate steps decided by the ledger", resolved)
-	t.tally.count(t.name, "indeterminate executions left to an operator", t.undecided)
 	t.tally.count(t.name, "executions, each chain verified", len(statuses))
 	t.tally.count(t.name, "completed executions replayed identical", replayed)
 	t.tally.count(t.name, "records in the store, verified as a whole", int(all.Records))
@@ -78,8 +77,6 @@ func (t *traffic) checkAcknowledged(statuses map[writ.ExecutionID]writ.Execution
 			t.tally.breakPromise(t.name, "%s of submission %s was acknowledged and is gone", j.execution, j.key)
 		case j.outcome != "" && status != j.outcome:
 			t.tally.breakPromise(t.name, "%s was answered %s and is %s", j.execution, j.outcome, status)
-		case status == writ.ExecIndeterminate && !decidable():
-			t.undecided++
 		case status != writ.ExecCompleted:
 			t.tally.breakPromise(t.name, "%s is %s, nothing stood in its way", j.execution, status)
 		}

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/writ-run/writ/bench/peers/process"
@@ -45,6 +47,26 @@ func (s *stage) serve(home string, faults ...string) (*daemon, error) {
 	}
 	p, err := process.Start(process.Spec{Name: "writ", Args: args, Env: []string{"WRIT_LOG_LEVEL=warn"}, Log: home + ".log"})
 	return &daemon{p, home}, err
+}
+
+// kill ends the daemon as a crash would and returns when the system has given up
+// its lock: of a process with many threads under strace, that takes a moment.
+func (d *daemon) kill(ctx context.Context) error {
+	d.Kill()
+	lock, err := os.Open(filepath.Join(d.home, "lock"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // it had not come that far
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
+	for syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		if err := pause(ctx, time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // faultLog is where strace notes what it traced.

@@ -101,7 +101,9 @@ func (k *killer) life(ctx context.Context, slow, atStart bool, life time.Duratio
 		k.tally.breakPromise(k.traffic.name, "the daemon ended by itself: %v", err)
 	}
 	held := k.ledger.holding.Load()
-	d.Kill()
+	if err := d.kill(ctx); err != nil {
+		return err
+	}
 	k.made++
 	if slow {
 		k.slow++

@@ -21,15 +21,6 @@ var unsettled = []writ.ExecutionStatus{
 	writ.ExecReceived, writ.ExecCompiled, writ.ExecRunning, writ.ExecAwaitingApproval, writ.ExecIndeterminate,
 }
 
-// resolveKey is the operation with which an operator decides.
-const resolveKey = "controlPlane.execution.resolve"
-
-// decidable says whether this version has operators decide about indeterminate steps.
-func decidable() bool {
-	_, ok := contract.Lookup(resolveKey)
-	return ok
-}
-
 // settle sends what was never acknowledged again, approves what waits, decides
 // what is indeterminate, and returns when nothing moves any more.
 func (s *stage) settle(ctx context.Context, t *traffic) (resolved int, err error) {
@@ -65,9 +56,6 @@ func (s *stage) settle(ctx context.Context, t *traffic) (resolved int, err error
 func (t *traffic) left(ctx context.Context) (string, error) {
 	var found []string
 	for _, status := range unsettled {
-		if status == writ.ExecIndeterminate && !decidable() {
-			continue
-		}
 		out, err := call(ctx, t.doors.operator, contract.ExecutionList, &contract.ExecutionListInput{Status: status, Page: contract.Page{Limit: 500}})
 		if err != nil {
 			return "", err
@@ -109,9 +97,6 @@ func (t *traffic) resolve(ctx context.Context, l *ledger) (int, error) {
 			if step.Status != writ.StepIndeterminate {
 				continue
 			}
-			if !decidable() {
-				continue
-			}
 			if err := t.decide(ctx, l, id, step, j.token(step.Name)); err != nil {
 				return resolved, err
 			}
@@ -123,15 +108,15 @@ func (t *traffic) resolve(ctx context.Context, l *ledger) (int, error) {
 
 // decide says done where the server has the effect, and retry where it has not.
 func (t *traffic) decide(ctx context.Context, l *ledger, id writ.ExecutionID, step *contract.Step, token string) error {
-	in := map[string]any{"executionId": id, "stepId": step.ID, "ruling": "retry", "reason": "the server does not know it"}
+	in := &contract.ExecutionResolveInput{ExecutionID: id, StepID: step.ID, Ruling: writ.RulingRetry, Reason: "the server does not know it"}
 	if l.has(token) {
-		in["ruling"], in["reason"] = "done", "the server has it"
-		in["answer"] = map[string]any{"status": 200, "headers": map[string]string{}, "body": token}
+		in.Ruling, in.Reason = writ.RulingDone, "the server has it"
+		answer, err := json.Marshal(map[string]any{"status": 200, "headers": map[string]string{}, "body": token})
+		if err != nil {
+			return err
+		}
+		in.Answer = answer
 	}
-	raw, err := json.Marshal(in)
-	if err != nil {
-		return err
-	}
-	_, err = t.doors.operator.Call(ctx, resolveKey, raw)
+	_, err := call(ctx, t.doors.operator, contract.ExecutionResolve, in)
 	return err
 }

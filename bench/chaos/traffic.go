@@ -76,8 +76,6 @@ type traffic struct {
 	tally    *tally
 	idle     time.Duration // between two jobs of one client, at most
 
-	undecided int // executions, at the end
-
 	stop    context.CancelFunc
 	clients sync.WaitGroup
 
