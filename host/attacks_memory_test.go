@@ -6,6 +6,7 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/host/wasm"
 	. "github.com/writ-run/writ/host/wasmtest"
 )
 
@@ -48,8 +49,8 @@ func TestTablesAreBounded(t *testing.T) {
 	huge := NewGuest(1, 1)
 	huge.Table(100_000_000, 0)
 	onEach(t, func(t *testing.T, s writ.Sandbox) {
-		wants(t, s, runOf(t, grows(MaxTableEntries-1), `{}`), `"grown"`)
-		wants(t, s, runOf(t, grows(MaxTableEntries), `{}`), "! trap: the guest trapped: unreachable")
+		wants(t, s, runOf(t, grows(wasm.MaxTableEntries-1), `{}`), `"grown"`)
+		wants(t, s, runOf(t, grows(wasm.MaxTableEntries), `{}`), "! trap: the guest trapped: unreachable")
 		got := outcomeOf(t, s, runOf(t, huge.Run(I32(0)).Bytes(), `{}`))
 		if !strings.HasPrefix(got, "! module_invalid: ") {
 			t.Fatal(got)

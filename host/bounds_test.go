@@ -10,6 +10,7 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/host/wasm"
 	"github.com/writ-run/writ/host/wasmtest"
 )
 
@@ -27,20 +28,22 @@ func TestCountsAtTheirBounds(t *testing.T) {
 		bound int
 		of    func(n int) []byte
 	}{
-		"types":            {maxItems, func(n int) []byte { return concat(many(1, n, 0x60, 0, 0)) }},
-		"parameters":       {maxArity, func(n int) []byte { return concat(arity(n, 0)) }},
-		"results":          {maxArity, func(n int) []byte { return concat(arity(0, n)) }},
-		"imports":          {maxImports, func(n int) []byte { return concat(oneType, many(2, n, 1, 'm', 1, 'f', 0, 0)) }},
-		"functions":        {maxItems, func(n int) []byte { return concat(oneType, many(3, n, 0), many(10, n, 2, 0, 0x0b)) }},
-		"tables":           {maxTables, func(n int) []byte { return concat(many(4, n, 0x70, 0, 1)) }},
+		"types":            {wasm.MaxItems, func(n int) []byte { return concat(many(1, n, 0x60, 0, 0)) }},
+		"parameters":       {wasm.MaxArity, func(n int) []byte { return concat(arity(n, 0)) }},
+		"results":          {wasm.MaxArity, func(n int) []byte { return concat(arity(0, n)) }},
+		"imports":          {wasm.MaxImports, func(n int) []byte { return concat(oneType, many(2, n, 1, 'm', 1, 'f', 0, 0)) }},
+		"functions":        {wasm.MaxItems, func(n int) []byte { return concat(oneType, many(3, n, 0), many(10, n, 2, 0, 0x0b)) }},
+		"tables":           {wasm.MaxTables, func(n int) []byte { return concat(many(4, n, 0x70, 0, 1)) }},
 		"memories":         {1, func(n int) []byte { return concat(many(5, n, 0, 1)) }},
-		"globals":          {maxItems, func(n int) []byte { return concat(many(6, n, 0x7f, 0, 0x41, 0, 0x0b)) }},
-		"element segments": {maxItems, func(n int) []byte { return concat(many(9, n, 1, 0, 0)) }},
-		"elements":         {maxItems, func(n int) []byte { return concat(wasmtest.Section(9, elements(n))) }},
-		"data segments":    {maxItems, func(n int) []byte { return concat(memory, many(11, n, 1, 0)) }},
-		"name":             {maxNameBytes, func(n int) []byte { return concat(oneType, wasmtest.Section(2, named(n))) }},
-		"locals":           {MaxLocals, func(n int) []byte { return localsOf(uint32(n)) }},
-		"table entries":    {MaxTableEntries, func(n int) []byte { return wasmtest.New().Table(uint32(n), 0).Bytes() }},
+		"globals":          {wasm.MaxItems, func(n int) []byte { return concat(many(6, n, 0x7f, 0, 0x41, 0, 0x0b)) }},
+		"element segments": {wasm.MaxItems, func(n int) []byte { return concat(many(9, n, 1, 0, 0)) }},
+		"elements": {wasm.MaxItems, func(n int) []byte {
+			return concat(oneType, many(3, 1, 0), wasmtest.Section(9, elements(n)), many(10, 1, 2, 0, 0x0b))
+		}},
+		"data segments": {wasm.MaxItems, func(n int) []byte { return concat(memory, many(11, n, 1, 0)) }},
+		"name":          {wasm.MaxNameBytes, func(n int) []byte { return concat(oneType, wasmtest.Section(2, named(n))) }},
+		"locals":        {wasm.MaxLocals, func(n int) []byte { return localsOf(uint32(n)) }},
+		"table entries": {wasm.MaxTableEntries, func(n int) []byte { return wasmtest.New().Table(uint32(n), 0).Bytes() }},
 	} {
 		if _, err := NewInspector().Inspect(c.of(c.bound)); err != nil {
 			t.Errorf("%s at the bound: %v", name, err)

@@ -13,6 +13,7 @@ import (
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
 	"github.com/writ-run/writ/canon"
+	"github.com/writ-run/writ/host/wasm"
 	"github.com/writ-run/writ/host/wasmtest"
 )
 
@@ -191,7 +192,7 @@ type fakeCompiler struct {
 	err          error
 }
 
-func (c *fakeCompiler) compile(context.Context, form, *shape) (program, error) {
+func (c *fakeCompiler) compile(context.Context, form, *wasm.Module) (program, error) {
 	if c.hold != nil {
 		<-c.hold
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
+	"github.com/writ-run/writ/host/wasm"
 )
 
 // codeCache gives modules their compiled form: from the disk, or made by a process
@@ -163,7 +164,7 @@ func (c *codeCache) engineMark() (string, error) {
 		return "", err
 	}
 	r := wazero.NewRuntimeWithConfig(ctx, runtimeConfig(c.metered).WithCompilationCache(cache))
-	_, err = r.CompileModule(ctx, header)
+	_, err = r.CompileModule(ctx, wasm.Header)
 	files, listed := codeFiles(work)
 	if err = errors.Join(err, listed, r.Close(ctx), cache.Close(ctx)); err != nil {
 		return "", err

@@ -5,13 +5,14 @@ import (
 	"fmt"
 
 	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/host/wasm"
 )
 
 // compiler is one way to make modules runnable; there are two.
 type compiler interface {
 	// compile is moduleError where the module is at fault, and CodeUnavailable where
 	// ctx ends first.
-	compile(ctx context.Context, f form, s *shape) (program, error)
+	compile(ctx context.Context, f form, m *wasm.Module) (program, error)
 	// close comes once, after the last program was closed.
 	close() error
 }
@@ -38,17 +39,22 @@ type instance interface {
 	close(ctx context.Context)
 }
 
-// facts are what a program keeps of its shape.
+// facts are what a program keeps of its module.
 type facts struct {
-	entries map[string]signature
-	memory  int64 // bytes that it starts with
-	metered bool  // it asks for fuel, and can be made to wait there
+	entries map[string]wasm.Signature // of exported functions
+	memory  int64                     // bytes that it starts with
+	metered bool                      // it asks for fuel, and can be made to wait there
 }
 
-func factsOf(s *shape) *facts {
-	f := &facts{entries: make(map[string]signature, len(s.entries)), memory: int64(s.memory.min) * pageBytes}
-	for name := range s.entries {
-		f.entries[name], _ = s.signatureOf(name)
+func factsOf(m *wasm.Module) *facts {
+	f := &facts{entries: map[string]wasm.Signature{}}
+	if m.Memory != nil {
+		f.memory = int64(m.Memory.Min) * pageBytes
+	}
+	for _, e := range m.Exports {
+		if e.Kind == wasm.KindFunc {
+			f.entries[e.Name] = m.TypeOf(e.Index)
+		}
 	}
 	return f
 }
@@ -56,7 +62,7 @@ func factsOf(s *shape) *facts {
 // takesNothing reports whether an export can be called as initialiser.
 func (f *facts) takesNothing(export string) bool {
 	sig, ok := f.entries[export]
-	return ok && sig == signature{}
+	return ok && sig == wasm.Signature{}
 }
 
 // initialisers names what to call before anything else, as Extism does: the
@@ -74,8 +80,8 @@ func (f *facts) initialisers() []string {
 const haskellInit = "hs_init"
 
 func (f *facts) isHaskell() bool {
-	return f.entries[haskellInit] == signature{params: "\x7f\x7f"} ||
-		f.entries[haskellInit] == signature{params: "\x7f\x7f", results: "\x7f"}
+	return f.entries[haskellInit] == wasm.Signature{Params: "\x7f\x7f"} ||
+		f.entries[haskellInit] == wasm.Signature{Params: "\x7f\x7f", Results: "\x7f"}
 }
 
 // i32 is the value type in a signature.
@@ -84,10 +90,10 @@ const i32 = "\x7f"
 // hasEntry reports whether the export can be run as an action.
 func (f *facts) hasEntry(abiName, export string) bool {
 	sig, ok := f.entries[export]
-	if !ok || sig.params != "" {
+	if !ok || sig.Params != "" {
 		return false
 	}
-	return sig.results == i32 || (abiName == abi.Extism1 && sig.results == "")
+	return sig.Results == i32 || (abiName == abi.Extism1 && sig.Results == "")
 }
 
 // moduleError says that a module cannot be run here, in words that are the same
@@ -98,14 +104,14 @@ type moduleError struct{ message string }
 func (e *moduleError) Error() string { return e.message }
 
 // functionsFor picks the host functions that the module imports, by module name.
-func functionsFor(s *shape, all map[importKey]hostFunc) (map[string]map[string]hostFunc, error) {
+func functionsFor(m *wasm.Module, all map[importKey]hostFunc) (map[string]map[string]hostFunc, error) {
 	picked := map[string]map[string]hostFunc{}
-	for i, im := range s.imports { // functions alone pass, so i is that of the function
+	for i, im := range m.Imports { // functions alone pass, so i is that of the function
 		f, ok := all[importKey{im.Module, im.Name}]
-		if !ok || im.Kind != externKinds[0] {
-			return nil, &moduleError{fmt.Sprintf("it imports the %s %s %s, which this host does not have", im.Kind, im.Module, im.Name)}
+		if !ok || im.Kind != wasm.KindFunc {
+			return nil, &moduleError{fmt.Sprintf("it imports the %s %s %s, which this host does not have", kindNames[im.Kind], im.Module, im.Name)}
 		}
-		if s.typeOf(i) != f.signature() {
+		if m.TypeOf(uint32(i)) != f.signature() {
 			return nil, &moduleError{fmt.Sprintf("it imports %s %s with another type than this host has it", im.Module, im.Name)}
 		}
 		if picked[im.Module] == nil {
@@ -141,15 +147,15 @@ func (f hostFunc) goFunc() func(ctx context.Context, stack []uint64) {
 	}
 }
 
-func (f hostFunc) signature() signature {
-	return signature{params: string(valueTypes(f.params)), results: string(valueTypes(f.results))}
+func (f hostFunc) signature() wasm.Signature {
+	return wasm.Signature{Params: string(valueTypes(f.params)), Results: string(valueTypes(f.results))}
 }
 
 // valueTypes turns "il" into the bytes of the value types.
 func valueTypes(types string) []byte {
 	out := make([]byte, len(types))
 	for i := range types {
-		out[i] = map[byte]byte{'i': 0x7f, 'l': 0x7e}[types[i]]
+		out[i] = map[byte]byte{'i': wasm.I32, 'l': wasm.I64}[types[i]]
 	}
 	return out
 }

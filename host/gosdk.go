@@ -9,6 +9,7 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/host/wasm"
 )
 
 // NewExtismSandbox gives the sandbox that runs guests through extism/go-sdk: the
@@ -31,6 +32,14 @@ func NewExtismSandbox(o Options) (writ.Sandbox, error) {
 // of the same names, and a host cannot replace those.
 const sdkEnv = "writ:extism/env"
 
+// sdkModule is where an import is looked up.
+func sdkModule(module, name string) string {
+	if module == abi.ModuleExtism && isEnv(name) {
+		return sdkEnv
+	}
+	return module
+}
+
 // sdkKernel is what go-sdk's kernel, itself a module, takes besides a plug-in's
 // blocks: 16 pages, and a page for rounding.
 const sdkKernel = 17 * pageBytes
@@ -44,8 +53,8 @@ type goSDK struct {
 func (c *goSDK) close() error { return c.code.close() }
 
 // compile implements compiler.
-func (c *goSDK) compile(ctx context.Context, f form, s *shape) (program, error) {
-	picked, err := functionsFor(s, c.functions)
+func (c *goSDK) compile(ctx context.Context, f form, m *wasm.Module) (program, error) {
+	picked, err := functionsFor(m, c.functions)
 	if err != nil {
 		return nil, err
 	}
@@ -63,8 +72,8 @@ func (c *goSDK) compile(ctx context.Context, f form, s *shape) (program, error) 
 			functions = append(functions, h)
 		}
 	}
-	module := guard(s, isEnv, abi.ModuleExtism, sdkEnv)
-	p := &sdkProgram{known: factsOf(s)}
+	module := guard(m, sdkModule)
+	p := &sdkProgram{known: factsOf(m)}
 	p.cache, err = c.code.compile(ctx, &derivedModule{module: f.digest, bytes: module}, func(config wazero.RuntimeConfig) error {
 		p.plugin, err = extism.NewCompiledPlugin(ctx, extism.Manifest{
 			Wasm:   []extism.Wasm{extism.WasmData{Data: module}},

@@ -3,6 +3,8 @@ package host
 import (
 	"encoding/binary"
 	"slices"
+
+	"github.com/writ-run/writ/host/wasm"
 )
 
 // guardVersion names what guard does, for EngineID and for the keys of caches.
@@ -18,73 +20,53 @@ var emptyLoop = []byte{0x03, 0x40, 0x0b}
 //   - A function that calls begins with emptyLoop: without it recursion that
 //     never loops cannot be stopped and stalls the garbage collector, and with
 //     it the whole process.
-//   - A table may not grow beyond MaxTableEntries; no memory limit counts tables.
-//   - Imports of module from are looked up in module to where moved says so.
+//   - A table may not grow beyond wasm.MaxTableEntries; no memory limit counts tables.
+//   - Imports are looked up in the modules that moved says; nil moves none.
 //   - Custom sections go: debug information is large and its offsets are wrong now.
-func guard(s *shape, moved func(name string) bool, from, to string) []byte {
-	out := slices.Grow(slices.Clone(header), len(s.module))
-	for _, section := range s.sections {
-		var content []byte
-		switch section.id {
-		case sectionImport:
-			content = s.moveImports(section.span, moved, from, to)
-		case sectionTable:
-			content = s.boundTables()
-		case sectionCode:
-			content = s.guardCode()
-		default:
-			content = s.module[section.from:section.to]
+func guard(m *wasm.Module, moved func(module, name string) string) []byte {
+	out := slices.Grow(slices.Clone(wasm.Header), len(m.Bytes))
+	for _, section := range m.Sections {
+		content := m.Bytes[section.From:section.To]
+		switch section.ID {
+		case wasm.SectionImport:
+			if moved != nil {
+				content = moveImports(m, section.Span, moved)
+			}
+		case wasm.SectionTable:
+			content = m.BoundedTables()
+		case wasm.SectionCode:
+			content = guardCode(m)
 		}
-		out = append(out, section.id)
+		out = append(out, section.ID)
 		out = binary.AppendUvarint(out, uint64(len(content)))
 		out = append(out, content...)
 	}
 	return out
 }
 
-func (s *shape) moveImports(section span, moved func(string) bool, from, to string) []byte {
-	if moved == nil {
-		return s.module[section.from:section.to]
-	}
+func moveImports(m *wasm.Module, section wasm.Span, moved func(module, name string) string) []byte {
 	var out []byte
-	at := section.from
-	for i, place := range s.importModules {
-		out = append(out, s.module[at:place.from]...)
-		module := s.imports[i].Module
-		if module == from && moved(s.imports[i].Name) {
-			module = to
-		}
+	at := section.From
+	for _, im := range m.Imports {
+		out = append(out, m.Bytes[at:im.Place.From]...)
+		module := moved(im.Module, im.Name)
 		out = binary.AppendUvarint(out, uint64(len(module)))
 		out = append(out, module...)
-		at = place.to
+		at = im.Place.To
 	}
-	return append(out, s.module[at:section.to]...)
+	return append(out, m.Bytes[at:section.To]...)
 }
 
-func (s *shape) boundTables() []byte {
-	out := binary.AppendUvarint(nil, uint64(len(s.tables)))
-	for _, t := range s.tables {
-		maximum := uint32(MaxTableEntries)
-		if t.bounded {
-			maximum = min(maximum, t.max)
-		}
-		out = append(out, t.element, 1)
-		out = binary.AppendUvarint(out, uint64(t.min))
-		out = binary.AppendUvarint(out, uint64(maximum))
-	}
-	return out
-}
-
-func (s *shape) guardCode() []byte {
-	out := binary.AppendUvarint(nil, uint64(len(s.bodies)))
-	for _, b := range s.bodies {
-		locals, code := s.module[b.from:b.code], s.module[b.code:b.to]
+func guardCode(m *wasm.Module) []byte {
+	out := binary.AppendUvarint(nil, uint64(len(m.Bodies)))
+	for _, b := range m.Bodies {
+		locals, code := m.Bytes[b.From:b.Code], m.Bytes[b.Code:b.To]
 		if !mayCall(code) {
-			out = binary.AppendUvarint(out, uint64(b.to-b.from))
-			out = append(out, s.module[b.from:b.to]...)
+			out = binary.AppendUvarint(out, uint64(b.To-b.From))
+			out = append(out, m.Bytes[b.From:b.To]...)
 			continue
 		}
-		out = binary.AppendUvarint(out, uint64(b.to-b.from+len(emptyLoop)))
+		out = binary.AppendUvarint(out, uint64(b.To-b.From+len(emptyLoop)))
 		out = append(append(append(out, locals...), emptyLoop...), code...)
 	}
 	return out

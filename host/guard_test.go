@@ -14,6 +14,7 @@ import (
 
 	"github.com/writ-run/writ/abi"
 	"github.com/writ-run/writ/host/meter"
+	"github.com/writ-run/writ/host/wasm"
 	. "github.com/writ-run/writ/host/wasmtest"
 )
 
@@ -24,26 +25,26 @@ func TestGuardChangesOnlyWhatItSays(t *testing.T) {
 	g.Func(Func{Code: Code(I32(1), Op(Drop))}) // a leaf
 	module := g.Run(g.CallTool(tool)).Data(8, []byte("x")).Bytes()
 	module = append(module, Section(0, []byte{4, 'n', 'a', 'm', 'e'})...)
-	before, err := parse(module)
+	before, err := wasm.Parse(module)
 	if err != nil {
 		t.Fatal(err)
 	}
-	guarded := guard(before, nil, "", "")
-	after, err := parse(guarded)
+	guarded := guard(before, nil)
+	after, err := wasm.Parse(guarded)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(before.imports, after.imports) || !slices.Equal(before.exports, after.exports) || before.memory != after.memory {
+	if !slices.EqualFunc(before.Imports, after.Imports, sameImport) || !slices.Equal(before.Exports, after.Exports) || *before.Memory != *after.Memory {
 		t.Fatal("imports, exports or memory changed")
 	}
-	if after.tables[0].max != MaxTableEntries || after.tables[1].max != 5 || after.tables[0].min != 3 {
-		t.Fatalf("tables %+v", after.tables)
+	if after.Tables[0].Max != wasm.MaxTableEntries || after.Tables[1].Max != 5 || after.Tables[0].Min != 3 {
+		t.Fatalf("tables %+v", after.Tables)
 	}
 	if bytes.Contains(guarded, []byte("name")) {
 		t.Fatal("a custom section is still there")
 	}
-	for i, b := range before.bodies {
-		old, now := module[b.code:b.to], guarded[after.bodies[i].code:after.bodies[i].to]
+	for i, b := range before.Bodies {
+		old, now := module[b.Code:b.To], guarded[after.Bodies[i].Code:after.Bodies[i].To]
 		if i == 0 && !bytes.Equal(old, now) {
 			t.Fatal("a leaf changed")
 		}
@@ -51,27 +52,32 @@ func TestGuardChangesOnlyWhatItSays(t *testing.T) {
 			t.Fatal("a function that calls is not guarded")
 		}
 	}
-	if !bytes.Equal(guarded, guard(before, nil, "", "")) {
+	if !bytes.Equal(guarded, guard(before, nil)) {
 		t.Fatal("two derivations differ")
 	}
 }
 
+// sameImport leaves out where it stands.
+func sameImport(a, b wasm.Import) bool {
+	return a.Module == b.Module && a.Name == b.Name && a.Kind == b.Kind
+}
+
 func TestGuardMovesImports(t *testing.T) {
-	s, err := parse(extismModule(t, "http_headers"))
+	s, err := wasm.Parse(extismModule(t, "http_headers"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	moved, err := parse(guard(s, isEnv, abi.ModuleExtism, sdkEnv))
+	moved, err := wasm.Parse(guard(s, sdkModule))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, im := range s.imports {
+	for i, im := range s.Imports {
 		want := im
 		if im.Module == abi.ModuleExtism && isEnv(im.Name) {
 			want.Module = sdkEnv
 		}
-		if moved.imports[i] != want {
-			t.Errorf("%v became %v", im, moved.imports[i])
+		if !sameImport(moved.Imports[i], want) {
+			t.Errorf("%v became %v", im, moved.Imports[i])
 		}
 	}
 }
@@ -85,11 +91,11 @@ func TestGuardedModulesAreValid(t *testing.T) {
 		modules = append(modules, extismModule(t, name))
 	}
 	for i, module := range modules {
-		s, err := parse(module)
+		s, err := wasm.Parse(module)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.CompileModule(context.Background(), guard(s, nil, "", "")); err != nil {
+		if _, err := r.CompileModule(context.Background(), guard(s, nil)); err != nil {
 			t.Errorf("module %d: %v", i, err)
 		}
 	}
@@ -101,19 +107,19 @@ func FuzzOutlineAgreesWithTheRuntime(f *testing.F) {
 	f.Add(ToolCaller(abi.ToolKVGet))
 	f.Add(New().Table(1, 2).Bytes())
 	f.Fuzz(func(t *testing.T, module []byte) {
-		s, err := parse(module)
+		s, err := wasm.Parse(module)
 		if err != nil {
 			return
 		}
 		r := wazero.NewRuntimeWithConfig(context.Background(), wazero.NewRuntimeConfigInterpreter())
 		defer r.Close(context.Background())
-		compiled, err := r.CompileModule(context.Background(), guard(s, nil, "", ""))
+		compiled, err := r.CompileModule(context.Background(), guard(s, nil))
 		if err != nil {
 			return
 		}
 		var functions []string
-		for _, im := range s.imports {
-			if im.Kind == "func" {
+		for _, im := range s.Imports {
+			if im.Kind == wasm.KindFunc {
 				functions = append(functions, im.Module+" "+im.Name)
 			}
 		}
@@ -124,8 +130,8 @@ func FuzzOutlineAgreesWithTheRuntime(f *testing.F) {
 			}
 		}
 		for name, def := range compiled.ExportedFunctions() {
-			sig, ok := s.signatureOf(name)
-			if !ok || sig.params != string(def.ParamTypes()) || sig.results != string(def.ResultTypes()) {
+			sig, ok := factsOf(s).entries[name]
+			if !ok || sig.Params != string(def.ParamTypes()) || sig.Results != string(def.ResultTypes()) {
 				t.Fatalf("export %q: outline %v, %v", name, sig, ok)
 			}
 		}

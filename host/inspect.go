@@ -7,42 +7,58 @@ import (
 	"fmt"
 
 	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/host/wasm"
 )
 
 // NewInspector gives an Inspector that reads a module's bytes itself: nothing is
 // compiled or run. Besides the interface's promise, Inspect is CodeTooLarge for
-// a module beyond MaxModuleBytes and CodeInvalid for one beyond the other bounds
-// of this package, so what passes here is also what a sandbox takes.
+// a module beyond wasm.MaxModuleBytes and CodeInvalid for one beyond the other bounds
+// there and here, so what passes here is also what a sandbox takes.
 func NewInspector() writ.Inspector { return inspector{} }
 
 type inspector struct{}
 
 // Inspect implements writ.Inspector.
 func (inspector) Inspect(module []byte) (*writ.ModuleFacts, error) {
-	s, err := inspect(module)
+	m, err := inspect(module)
 	if err != nil {
 		return nil, err
 	}
-	return &writ.ModuleFacts{Imports: s.imports, Exports: s.exports}, nil
+	facts := &writ.ModuleFacts{}
+	for _, im := range m.Imports {
+		facts.Imports = append(facts.Imports, writ.ModuleImport{Module: im.Module, Name: im.Name, Kind: kindNames[im.Kind]})
+	}
+	for _, e := range m.Exports {
+		if e.Kind == wasm.KindFunc {
+			facts.Exports = append(facts.Exports, e.Name)
+		}
+	}
+	return facts, nil
 }
 
-// inspect is parse with errors for people.
-func inspect(module []byte) (*shape, error) {
+// kindNames are the kinds of imports, as ModuleImport has them.
+var kindNames = [...]string{wasm.KindFunc: "func", wasm.KindTable: "table", wasm.KindMemory: "memory", wasm.KindGlobal: "global"}
+
+// inspect reads a module and holds it to the bounds, with errors for people.
+func inspect(module []byte) (*wasm.Module, error) {
 	const op = "module: inspect"
-	if len(module) > MaxModuleBytes {
-		return nil, writ.Errorf(writ.CodeTooLarge, op, "it has %d bytes and at most %d are allowed", len(module), MaxModuleBytes).
+	if len(module) > wasm.MaxModuleBytes {
+		return nil, writ.Errorf(writ.CodeTooLarge, op, "it has %d bytes and at most %d are allowed", len(module), wasm.MaxModuleBytes).
 			WithFix("build the module without debug information, or split the skill")
 	}
-	s, err := parse(module)
+	m, err := wasm.Parse(module)
 	if err == nil {
-		return s, nil
+		err = checkCost(m)
+	}
+	if err == nil {
+		return m, nil
 	}
 	e := &writ.Error{
 		Code: writ.CodeInvalid, Op: op, Message: err.Error(), Err: err,
 		Fix: "build the module again for wasm32 with core features of WebAssembly 2.0",
 	}
-	if f, ok := err.(*formatError); ok {
-		e.Place, e.Message = fmt.Sprintf("byte %d", f.offset), f.message
+	if fault, ok := err.(*wasm.Error); ok {
+		e.Place, e.Message = fmt.Sprintf("byte %d", fault.Offset), fault.Message
 	}
 	return nil, e
 }

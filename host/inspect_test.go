@@ -9,6 +9,7 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/host/wasm"
 	"github.com/writ-run/writ/host/wasmtest"
 )
 
@@ -39,7 +40,7 @@ func TestInspectListsEveryKindOfImport(t *testing.T) {
 
 // concat frames sections behind the header.
 func concat(sections ...[]byte) []byte {
-	return append(slices.Clone(header), slices.Concat(sections...)...)
+	return append(slices.Clone(wasm.Header), slices.Concat(sections...)...)
 }
 
 func TestInspectRefuses(t *testing.T) {
@@ -52,7 +53,7 @@ func TestInspectRefuses(t *testing.T) {
 		"nothing":                {nil, writ.CodeInvalid},
 		"text":                   {[]byte("(module)"), writ.CodeInvalid},
 		"a component":            {[]byte("\x00asm\x0d\x00\x01\x00"), writ.CodeInvalid},
-		"too large":              {make([]byte, MaxModuleBytes+1), writ.CodeTooLarge},
+		"too large":              {make([]byte, wasm.MaxModuleBytes+1), writ.CodeTooLarge},
 		"cut section":            {concat([]byte{1, 5, 0}), writ.CodeInvalid},
 		"second imports":         {concat(emptyImports, emptyImports), writ.CodeInvalid},
 		"imports after memory":   {concat(section(5, []byte{0}), emptyImports), writ.CodeInvalid},
@@ -69,9 +70,9 @@ func TestInspectRefuses(t *testing.T) {
 		"code without functions": {concat(section(10, []byte{1, 2, 0, 0x0b})), writ.CodeInvalid},
 		"functions without code": {concat(section(1, []byte{1, 0x60, 0, 0}), section(3, []byte{1, 0})), writ.CodeInvalid},
 		"two equal exports":      {concat(section(7, []byte{2, 1, 'a', 0, 0, 1, 'a', 0, 1})), writ.CodeInvalid},
-		"table over the bound":   {wasmtest.New().Table(MaxTableEntries+1, 0).Bytes(), writ.CodeInvalid},
-		"two tables over it":     {wasmtest.New().Table(MaxTableEntries, 0).Table(1, 0).Bytes(), writ.CodeInvalid},
-		"locals over the bound":  {localsOf(MaxLocals + 1), writ.CodeInvalid},
+		"table over the bound":   {wasmtest.New().Table(wasm.MaxTableEntries+1, 0).Bytes(), writ.CodeInvalid},
+		"two tables over it":     {wasmtest.New().Table(wasm.MaxTableEntries, 0).Table(1, 0).Bytes(), writ.CodeInvalid},
+		"locals over the bound":  {localsOf(wasm.MaxLocals + 1), writ.CodeInvalid},
 		"locals of four billion": {localsOf(1<<32 - 1), writ.CodeInvalid},
 		"compile bomb":           {bomb(2000, 1000), writ.CodeInvalid},
 		"bomb without locals":    {bomb(2, 12_000), writ.CodeInvalid},
@@ -88,8 +89,8 @@ func TestInspectRefuses(t *testing.T) {
 func TestInspectTakesWhatIsAtTheBounds(t *testing.T) {
 	for name, module := range map[string][]byte{
 		"empty":  concat(),
-		"table":  wasmtest.New().Table(MaxTableEntries, 0).Bytes(),
-		"locals": localsOf(MaxLocals),
+		"table":  wasmtest.New().Table(wasm.MaxTableEntries, 0).Bytes(),
+		"locals": localsOf(wasm.MaxLocals),
 		"echo":   wasmtest.Echo(),
 		"custom": append(concat(wasmtest.Section(0, []byte{1, 'x', 9})), wasmtest.Section(0, []byte{0})...),
 	} {

@@ -38,24 +38,20 @@ func runtimeConfig(metered bool) wazero.RuntimeConfig {
 }
 
 // compile implements compiler.
-func (n *native) compile(ctx context.Context, f form, s *shape) (program, error) {
-	functions, err := functionsFor(s, n.functions)
+func (n *native) compile(ctx context.Context, f form, m *wasm.Module) (program, error) {
+	functions, err := functionsFor(m, n.functions)
 	if err != nil {
 		return nil, err
 	}
-	if s.memory.min > f.pages {
+	if m.Memory != nil && m.Memory.Min > f.pages {
 		return nil, errMinimum
-	}
-	m, err := wasm.Parse(s.module)
-	if err != nil {
-		return nil, &moduleError{err.Error()}
 	}
 	parts := divide(m)
 	derived, err := meter.Rewrite(parts.module, meter.Options{Pages: f.pages})
 	if err != nil {
 		return nil, &moduleError{err.Error()}
 	}
-	p := &nativeProgram{known: factsOf(s), derived: derived, start: parts.start, kept: parts.kept, pool: n.pool, raw: &snapshot{}}
+	p := &nativeProgram{known: factsOf(m), derived: derived, start: parts.start, kept: parts.kept, pool: n.pool, raw: &snapshot{}}
 	p.cache, err = n.code.compile(ctx, &derivedModule{module: f.digest, bytes: derived.Bytes}, func(config wazero.RuntimeConfig) error {
 		p.runtime = wazero.NewRuntimeWithConfig(ctx, config)
 		for module, named := range functions {

@@ -16,6 +16,9 @@ type snapshot struct {
 	vars        map[string][]byte
 }
 
+// span is a piece of a memory.
+type span struct{ from, to int }
+
 // take makes a snapshot of an instance whose guest has just been initialised. What
 // the guest wrote beyond its own memory is no part of it.
 func (i *nativeInstance) take() (*snapshot, error) {

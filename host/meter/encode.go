@@ -21,7 +21,9 @@ func (r *rewriter) encode() []byte {
 			c = r.extended(id, 2, len(r.m.Functions)-r.m.Imported)
 			c = appendU32(appendU32(c, results), growth)
 		case wasm.SectionTable:
-			c = r.encodeTables()
+			if len(r.m.Tables) > 0 {
+				c = r.m.BoundedTables()
+			}
 		case wasm.SectionMemory:
 			c = r.encodeMemory()
 		case wasm.SectionGlobal:
@@ -90,38 +92,10 @@ func (r *rewriter) encodeTypes() code {
 }
 
 func (r *rewriter) encodeImports(refill uint32) code {
-	s := r.section(wasm.SectionImport)
-	c := code(appendU32(nil, uint32(len(r.m.Imports)+1)))
-	at := s.Items
-	for _, im := range r.m.Imports {
-		c.op(r.m.Bytes[at:im.Place.From]...)
-		module := im.Module
-		if moved, ok := r.o.Moved[ImportName{im.Module, im.Name}]; ok {
-			module = moved
-		}
-		c.name(module)
-		at = im.Place.To
-	}
-	c.op(r.m.Bytes[at:s.To]...)
+	c := r.extended(wasm.SectionImport, 1, len(r.m.Imports))
 	c.name(HostModule)
 	c.name(HostFunction)
 	c.indexed(wasm.KindFunc, refill)
-	return c
-}
-
-func (r *rewriter) encodeTables() code {
-	if len(r.m.Tables) == 0 {
-		return nil
-	}
-	c := code(appendU32(nil, uint32(len(r.m.Tables))))
-	for _, t := range r.m.Tables {
-		maximum := uint32(wasm.MaxTableEntries)
-		if t.Bounded {
-			maximum = min(maximum, t.Max)
-		}
-		c.op(t.Type, 1)
-		c = appendU32(appendU32(c, t.Min), maximum)
-	}
 	return c
 }
 
@@ -143,7 +117,7 @@ func (r *rewriter) encodeGlobals() code {
 		value()
 		c.op(wasm.OpEnd)
 	}
-	add(wasm.I64, func() { c.i64(r.o.Fuel) })
+	add(wasm.I64, func() { c.i64(0) })
 	add(wasm.I64, func() { c.i64(Stack) })
 	if r.m.Memory != nil {
 		add(wasm.I32, func() { c.i32(int32(r.m.Memory.Min)) })

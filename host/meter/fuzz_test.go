@@ -2,6 +2,7 @@ package meter
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -38,12 +39,18 @@ func FuzzRewrite(f *testing.F) {
 		f.Add(seed)
 	}
 	r := wazero.NewRuntimeWithConfig(background, wazero.NewRuntimeConfigInterpreter())
-	compiles := func(module []byte) error {
+	// wazero's validator is known to panic on modules that it should refuse.
+	compiles := func(module []byte) (err error) {
+		defer func() {
+			if fault := recover(); fault != nil {
+				err = fmt.Errorf("panic: %v", fault)
+			}
+		}()
 		compiled, err := r.CompileModule(background, module)
-		if err == nil {
-			err = compiled.Close(background)
+		if err != nil {
+			return err
 		}
-		return err
+		return compiled.Close(background)
 	}
 	f.Fuzz(func(t *testing.T, module []byte) {
 		o := Options{Pages: 32}

@@ -33,21 +33,13 @@ const maxPages = 1 << 16
 const exportPrefix = "writ:meter/"
 
 // Options say what cannot be read from the module. The zero Options take a module
-// that has no memory and gives it no fuel before it asks.
+// that has no memory.
 type Options struct {
 	// Pages of 64 KiB are the memory of the derived module, from its beginning to
 	// its end. The module sees what it asked for and may grow up to its own maximum
 	// and no further than Pages.
 	Pages uint32
-	// Fuel that an instance has from the beginning, for an engine that cannot be
-	// asked while a module's start function runs.
-	Fuel int64
-	// Moved imports are looked up in the module that stands here.
-	Moved map[ImportName]string
 }
-
-// ImportName is what an import is known by.
-type ImportName struct{ Module, Name string }
 
 // Module is a derived module.
 type Module struct {
@@ -120,19 +112,6 @@ func check(m *wasm.Module, o *Options) error {
 	for _, e := range m.Exports {
 		if strings.HasPrefix(e.Name, exportPrefix) {
 			return refuse("it exports %q, and names that begin with %s are the meter's own", e.Name, exportPrefix)
-		}
-		if e.Kind == wasm.KindGlobal && int64(e.Index) >= int64(len(m.Globals)) {
-			return refuse("it exports a global that it does not have")
-		}
-	}
-	for _, f := range m.References {
-		if int64(f.Function) >= int64(len(m.Functions)) {
-			return &Error{Offset: f.From, Message: "it names a function that it does not have"}
-		}
-	}
-	for _, t := range m.Functions {
-		if int64(t) >= int64(len(m.Types)) {
-			return refuse("a function has a type that is not there")
 		}
 	}
 	return checkMemory(m, o)

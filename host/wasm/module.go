@@ -5,7 +5,10 @@
 // Bounds are checked before anything is allocated: a module comes from strangers.
 package wasm
 
-import "bytes"
+import (
+	"bytes"
+	"fmt"
+)
 
 // Bounds on a module.
 const (
@@ -19,11 +22,11 @@ const (
 	// MaxLocals of one function; compilers of every language stay below 1,000.
 	MaxLocals = 10_000
 
-	maxNameBytes = 4 << 10
-	maxImports   = 1_000
-	maxItems     = 200_000 // types, functions, exports, globals, segments: each
-	maxTables    = 16
-	maxArity     = 1_000 // parameters or results of one function type
+	MaxNameBytes = 4 << 10
+	MaxImports   = 1_000
+	MaxItems     = 200_000 // types, functions, exports, globals, segments: each
+	MaxTables    = 16
+	MaxArity     = 1_000 // parameters or results of one function type
 )
 
 // Section ids of the core specification.
@@ -71,8 +74,8 @@ const (
 // Header is how every module of version 1 begins.
 var Header = []byte("\x00asm\x01\x00\x00\x00")
 
-// Module is what is known of a module without running it. Indices that its parts
-// name are not checked here; a validator does that.
+// Module is what is known of a module without running it. Outside code, the types
+// and functions that it names are there.
 type Module struct {
 	Bytes     []byte
 	Sections  []Section // without custom ones, in the order of the specification
@@ -154,7 +157,7 @@ type Reference struct {
 
 // TypeOf is the type of a function; the zero Signature where there is none.
 func (m *Module) TypeOf(function uint32) Signature {
-	if int64(function) < int64(len(m.Functions)) && int64(m.Functions[function]) < int64(len(m.Types)) {
+	if int64(function) < int64(len(m.Functions)) {
 		return m.Types[m.Functions[function]]
 	}
 	return Signature{}
@@ -199,7 +202,32 @@ func Parse(module []byte) (*Module, error) {
 		r.fail("%d functions are declared and %d are there", declared, len(m.Bodies))
 		return nil, r.err
 	}
+	if err := m.checkIndices(); err != nil {
+		return nil, err
+	}
 	return m, nil
+}
+
+// checkIndices refuses what wazero's validator trips over: it takes a function's
+// type for granted where the function is called.
+func (m *Module) checkIndices() error {
+	for i, t := range m.Functions {
+		if int64(t) >= int64(len(m.Types)) {
+			return &Error{Offset: len(m.Bytes), Message: fmt.Sprintf("function %d has the type %d, which is not there", i, t)}
+		}
+	}
+	for _, f := range m.References {
+		if int64(f.Function) >= int64(len(m.Functions)) {
+			return &Error{Offset: f.From, Message: fmt.Sprintf("the function %d is not there", f.Function)}
+		}
+	}
+	others := len(m.Imports) - m.Imported // globals among them
+	for _, e := range m.Exports {
+		if e.Kind == KindGlobal && int64(e.Index) >= int64(len(m.Globals)+others) {
+			return &Error{Offset: len(m.Bytes), Message: fmt.Sprintf("the export %q is of a global that is not there", e.Name)}
+		}
+	}
+	return nil
 }
 
 func (m *Module) section(id byte, r *reader) error {

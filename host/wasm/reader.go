@@ -124,7 +124,7 @@ func (r *reader) count(what string, limit int) int {
 }
 
 func (r *reader) name() string {
-	n := r.count("bytes of a name", maxNameBytes)
+	n := r.count("bytes of a name", MaxNameBytes)
 	from := r.at
 	r.skip(n)
 	if r.err != nil {
@@ -140,7 +140,7 @@ func (r *reader) name() string {
 
 // values reads the value types of a signature.
 func (r *reader) values(what string) string {
-	n := r.count(what, maxArity)
+	n := r.count(what, MaxArity)
 	from := r.at
 	for range n {
 		r.valueType()

@@ -1,5 +1,7 @@
 package wasm
 
+import "encoding/binary"
+
 // read reads the content of a section.
 func (m *Module) read(id byte, r *reader, s *Section) {
 	vector := func(what string, limit int, item func(*reader)) {
@@ -11,33 +13,33 @@ func (m *Module) read(id byte, r *reader, s *Section) {
 	}
 	switch id {
 	case SectionType:
-		vector("types", maxItems, m.readType)
+		vector("types", MaxItems, m.readType)
 	case SectionImport:
-		vector("imports", maxImports, m.readImport)
+		vector("imports", MaxImports, m.readImport)
 	case SectionFunction:
-		vector("functions", maxItems, func(r *reader) { m.Functions = append(m.Functions, r.u32()) })
+		vector("functions", MaxItems, func(r *reader) { m.Functions = append(m.Functions, r.u32()) })
 	case SectionTable:
-		vector("tables", maxTables, m.readTable)
+		vector("tables", MaxTables, m.readTable)
 	case SectionMemory:
 		vector("memories", 1, func(r *reader) {
 			l := r.limits()
 			m.Memory = &l
 		})
 	case SectionGlobal:
-		vector("globals", maxItems, m.readGlobal)
+		vector("globals", MaxItems, m.readGlobal)
 	case SectionExport:
 		seen := map[string]bool{}
-		vector("exports", maxItems, func(r *reader) { m.readExport(r, seen) })
+		vector("exports", MaxItems, func(r *reader) { m.readExport(r, seen) })
 	case SectionStart:
 		m.readFunction(r)
 	case SectionDataCount:
 		r.u32()
 	case SectionElement:
-		vector("element segments", maxItems, m.readElements)
+		vector("element segments", MaxItems, m.readElements)
 	case SectionCode:
-		vector("functions", maxItems, m.readBody)
+		vector("functions", MaxItems, m.readBody)
 	case SectionData:
-		vector("data segments", maxItems, m.readData)
+		vector("data segments", MaxItems, m.readData)
 	}
 }
 
@@ -80,6 +82,22 @@ func (m *Module) readTable(r *reader) {
 	if r.err == nil && total > MaxTableEntries {
 		r.fail("the tables have %d entries: at most %d are allowed", total, MaxTableEntries)
 	}
+}
+
+// BoundedTables is the content of a table section like the module's in which no
+// table may grow beyond MaxTableEntries.
+func (m *Module) BoundedTables() []byte {
+	out := binary.AppendUvarint(nil, uint64(len(m.Tables)))
+	for _, t := range m.Tables {
+		maximum := uint32(MaxTableEntries)
+		if t.Bounded {
+			maximum = min(maximum, t.Max)
+		}
+		out = append(out, t.Type, 1)
+		out = binary.AppendUvarint(out, uint64(t.Min))
+		out = binary.AppendUvarint(out, uint64(maximum))
+	}
+	return out
 }
 
 func (m *Module) readGlobal(r *reader) {
@@ -145,7 +163,7 @@ func (m *Module) readElements(r *reader) {
 			r.fail("an element kind is not supported")
 		}
 	}
-	n := r.count("elements", maxItems)
+	n := r.count("elements", MaxItems)
 	for i := 0; i < n && r.err == nil; i++ {
 		if expressions {
 			m.readConstant(r)
