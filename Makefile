@@ -12,7 +12,7 @@ KEY     := $(BUILD)/first-party
 
 GO_SOURCES := $(shell find . -name '*.go' -not -path './build/*') go.mod go.sum
 
-.PHONY: build skills guests demo test race check format lint generate bench bench-peers peers chaos fuzz clean tools vulncheck
+.PHONY: build skills guests demo test race check format lint generate bench bench-growth bench-peers peers chaos fuzz clean tools vulncheck
 
 build: $(BIN) ## the binary, with the public key of the first-party skills
 
@@ -72,6 +72,9 @@ bench: tools ## our numbers, as a table and bench/out/*.json
 
 chaos: tools $(BIN) ## the daemon killed, its disk broken, its files damaged, and what it promised checked; FLAGS="-kills 20 -seed 7"
 	go run ./bench/chaos -writ $(BIN) $(FLAGS)
+
+bench-growth: ## get, list and start of stores of 1k to 1M executions; the last takes some minutes and 5 GB
+	go run ./bench -growth 1000,10000,100000,1000000
 
 PEERS := $(BUILD)/peers
 

@@ -1,5 +1,5 @@
 // Command bench measures Writ on this machine and prints a table. Rows also go
-// to bench/out/bench.json. The journal syncs every commit (SyncWrites): figures
+// to bench/out/bench.json. The journal syncs every commit: figures
 // are of work that is on disk when it is answered, unless a row says otherwise.
 package main
 
@@ -37,12 +37,16 @@ func main() {
 	profile := flag.String("profile", "", "file for a CPU profile of the measurements")
 	alone := flag.Bool("rates", false, "print the rates of executions at 1 and 32 clients as JSON, and nothing else")
 	sizes := flag.String("growth", "", "numbers of executions, such as 1000,100000: measure stores of these sizes alone")
+	executions := flag.Int("executions", 0, "run so many executions of three steps one after the other, and nothing else")
 	flag.Parse()
 	debug.SetGCPercent(400) // as `writ serve` does
 	opts := options{out: *out, only: *only, profile: *profile, span: time.Duration(*seconds) * time.Second}
 	work := run
 	if *alone {
 		work = printRates
+	}
+	if opts.executions = *executions; opts.executions > 0 {
+		work = runExecutions
 	}
 	for _, size := range strings.FieldsFunc(*sizes, func(r rune) bool { return r == ',' }) {
 		n, err := strconv.Atoi(size)
@@ -63,6 +67,7 @@ type options struct {
 	out, only, profile string
 	span               time.Duration
 	growth             []int
+	executions         int
 }
 
 func run(ctx context.Context, o options) error {
@@ -92,6 +97,7 @@ func run(ctx context.Context, o options) error {
 		{"guests", l.guests},
 		{"replays", l.replays},
 		{"appends", l.appends},
+		{"countedSyncs", l.countedSyncs},
 		{"slowDisk", l.slowDisk},
 	} {
 		if !wanted.MatchString(m.name) {

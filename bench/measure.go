@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -215,35 +214,4 @@ func (l *lab) replays(ctx context.Context, span time.Duration) ([]row, error) {
 		return nil, err
 	}
 	return []row{{"replay of 3 steps, running the code", 1 / quantile(took, 0.5).Seconds(), "/s", 0, "higher"}}, nil
-}
-
-// appends measures the journal alone: one record of 512 bytes, durable.
-func (l *lab) appends(ctx context.Context, span time.Duration) ([]row, error) {
-	var stream atomic.Int64
-	payload := make([]byte, 512)
-	one := func(ctx context.Context) error {
-		receipt, err := l.journal.Append(ctx, &writ.Batch{
-			Tenant: "bench", Stream: writ.StreamID("s" + strconv.FormatInt(stream.Add(1), 10)),
-			Records: []writ.NewRecord{{
-				Type: writ.RecToolReturned, Time: 1, Body: writ.Body{Call: &writ.CalledFacts{Sequence: 1, Tool: "log"}},
-				Payloads: []writ.Payload{{Name: writ.PayloadResult, Data: payload}},
-			}},
-		})
-		if err != nil {
-			return err
-		}
-		return l.journal.Barrier(ctx, receipt.Position)
-	}
-	took, err := sample(ctx, span/3, one)
-	if err != nil {
-		return nil, err
-	}
-	rate, err := parallel(ctx, span, 128, one)
-	if err != nil {
-		return nil, err
-	}
-	return []row{
-		{"journal append, durable, 1 writer, p50", milliseconds(quantile(took, 0.5)), "ms", 0, "lower"},
-		{"journal append, durable, 128 writers", rate, "/s", 0, "higher"},
-	}, nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"slices"
 
 	badger "github.com/dgraph-io/badger/v4"
 
@@ -135,28 +134,25 @@ func checkTail(txn *badger.Txn, s, anchor *state, suspicious string) error {
 		return refused("the chain over all records is not the one that was signed")
 	}
 	read := min(from, s.Position-min(s.Position, tailChecked))
-	places, err := placesAfter(txn, read)
-	if err != nil {
-		return err
-	}
-	heads := map[string]placed{}
-	for i := range places {
-		p := &places[i]
-		if p.position != read+writ.Position(i)+1 {
-			return refused("record %d is missing (%s)", read+writ.Position(i)+1, orDefault(suspicious, "a gap in the index of positions"))
+	heads, last := map[string]placed{}, read
+	err := eachPlace(txn, read, func(p *placed) error {
+		if last++; p.position != last {
+			return refused("record %d is missing (%s)", last, orDefault(suspicious, "a gap in the index of positions"))
 		}
 		if p.position > from {
 			chain = link(chain, p.digest[:])
 		}
 		if p.stream == "" {
-			continue
-		}
-		if _, err := readPlace(txn, p.tenant, p.position, &p.place); err != nil {
-			return err
+			return nil
 		}
 		heads[streamName(p.tenant, p.stream)] = *p
+		_, err := readPlace(txn, p.tenant, p.position, &p.place)
+		return err
+	})
+	if err != nil {
+		return err
 	}
-	if read+writ.Position(len(places)) != s.Position || !bytes.Equal(chain[:], s.Chain) {
+	if last != s.Position || !bytes.Equal(chain[:], s.Chain) {
 		return refused("the records after the anchor do not lead to the end of the store")
 	}
 	return checkHeads(txn, heads)
@@ -182,38 +178,66 @@ type placed struct {
 	position writ.Position
 }
 
-// placesAfter are the places of all tenants behind a position, in order.
-func placesAfter(txn *badger.Txn, after writ.Position) ([]placed, error) {
+// eachPlace calls fn for the places of all tenants behind a position, in order.
+func eachPlace(txn *badger.Txn, after writ.Position, fn func(*placed) error) error {
 	tenants, err := tenantsOf(txn)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var out []placed
-	for _, tenant := range tenants {
-		err := scan(txn, tenantKey(spacePosition, tenant), positionKey(tenant, after+1), func(item *badger.Item) (bool, error) {
-			_, position, ok := splitPositionKey(item.Key())
-			value, err := item.ValueCopy(nil)
-			if err != nil {
-				return false, unreadable(err)
-			}
-			p, decoded := decodePlace(value)
-			if !ok || !decoded {
-				return false, refused("the index of positions does not decode")
-			}
-			out = append(out, placed{p, tenant, position})
-			return true, nil
-		})
-		if err != nil {
-			return nil, err
+	walks := make([]placeWalk, len(tenants))
+	for i, tenant := range tenants {
+		opts := badger.DefaultIteratorOptions
+		opts.PrefetchValues, opts.Prefix = false, tenantKey(spacePosition, tenant)
+		walks[i].it = txn.NewIterator(opts)
+		defer walks[i].it.Close()
+		walks[i].it.Seek(positionKey(tenant, after+1))
+		if err := walks[i].read(); err != nil {
+			return err
 		}
 	}
-	slices.SortFunc(out, func(a, b placed) int {
-		if a.position < b.position {
-			return -1
+	for {
+		next := -1
+		for i := range walks {
+			if !walks[i].done && (next < 0 || walks[i].at.position < walks[next].at.position) {
+				next = i
+			}
 		}
-		return 1
-	})
-	return out, nil
+		if next < 0 {
+			return nil
+		}
+		if err := fn(&walks[next].at); err != nil {
+			return err
+		}
+		walks[next].it.Next()
+		if err := walks[next].read(); err != nil {
+			return err
+		}
+	}
+}
+
+// placeWalk is where eachPlace is in the index of one tenant.
+type placeWalk struct {
+	it   *badger.Iterator
+	at   placed
+	done bool
+}
+
+func (w *placeWalk) read() error {
+	if w.done = !w.it.Valid(); w.done {
+		return nil
+	}
+	item := w.it.Item()
+	tenant, position, ok := splitPositionKey(item.Key())
+	value, err := item.ValueCopy(nil)
+	if err != nil {
+		return unreadable(err)
+	}
+	p, decoded := decodePlace(value)
+	if !ok || !decoded {
+		return refused("the index of positions does not decode")
+	}
+	w.at = placed{p, tenant, position}
+	return nil
 }
 
 // tenantsOf skips from tenant to tenant.

@@ -312,18 +312,19 @@ func (v *verifier) existing(l *leaf) error {
 
 // chain links all records again in the order of the store.
 func (v *verifier) chain() error {
-	places, err := placesAfter(v.txn, 0)
+	var chain [32]byte
+	last := writ.Position(0)
+	err := eachPlace(v.txn, 0, func(p *placed) error {
+		if last++; p.position != last {
+			return tampered("position", "record %d of the store is missing", last)
+		}
+		chain = link(chain, p.digest[:])
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	var chain [32]byte
-	for i := range places {
-		if want := writ.Position(i) + 1; places[i].position != want {
-			return tampered("position", "record %d of the store is missing", want)
-		}
-		chain = link(chain, places[i].digest[:])
-	}
-	if writ.Position(len(places)) != v.log.Position || !bytes.Equal(chain[:], v.log.Chain) {
+	if last != v.log.Position || !bytes.Equal(chain[:], v.log.Chain) {
 		return tampered("chain", "the records do not lead to the end of the store")
 	}
 	return nil
