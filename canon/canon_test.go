@@ -240,3 +240,32 @@ func TestMarshalJSONRefuses(t *testing.T) {
 		}
 	}
 }
+
+func TestMarshalCBORRefusesWhatCannotBeRead(t *testing.T) {
+	type text struct {
+		Name  string            `json:"name"`
+		Data  []byte            `json:"data"`
+		More  map[string]string `json:"more"`
+		Count uint64            `json:"count"`
+		Ratio float64           `json:"ratio"`
+	}
+	for name, v := range map[string]*text{
+		"a member":     {Name: "\xff"},
+		"a long one":   {Name: strings.Repeat("x", 70_000) + "\xff"},
+		"a map's key":  {More: map[string]string{"\xe9": ""}},
+		"a map's text": {More: map[string]string{"a": "b\xc3"}},
+	} {
+		if b, err := canon.MarshalCBOR(v); err == nil {
+			t.Errorf("%s: encoded as %x", name, b)
+		}
+	}
+	whole := &text{Name: strings.Repeat("é", 300), Data: []byte("\xff\xfe"), More: map[string]string{"ü": "ß"}, Count: 1 << 40, Ratio: 1.1}
+	encoded, err := canon.AppendCBOR([]byte("prefix"), whole)
+	if err != nil || !bytes.HasPrefix(encoded, []byte("prefix")) || cap(encoded) != len(encoded) {
+		t.Fatalf("%x %v", encoded, err)
+	}
+	var again text
+	if err := canon.UnmarshalForeignCBOR(encoded[len("prefix"):], &again); err != nil || again.Name != whole.Name || again.Count != whole.Count {
+		t.Fatalf("%+v %v", again, err)
+	}
+}

@@ -162,3 +162,13 @@ func TestFeed(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Text that could not be read back is refused before it is written.
+func TestAppendRefusesTextThatIsNotUTF8(t *testing.T) {
+	j := open(t, options(""))
+	record := ended(1, writ.ExecFailed)
+	record.Body.End.Reason = "caf\xe9"
+	_, err := j.Append(context.Background(), batchOf(execID(1), 0, received(1), record))
+	wantCode(t, err, writ.CodeInvalid)
+	begin(t, j, 1, 1)
+}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -119,6 +120,7 @@ func (m *model) step(t *rapid.T, j *trace.Journal, i int) {
 
 func (m *model) check(t *rapid.T, j *trace.Journal) {
 	ctx := context.Background()
+	m.checkLists(t, j)
 	for stream, want := range m.records {
 		got, err := j.Records(ctx, writ.RecordQuery{Tenant: tenant, Stream: stream})
 		if err != nil || len(got) != len(want) {
@@ -147,6 +149,40 @@ func (m *model) check(t *rapid.T, j *trace.Journal) {
 	}
 	if report, err := j.VerifyAll(ctx, ""); err != nil || !report.Valid() {
 		t.Fatalf("%+v %v", report, err)
+	}
+}
+
+// checkLists wants each execution in the lists of its status and risk, and in no
+// other.
+func (m *model) checkLists(t *rapid.T, j *trace.Journal) {
+	want, got := map[string]int{}, map[string]int{}
+	for _, records := range m.records {
+		e := &writ.Execution{}
+		for i := range records {
+			e.Apply(&records[i])
+		}
+		if e.ID != "" {
+			for _, list := range []string{"", string(e.Status), "risk " + string(e.Risk)} {
+				want[list+" "+string(e.ID)]++
+			}
+		}
+	}
+	list := func(name string, query writ.ExecutionQuery) {
+		query.Tenant, query.Limit = tenant, 2
+		for _, e := range pages(t, j, query) {
+			got[name+" "+string(e.ID)]++
+		}
+	}
+	list("", writ.ExecutionQuery{})
+	for _, status := range []writ.ExecutionStatus{writ.ExecReceived, writ.ExecCompiled, writ.ExecRunning, writ.ExecCompleted, writ.ExecFailed} {
+		list(string(status), writ.ExecutionQuery{Status: status})
+	}
+	for _, risk := range []writ.Risk{writ.RiskLow, writ.RiskMedium, writ.RiskHigh} {
+		list("risk "+string(risk), writ.ExecutionQuery{Risk: risk})
+	}
+	maps.DeleteFunc(want, func(name string, _ int) bool { return strings.HasPrefix(name, "risk  ") }) // none yet
+	if !maps.Equal(got, want) {
+		t.Fatalf("lists %v, want %v", got, want)
 	}
 }
 
