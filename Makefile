@@ -37,6 +37,14 @@ guests: ## the toolchains of the other languages; the conformance skill built ag
 	examples/conformance/build.sh $(BUILD)/guests
 	@diff -r $(BUILD)/guests examples/conformance/built || { echo "they differ: if that is meant, cp $(BUILD)/guests/* examples/conformance/built/"; exit 1; }
 
+.PHONY: replay-arm64
+LANGUAGES ?= c rust assemblyscript go
+
+replay-arm64: $(BIN) ## what this machine records, replayed by a build for arm64 in an emulator
+	@command -v qemu-aarch64 >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends qemu-user; }
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -o $(BUILD)/writ-arm64 ./cmd/writ
+	examples/conformance/replay.sh -e qemu-aarch64 $(BIN) $(BUILD)/writ-arm64 $(LANGUAGES)
+
 demo: build ## sign, install, plan, approve, execute, verify, replay, tamper
 	go run ./examples/issue-triage/demo -writ $(BIN)
 

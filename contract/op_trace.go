@@ -99,7 +99,8 @@ var ReplayRun = define[ReplayRunInput, ReplayRunOutput](Contract{
 		on(writ.CodeUnreplayable, "A payload that the replay needs has expired."),
 	},
 	Examples: example(ReplayRunInput{ExecutionID: exExecution}, ReplayRunOutput{
-		Result: done("diverged"), ExecutionID: exExecution,
+		Result: done("diverged"), ExecutionID: exExecution, Engine: "wazero/v1.12.0 compiler arm64",
+		RecordedOn: []string{"wazero/v1.12.0 compiler amd64"},
 		Report: []ReplayStage{
 			{Stage: "plan", Identical: true},
 			{Stage: "verify", StepID: exStep, FirstDifference: &ReplayDifference{

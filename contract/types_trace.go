@@ -143,6 +143,8 @@ type ReplayRunOutput struct {
 	ExecutionID writ.ExecutionID `json:"executionId"`
 	Identical   bool             `json:"identical"`
 	WhatIf      bool             `json:"whatIf,omitempty"`
+	Engine      string           `json:"engine" jsonschema:"Of the sandbox that ran the steps again."`
+	RecordedOn  []string         `json:"recordedOn,omitempty" jsonschema:"Other engines that steps were recorded on, such as one of another architecture. What came of them is compared all the same."`
 	Report      []ReplayStage    `json:"report"`
 }
 

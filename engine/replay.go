@@ -37,6 +37,7 @@ type replayer struct {
 	judges  map[writ.Digest]writ.Judge
 	undo    []writ.NewRecord // compensations still to be added
 	policy  writ.Digest      // what-if: judge with this bundle
+	engines []string         // that steps were recorded on, this one apart
 }
 
 // ReplayRun is the handler of contract.ReplayRun.
@@ -58,7 +59,10 @@ func (e *Engine) ReplayRun(ctx context.Context, in *contract.ReplayRunInput) (*c
 	if err := r.run(); err != nil {
 		return nil, err
 	}
-	out := &contract.ReplayRunOutput{ExecutionID: in.ExecutionID, Identical: true, WhatIf: in.PolicyDigest != "", Report: r.stages}
+	out := &contract.ReplayRunOutput{
+		ExecutionID: in.ExecutionID, Identical: true, WhatIf: in.PolicyDigest != "",
+		Engine: e.EngineID, RecordedOn: r.engines, Report: r.stages,
+	}
 	for i := range r.stages {
 		out.Identical = out.Identical && r.stages[i].Identical
 	}

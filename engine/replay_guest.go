@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"time"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
@@ -176,6 +177,10 @@ func (r *replayer) proposedCall(d *dispatch, sequence int) *writ.CalledFacts {
 	return nil
 }
 
+// replayTime is the most that a sandbox gives: what ended within its time without being
+// metered then ends so again, also on a slower machine or an emulated one.
+const replayTime = abi.Duration(time.Hour)
+
 // runAgain runs the attempt's guest against its recorded calls.
 func (r *replayer) runAgain(record *writ.Record) error {
 	d, err := r.dispatch(record.Step)
@@ -211,6 +216,8 @@ func (r *replayer) runAgain(record *writ.Record) error {
 		run.StopAt = fuelIn(record)
 	case fuelIn(record) > 0:
 		run.StopAt = fuelIn(record) + 1 // fuel bounds it, and no clock of a slower machine
+	default:
+		run.Limits.Time = replayTime
 	}
 	result, err := r.e.Sandbox.Run(r.ctx, run)
 	if gate.ended || gate.diverged {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/writ-run/writ"
 )
@@ -249,6 +250,9 @@ func (r *replayer) stepStarted(record *writ.Record) error {
 	r.compare(stageStep, record.Step, input, d.resolved.Input)
 	facts := *record.Body.Started
 	derived := facts // engine and clock are facts
+	if facts.Engine != r.e.EngineID && !slices.Contains(r.engines, facts.Engine) {
+		r.engines = append(r.engines, facts.Engine)
+	}
 	derived.Key, derived.Module, derived.ABI = stepKey(r.x.id, record.Step), d.step.Skill.Module, d.skill.Manifest.ABI
 	derived.Limits, derived.Taint = d.step.Limits, d.resolved.Taint
 	if verdict := r.x.state.Step(string(record.Step)).Verdict; verdict != nil {

@@ -37,6 +37,7 @@ type rig struct {
 	grants  []writ.Grant
 
 	entropy io.Reader   // nil: crypto/rand
+	machine string      // what the sandbox is called; empty: its own name
 	line    *lifeline   // of the engine to the journal
 	traces  writ.Traces // nil: the journal
 	dead    []func()    // let engines that crashed end
@@ -129,11 +130,14 @@ func (r *rig) boot() {
 	if r.traces == nil {
 		r.traces = r.journal
 	}
+	if r.machine == "" {
+		r.machine = host.EngineID()
+	}
 	r.line = &lifeline{Journal: r.journal}
 	r.engine, err = engine.New(engine.Options{
 		Journal: r.line, Traces: r.traces, Planner: planner, Judges: r.judges, Skills: r.skills,
 		Sandbox: r.sandbox, Toolbox: r.tools, Approvals: anySignature{}, Grants: grantList{r}, Clock: r.clock,
-		Entropy: r.entropy, EngineID: host.EngineID(),
+		Entropy: r.entropy, EngineID: r.machine,
 	})
 	if err != nil {
 		r.t.Fatal(err)

@@ -73,7 +73,7 @@ func (a *app) build(ctx context.Context, dir, module string) (*work, error) {
 	if err != nil {
 		return nil, usage("%s: %s", module, plainCause(err))
 	}
-	if err := describe(ctx, m, wasm); err != nil {
+	if err := a.describe(ctx, m, wasm); err != nil {
 		return nil, err
 	}
 	return &work{dir: dir, manifest: m, module: wasm}, nil
@@ -81,11 +81,11 @@ func (a *app) build(ctx context.Context, dir, module string) (*work, error) {
 
 // describe asks the module for its schemas. The manifest of one that does not say
 // them must have them.
-func describe(ctx context.Context, m *abi.Manifest, wasm []byte) error {
+func (a *app) describe(ctx context.Context, m *abi.Manifest, wasm []byte) error {
 	if m.ABI != abi.V1 {
 		return schemasWritten(m)
 	}
-	sandbox, remove, err := passingSandbox()
+	sandbox, remove, err := passingSandbox(a.config.CompilerWrapper)
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,8 @@ type config struct {
 	Entries    time.Duration
 	Labels     map[string]string
 	PolicyKeys map[string]string // name -> PEM file
+	// CompilerWrapper starts the process that compiles modules.
+	CompilerWrapper []string
 
 	values  *koanf.Koanf
 	origins map[string]string // key -> the layer that decided
@@ -57,6 +59,7 @@ var settings = []setting{
 	{key: "log.level", value: "info", meaning: "trace, debug, info, warn or error"},
 	{key: "log.format", value: "text", meaning: "text or json"},
 	{key: "sandbox", value: "writ", meaning: "writ, or extism for the fallback lane"},
+	{key: "compiler.wrapper", value: []string{}, meaning: "command, by its absolute path, under which the process that compiles modules starts; none: by itself"},
 	{key: "files.root", value: "", meaning: "directory that file.* tools see; empty: none"},
 	{key: "http.upstreams", value: map[string]string{}, meaning: "host: base URL; sends what is for the host to another base"},
 	{key: "http.allowPrivate", value: []string{}, meaning: "CIDRs of private addresses that http.request may reach"},
@@ -229,7 +232,7 @@ func (c *config) fill() error {
 	c.Listen, c.Hosts, c.Sandbox = v.String("listen"), v.Strings("hosts"), v.String("sandbox")
 	c.LogLevel, c.LogFormat, c.FileRoot = v.String("log/level"), v.String("log/format"), v.String("files/root")
 	c.Upstreams, c.Private, c.Labels = v.StringMap("http/upstreams"), v.Strings("http/allowPrivate"), v.StringMap("host/labels")
-	c.PolicyKeys = v.StringMap("policy/keys")
+	c.PolicyKeys, c.CompilerWrapper = v.StringMap("policy/keys"), v.Strings("compiler/wrapper")
 	for key, into := range map[string]*time.Duration{"retention/payloads": &c.Payloads, "retention/entries": &c.Entries} {
 		d, err := time.ParseDuration(v.String(key))
 		if err != nil || d <= 0 {
@@ -239,6 +242,9 @@ func (c *config) fill() error {
 	}
 	if c.Sandbox != "writ" && c.Sandbox != "extism" {
 		return usage("sandbox: %q: want writ or extism", c.Sandbox)
+	}
+	if len(c.CompilerWrapper) > 0 && !filepath.IsAbs(c.CompilerWrapper[0]) {
+		return usage("compiler.wrapper: %q is not an absolute path", c.CompilerWrapper[0])
 	}
 	return nil
 }

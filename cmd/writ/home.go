@@ -120,7 +120,7 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 }
 
 func (h *home) wireSandbox(keys *homeKeys) error {
-	options, err := sandboxOptions(filepath.Join(h.config.Home, "cache"), keys.cache)
+	options, err := sandboxOptions(filepath.Join(h.config.Home, "cache"), keys.cache, h.config.CompilerWrapper)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/writ-run/writ"
@@ -23,10 +24,11 @@ func compiles(args []string) bool { return len(args) == 1 && args[0] == compileA
 // another version.
 const runningProgram = "/proc/self/exe"
 
-// sandboxOptions compile in processes of this program and keep the code in dir.
-func sandboxOptions(dir string, key []byte) (host.Options, error) {
+// sandboxOptions compile in processes of this program, started under wrapper where
+// there is one, and keep the code in dir.
+func sandboxOptions(dir string, key []byte, wrapper []string) (host.Options, error) {
 	program := runningProgram
-	if _, err := os.Stat(program); err != nil {
+	if _, err := os.Stat(program); err != nil || len(wrapper) > 0 { // a wrapper's own program is another
 		if program, err = os.Executable(); err != nil {
 			return host.Options{}, &writ.Error{
 				Code: writ.CodeUnavailable, Op: "sandbox", Message: "this program does not find its own file, of which it compiles modules", Err: err,
@@ -34,7 +36,8 @@ func sandboxOptions(dir string, key []byte) (host.Options, error) {
 			}
 		}
 	}
-	return host.Options{CompileCommand: []string{program, compileArgument}, CacheDir: dir, CacheKey: key}, nil
+	command := slices.Concat(wrapper, []string{program, compileArgument})
+	return host.Options{CompileCommand: command, CacheDir: dir, CacheKey: key}, nil
 }
 
 // compileAheadFor bounds how long an install waits for its module's compilation,
@@ -81,7 +84,7 @@ func (h *home) compileAhead(ctx context.Context, installed *contract.SkillInstal
 }
 
 // passingSandbox is for one command: its compiled code goes with it.
-func passingSandbox() (_ writ.Sandbox, remove func(), err error) {
+func passingSandbox(wrapper []string) (_ writ.Sandbox, remove func(), err error) {
 	dir, err := os.MkdirTemp("", "writ-code-")
 	if err != nil {
 		return nil, nil, usage("no temporary directory: %s", plainCause(err))
@@ -89,7 +92,7 @@ func passingSandbox() (_ writ.Sandbox, remove func(), err error) {
 	remove = func() { _ = os.RemoveAll(dir) }
 	key := make([]byte, cacheKeyBytes)
 	_, err = rand.Read(key)
-	options, optionsErr := sandboxOptions(dir, key)
+	options, optionsErr := sandboxOptions(dir, key, wrapper)
 	if err = errors.Join(err, optionsErr); err == nil {
 		var sandbox writ.Sandbox
 		if sandbox, err = host.NewSandbox(options); err == nil {

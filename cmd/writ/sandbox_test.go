@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ func TestAHomeCompilesInAnotherProcess(t *testing.T) {
 		}
 		compilesIn(t, h.sandbox, filepath.Join(h.config.Home, "cache"), 1)
 	}
-	options, err := sandboxOptions(t.TempDir(), bytes.Repeat([]byte{7}, cacheKeyBytes))
+	options, err := sandboxOptions(t.TempDir(), bytes.Repeat([]byte{7}, cacheKeyBytes), nil)
 	if err != nil || options.CompileInProcessUnsafe {
 		t.Fatalf("%+v, %v", options, err)
 	}
@@ -35,6 +36,30 @@ func TestAHomeCompilesInAnotherProcess(t *testing.T) {
 	}
 	if err := compilesIn(t, s, options.CacheDir, 0); !writ.IsCode(err, writ.CodeUnavailable) {
 		t.Fatalf("without its program: %v", err)
+	}
+}
+
+// A wrapper starts this program by its path, and its own failure is no module's.
+func TestCompilingUnderAWrapper(t *testing.T) {
+	seen := filepath.Join(t.TempDir(), "seen")
+	for wrapper, kept := range map[string]int{"exec \"$@\" && echo >> " + seen: 0, "echo >> " + seen + "; exec \"$@\"": 1} {
+		options, err := sandboxOptions(filepath.Join(t.TempDir(), "cache"), bytes.Repeat([]byte{7}, cacheKeyBytes), []string{"/bin/sh", "-c", wrapper, "wrapper"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kept == 0 {
+			options.CompileCommand = append(options.CompileCommand[:4], "/bin/false")
+		}
+		s, err := host.NewSandbox(options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := compilesIn(t, s, options.CacheDir, kept); kept == 0 && !writ.IsCode(err, writ.CodeUnavailable) {
+			t.Errorf("a wrapper that fails: %v", err)
+		}
+	}
+	if text, err := os.ReadFile(seen); err != nil || string(text) != "\n" {
+		t.Errorf("the wrapper ran %q, %v", text, err)
 	}
 }
 
@@ -55,7 +80,7 @@ func compilesIn(t *testing.T, s writ.Sandbox, dir string, kept int) error {
 
 func TestThePassingSandboxLeavesNothing(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	s, remove, err := passingSandbox()
+	s, remove, err := passingSandbox(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

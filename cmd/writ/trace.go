@@ -205,6 +205,9 @@ func (a *app) replay(ctx context.Context, in *contract.ReplayRunInput) error {
 			t.row(s.Stage, shortID(string(s.StepID)), result, field, recorded, replayed)
 		}
 		t.flush()
+		for _, engine := range out.RecordedOn {
+			t.line("recorded on %s, replayed on %s", engine, out.Engine)
+		}
 		t.line("%s", a.status(out.Status))
 	})
 	if err == nil && !out.Identical {
