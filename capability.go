@@ -96,6 +96,8 @@ func scopeCovers(scope string, a, b *Capability) bool {
 		return allCovered(a.Methods, b.Methods, func(x, y string) bool { return x == y })
 	case ScopePaths:
 		return allCovered(a.Paths, b.Paths, func(x, y string) bool { return PatternCovers(x, y, "/") })
+	case ScopeSkills:
+		return allCovered(a.Skills, b.Skills, func(x, y string) bool { return PatternCovers(x, y, "#") })
 	case ScopePrefixes:
 		return allCovered(a.Prefixes, b.Prefixes, func(x, y string) bool { return strings.HasPrefix(y, x) })
 	}
@@ -126,9 +128,11 @@ func CapabilityAllows(c *Capability, call *CallFacts) bool {
 		want.Paths = []string{t.Path}
 	case abi.ToolKVGet, abi.ToolKVPut, abi.ToolKVDelete, abi.ToolKVList:
 		want.Prefixes = []string{t.Key}
+	case abi.ToolSkillCall:
+		want.Skills = []string{t.Skill}
 	}
 	// A target is literal: a star in it is data and must not act as a pattern.
-	if strings.Contains(t.Host+t.Path, "*") {
+	if strings.Contains(t.Host+t.Path+t.Skill, "*") {
 		return false
 	}
 	return CapabilityCovers(c, &want)
@@ -143,6 +147,8 @@ func (t Target) String() string {
 		return t.Path
 	case t.Key != "":
 		return "key " + t.Key
+	case t.Skill != "":
+		return t.Skill
 	}
 	return "the call"
 }

@@ -62,14 +62,14 @@ func (e *Execution) retried() {
 	e.Status, e.Reason, e.Cancelling = ExecRunning, "", e.Cancelling && undoing
 	for i := range e.Steps {
 		s := &e.Steps[i]
-		if s.Status == StepCompleted || undoing != (s.Kind == KindCompensation) {
-			continue
+		if s.Status == StepCompleted || s.Kind == KindCall || undoing != (s.Kind == KindCompensation) {
+			continue // what it called belongs to the attempt that called it
 		}
 		*s = StepState{PlannedStep: s.PlannedStep, Status: StepPlanned, Attempt: s.Attempt, Earlier: s.Attempt}
 		if template := e.Template(s.Template); template != nil {
 			s.Verdict = template.Verdict
 		}
-		if e.partsEnd(i) > i+1 {
+		if end := e.partsEnd(i); end > i+1 && e.Steps[i+1].Kind == KindIteration {
 			s.Status = StepRunning // its parts are tried again, and there are as many
 		}
 	}

@@ -13,6 +13,7 @@ const (
 	MaxPlanSteps = 256
 	MaxPlanBytes = 1 << 20
 	MaxDraft     = 1 << 20
+	MaxCallDepth = 4 // of skill.call inside skill.call
 )
 
 // Plan is a compiled draft: content-addressed, and without anything of one
@@ -55,11 +56,16 @@ type Step struct {
 	// Compensate undoes the step when it completed and the execution does not.
 	// Its expressions read `input` and `output` of the step.
 	Compensate *Step `json:"compensate,omitempty"`
+	// Calls are the actions that the guest may call with skill.call, pinned, each
+	// with what it may do of what this step may. They have no template.
+	Calls []Step `json:"calls,omitempty"`
 }
 
 // Settled reports whether the step's input holds no expression, so that its
 // verdict and approval can be decided before anything has run.
-func (s *Step) Settled() bool { return len(s.Bindings) == 0 && s.When == nil && s.ForEach == nil }
+func (s *Step) Settled() bool {
+	return len(s.Bindings) == 0 && s.When == nil && s.ForEach == nil && len(s.Template) > 0 && string(s.Template) != "null"
+}
 
 // Binding puts the value of an expression into a step's input.
 type Binding struct {
@@ -169,6 +175,14 @@ type Scope struct {
 	Labels  map[string][]Label         // run-time labels of those outputs
 	Item    *Item                      // of an iteration of forEach
 	Forward *Forward                   // of a compensation
+	Caller  *Caller                    // of a step that another one calls
+}
+
+// Caller is what a step that calls another gives it.
+type Caller struct {
+	Input  json.RawMessage
+	Within []Capability // of the caller: the called step has none beyond them
+	Labels []Label      // of the caller's input and of what its tools answered so far
 }
 
 // Forward is the completed step that a compensation undoes.

@@ -179,6 +179,7 @@ type StepKind string
 const (
 	KindIteration    StepKind = "iteration"    // of forEach: STEP/INDEX
 	KindCompensation StepKind = "compensation" // of a completed step: STEP/compensate
+	KindCall         StepKind = "call"         // of skill.call: STEP/call-N
 )
 
 // ExpandedFacts are the steps that a step turned out to have. That they follow
@@ -186,6 +187,8 @@ const (
 type ExpandedFacts struct {
 	Steps  []PlannedStep `json:"steps"`
 	Labels []Label       `json:"labels,omitempty"` // of the list of forEach
+	// Sequence is of the call of skill.call, in the attempt of the record.
+	Sequence int `json:"sequence,omitempty"`
 }
 
 // Stages at which a verdict is decided.

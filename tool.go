@@ -31,6 +31,7 @@ const (
 	ScopeMethods  = "methods"
 	ScopePaths    = "paths"
 	ScopePrefixes = "prefixes"
+	ScopeSkills   = "skills"
 )
 
 var toolSpecs = []ToolSpec{
@@ -43,6 +44,8 @@ var toolSpecs = []ToolSpec{
 	{Name: abi.ToolKVList, Effect: abi.EffectRead, Scope: []string{ScopePrefixes}, Title: "List stored keys"},
 	{Name: abi.ToolKVPut, Effect: abi.EffectWriteLocal, Scope: []string{ScopePrefixes}, Title: "Store a value"},
 	{Name: abi.ToolLog, Effect: abi.EffectNone, Title: "Write to the log"},
+	// What the action does is judged and journaled as a step of its own.
+	{Name: abi.ToolSkillCall, Effect: abi.EffectNone, Scope: []string{ScopeSkills}, Title: "Run an action of another skill as a step of its own"},
 }
 
 // Tools lists every tool of this host, sorted by name.
@@ -65,6 +68,7 @@ type Target struct {
 	Method string `json:"method,omitempty"`
 	Path   string `json:"path,omitempty"`
 	Key    string `json:"key,omitempty"`
+	Skill  string `json:"skill,omitempty"` // publisher/name#action
 }
 
 // CallFactsOf derives what policy and permits ask of a call from its canonical
@@ -85,6 +89,9 @@ func CallFactsOf(tool string, args []byte) (*CallFacts, error) {
 		facts.Idempotent = true
 	case strings.HasPrefix(tool, "file."):
 		facts.Target.Path, err = stringMember(args, "path")
+		facts.Idempotent = true
+	case tool == abi.ToolSkillCall:
+		facts.Target.Skill, err = skillTarget(args)
 		facts.Idempotent = true
 	default:
 		facts.Idempotent = true
@@ -111,6 +118,18 @@ func stringMember(args []byte, name string) (string, error) {
 		return "", Errorf(CodeInvalid, name, "is missing")
 	}
 	return value, json.Unmarshal(raw, &value)
+}
+
+func skillTarget(args []byte) (string, error) {
+	skill, err := stringMember(args, "skill")
+	if err != nil {
+		return "", err
+	}
+	action, err := stringMember(args, "action")
+	if err == nil && (strings.Count(skill, "/") != 1 || action == "" || strings.ContainsAny(skill+action, "#*")) {
+		err = Errorf(CodeInvalid, "skill", "%q and %q do not name an action: want publisher/name and the action's name", skill, action)
+	}
+	return skill + "#" + action, err
 }
 
 // idempotentMethods are RFC 9110 section 9.2.2 without TRACE and OPTIONS, which

@@ -46,6 +46,7 @@ type Capability struct {
 	Servers  []string `json:"servers,omitempty"`  // mcp.call
 	Models   []string `json:"models,omitempty"`   // model.complete
 	Channels []string `json:"channels,omitempty"` // message.send
+	Skills   []string `json:"skills,omitempty"`   // skill.call: publisher/name#action
 	Secrets  []Secret `json:"secrets,omitempty"`  // http.request
 	// Idempotent says that the server honours Idempotency-Key for these methods,
 	// so that a POST may be sent again under the same key.

@@ -1,5 +1,7 @@
 package abi
 
+import "encoding/json"
+
 // Names of the tools of this version.
 const (
 	ToolLog         = "log"
@@ -11,7 +13,15 @@ const (
 	ToolFileRead    = "file.read"
 	ToolFileWrite   = "file.write"
 	ToolFileList    = "file.list"
+	ToolSkillCall   = "skill.call"
 )
+
+// SkillCall are the arguments of ToolSkillCall; its result is the action's output.
+type SkillCall struct {
+	Skill  string          `json:"skill"` // publisher/name
+	Action string          `json:"action"`
+	Input  json.RawMessage `json:"input"`
+}
 
 // LogArgs are the arguments of ToolLog; its result is an empty object.
 type LogArgs struct {

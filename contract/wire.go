@@ -152,7 +152,7 @@ func ApprovalFrom(a *writ.Approval) (*Approval, error) {
 type Step struct {
 	ID        writ.StepID     `json:"id"`
 	Name      string          `json:"name"`
-	Kind      writ.StepKind   `json:"kind,omitempty" jsonschema:"Absent for a step of the plan; iteration for one that forEach made, compensation for one that undoes another."`
+	Kind      writ.StepKind   `json:"kind,omitempty" jsonschema:"Absent for a step of the plan; iteration for one that forEach made, compensation for one that undoes another, call for one that a skill called."`
 	ParentID  writ.StepID     `json:"parentId,omitempty" jsonschema:"The step that this one belongs to."`
 	Skill     writ.SkillKey   `json:"skill"`
 	Version   string          `json:"version"`

@@ -226,6 +226,16 @@ func TestAlteringOneStageIsNamed(t *testing.T) {
 	}
 }
 
+// TestAlteringCallsIsNamed does the same for steps that call others.
+func TestAlteringCallsIsNamed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	id := r.begin(agent, outwardCall)
+	r.approve(approver, id)
+	r.expect(id, writ.ExecCompleted)
+	alterAll(t, r, id, 300)
+}
+
 // TestAlteringWhatARunAddsIsNamed does the same for iterations and compensations.
 func TestAlteringWhatARunAddsIsNamed(t *testing.T) {
 	t.Parallel()

@@ -76,7 +76,7 @@ func (e *Engine) approvalsOf(ctx context.Context, x *writ.Execution, status writ
 	var out []contract.Approval
 	for i := range x.Steps {
 		a := x.Steps[i].Approval
-		if a == nil || (status == "" && !a.Open()) || (status != "" && a.Status != status) {
+		if a == nil || (status == "" && (!a.Open() || x.Steps[i].Status != writ.StepAwaitingApproval)) || (status != "" && a.Status != status) {
 			continue
 		}
 		full, err := e.fullApproval(ctx, x, a, x.Steps[i].ID)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/abi"
 )
 
 // resendWithin is how long after its first sending a write may be sent again
@@ -24,12 +25,13 @@ func (c *call) resendable(now writ.Time) bool {
 }
 
 // unanswered is the write whose outcome is not known, nil where there is none. A
-// guest makes one call at a time, so it is the last.
+// guest makes one call at a time, so it is the last. Of a called skill its own
+// step tells.
 func (a *attempt) unanswered() *call {
 	if len(a.calls) == 0 {
 		return nil
 	}
-	if c := a.calls[len(a.calls)-1]; !c.answered() && c.facts.Effect.Writes() {
+	if c := a.calls[len(a.calls)-1]; !c.answered() && c.facts.Effect.Writes() && c.facts.Tool != abi.ToolSkillCall {
 		return c
 	}
 	return nil
@@ -103,6 +105,10 @@ func (x *execution) follow(r *writ.Record) {
 	switch r.Type {
 	case writ.RecStepCompleted:
 		x.completed = append(x.completed, r.Step)
+	case writ.RecStepExpanded:
+		if f := r.Body.Expanded; f.Sequence > 0 && len(f.Steps) == 1 {
+			x.calls[callPlace{step: r.Step, attempt: r.Attempt, sequence: f.Sequence}] = f.Steps[0].ID
+		}
 	case writ.RecRunPaused:
 		for _, a := range x.attempts {
 			a.waited.hold(r.Time)
@@ -112,6 +118,7 @@ func (x *execution) follow(r *writ.Record) {
 			a.waited.release(r.Time)
 		}
 	}
+	x.followCallers(r)
 	a := x.attempts[r.Step]
 	if a == nil {
 		return

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/writ-run/writ"
@@ -31,24 +32,30 @@ func compensationOf(step *writ.Step) *writ.Step {
 func plannedTemplates(plan *writ.Plan) []writ.PlannedStep {
 	var out []writ.PlannedStep
 	for i := range plan.Steps {
-		if undo := compensationOf(&plan.Steps[i]); undo != nil {
-			planned := plannedStep(undo)
-			planned.Kind, planned.Parent = writ.KindCompensation, plan.Steps[i].ID
-			out = append(out, planned)
-		}
+		out = append(out, templatesOf(&plan.Steps[i])...)
 	}
 	return out
 }
 
 // template is the step of the plan, or the template in it, of an id.
 func template(plan *writ.Plan, id writ.StepID) (*writ.Step, bool) {
-	base, undoes := strings.CutSuffix(string(id), compensationSuffix)
-	step, ok := plan.Step(base)
-	if !ok || !undoes {
-		return step, ok
+	segments := strings.Split(string(id), "/")
+	step, ok := plan.Step(segments[0])
+	for i := 1; ok && i < len(segments); i++ {
+		switch {
+		case segments[i] == "compensate" && step.Compensate != nil:
+			step = compensationOf(step)
+		case segments[i] == "calls" && i+1 < len(segments):
+			i++
+			index, err := strconv.Atoi(segments[i])
+			if ok = err == nil && index >= 0 && index < len(step.Calls); ok {
+				step = callTemplate(step, index)
+			}
+		default:
+			ok = false
+		}
 	}
-	undo := compensationOf(step)
-	return undo, undo != nil
+	return step, ok
 }
 
 // bound is the verdict on a step that has a compensation: it goes no further by

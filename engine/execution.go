@@ -33,6 +33,8 @@ type execution struct {
 	inputs    map[writ.StepID][]byte           // of completed steps that can be undone
 	completed []writ.StepID                    // in order
 	lists     map[writ.StepID]*list            // of forEach
+	calls     map[callPlace]writ.StepID        // of skill.call
+	callers   map[writ.StepID]*writ.Caller     // of called steps
 	made      map[writ.StepID]*writ.Step       // of parts
 	running   map[writ.StepID]bool
 	latest    writ.Time // what now was last
@@ -73,7 +75,7 @@ func (e *Engine) newExecution(tenant writ.TenantID, id writ.ExecutionID) *execut
 		engine: e, id: id, tenant: tenant, ctx: ctx, stop: stop, done: make(chan struct{}),
 		outputs: map[string]json.RawMessage{}, labels: map[string][]writ.Label{},
 		attempts: map[writ.StepID]*attempt{}, approvals: map[writ.StepID][]*writ.Approval{},
-		inputs: map[writ.StepID][]byte{}, lists: map[writ.StepID]*list{}, made: map[writ.StepID]*writ.Step{},
+		inputs: map[writ.StepID][]byte{}, lists: map[writ.StepID]*list{}, calls: map[callPlace]writ.StepID{}, callers: map[writ.StepID]*writ.Caller{}, made: map[writ.StepID]*writ.Step{},
 		running: map[writ.StepID]bool{}, changed: make(chan struct{}),
 	}
 }
@@ -211,5 +213,5 @@ func (x *execution) scope(step *writ.Step, release *writ.Release) writ.Scope {
 	for name, output := range x.outputs {
 		outputs[name], labels[name] = output, x.labels[name]
 	}
-	return writ.Scope{Intent: x.intent, Release: release, Outputs: outputs, Labels: labels, Item: x.item(step.ID), Forward: x.forward(step.ID)}
+	return writ.Scope{Intent: x.intent, Release: release, Outputs: outputs, Labels: labels, Item: x.item(step.ID), Forward: x.forward(step.ID), Caller: x.callers[step.ID]}
 }

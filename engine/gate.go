@@ -89,7 +89,7 @@ func (g *gate) recorded(ctx context.Context, facts *writ.CallFacts, c *call) (*w
 	if c.answered() {
 		return c.reply(), nil
 	}
-	if c.facts.Effect.Writes() && !c.resendable(g.x.time()) {
+	if c.facts.Effect.Writes() && c.facts.Tool != abi.ToolSkillCall && !c.resendable(g.x.time()) {
 		return nil, g.indeterminate(&c.facts)
 	}
 	return g.perform(ctx, facts, &c.facts)
@@ -102,7 +102,7 @@ func (c *call) reply() *writ.ToolReply {
 // fromEarlierAttempt answers a write that an earlier attempt has completed. A
 // write that differs from those is not sent: what happened cannot be unsaid.
 func (g *gate) fromEarlierAttempt(facts *writ.CallFacts, occurrence int) (*writ.ToolReply, error) {
-	if !facts.Effect.Writes() {
+	if !calledEffect(g.d.step, facts).Writes() {
 		return nil, nil
 	}
 	pending := false
@@ -222,7 +222,7 @@ func deniedOutside(err error) *abi.Failure {
 func (g *gate) called(facts *writ.CallFacts, occurrence int) *writ.CalledFacts {
 	key := stepKey(g.x.id, g.d.step.ID)
 	return &writ.CalledFacts{
-		Sequence: facts.Sequence, Tool: facts.Tool, Effect: facts.Effect, Idempotent: facts.Idempotent,
+		Sequence: facts.Sequence, Tool: facts.Tool, Effect: calledEffect(g.d.step, facts), Idempotent: facts.Idempotent,
 		Digest: facts.Digest, Occurrence: occurrence, Summary: facts.Target.String(),
 		Key: canon.ID("key", canon.DomainCallKey, []byte(key), []byte(facts.Tool), []byte(facts.Digest), []byte(strconv.Itoa(occurrence))),
 	}
@@ -295,6 +295,13 @@ func (g *gate) append(changes []writ.Change, records ...writ.NewRecord) (writ.Ti
 // perform makes the call and records what came of it. A cancellation does not
 // interrupt a write in flight: its outcome is waited for.
 func (g *gate) perform(ctx context.Context, facts *writ.CallFacts, called *writ.CalledFacts) (*writ.ToolReply, error) {
+	if called.Tool == abi.ToolSkillCall {
+		result, err := g.callSkill(facts, called)
+		if err != nil {
+			return nil, err
+		}
+		return g.returned(called, result)
+	}
 	deadline, _ := ctx.Deadline()
 	toolCall := &writ.ToolCall{
 		CallFacts: *facts, Tenant: g.x.tenant, Skill: g.d.step.Skill.Key, Execution: g.x.id,

@@ -83,7 +83,7 @@ func newTale(seed int64) *tale {
 
 // step writes one step. The last one is such that the fate can come true.
 func (g *tale) step(b *strings.Builder, i int, last bool) {
-	kind := []string{"echo", "echo", "echo", "keep", "keep", "look", "look", "try", "web", "web", "put", "moody", "pay", "fail"}[g.random.Intn(14)]
+	kind := []string{"echo", "echo", "echo", "keep", "keep", "look", "look", "try", "web", "web", "put", "moody", "pay", "fail", "call", "call", "send"}[g.random.Intn(17)]
 	needs := []int{}
 	for j := range i {
 		if g.random.Intn(3) == 0 {
@@ -162,6 +162,18 @@ func (g *tale) iterate(b *strings.Builder, needs []int) {
 func (g *tale) input(kind string, i int, last bool, needs []int) string {
 	marker := fmt.Sprintf("m%d-%d", i, g.random.Intn(1000))
 	switch {
+	case kind == "call" && g.random.Intn(4) > 0:
+		g.script(marker, false)
+		keep := fmt.Sprintf(`{skill: test/keep, action: run, input: {key: "k/%s", value: v}}`, marker)
+		if g.random.Intn(2) == 0 {
+			keep = `{skill: test/pass, action: run, input: ` + keep + `}`
+		}
+		return keep
+	case kind == "call":
+		return fmt.Sprintf(`{skill: test/%s, action: run, input: {marker: %s}}`, []string{"fail", "look", "echo"}[g.random.Intn(3)], marker)
+	case kind == "send":
+		g.script(marker, false)
+		return fmt.Sprintf(`{skill: test/web, action: run, input: {method: %s, url: "https://api.example.com/%s", body: hi}}`, []string{"PUT", "POST"}[g.random.Intn(2)], marker)
 	case kind == "keep":
 		g.script(marker, false)
 		return fmt.Sprintf(`{key: "k/%s", value: "v%d"}`, marker, g.random.Intn(9))
@@ -341,7 +353,7 @@ func (w *workshop) word(g *tale, id writ.ExecutionID) {
 		err = w.consent(id, &item)
 	}
 	if err != nil {
-		w.t.Fatal(err)
+		w.t.Fatalf("%s: %v\n%s\n%+v", item.StepID, err, g.draft, w.state(id).Steps)
 	}
 	w.move(g, id)
 }

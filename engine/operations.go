@@ -181,15 +181,21 @@ func (x *execution) verify(ctx context.Context, judge writ.Judge, advisory bool)
 	return out, nil
 }
 
-// provisional judges a step of the plan: first its compensation, whose verdict
-// binds it.
+// provisional judges a step of the plan after its templates; last of them its
+// compensation, whose verdict binds it.
 func (x *execution) provisional(ctx context.Context, judge writ.Judge, step *writ.Step) ([]writ.NewRecord, error) {
 	var records []writ.NewRecord
 	var undo *writ.Verdict
-	for _, s := range []*writ.Step{compensationOf(step), step} {
-		if s == nil {
-			continue
+	order := []*writ.Step{}
+	for _, planned := range templatesOf(step) {
+		if made, ok := template(x.plan.Plan, planned.ID); ok && planned.ID != compensationID(step.ID) {
+			order = append(order, made)
 		}
+	}
+	if made := compensationOf(step); made != nil {
+		order = append(order, made)
+	}
+	for _, s := range append(order, step) {
 		question, err := x.provisionalQuestion(ctx, s)
 		if err != nil {
 			return nil, err
@@ -199,7 +205,9 @@ func (x *execution) provisional(ctx context.Context, judge writ.Judge, step *wri
 			return nil, err
 		}
 		verdict := bound(effective(answer, nil, writ.Autonomous), undo)
-		undo = verdict
+		if s.ID == compensationID(step.ID) {
+			undo = verdict
+		}
 		record, err := verdictRecord(writ.StageVerify, s.ID, question, verdict)
 		if err != nil {
 			return nil, err

@@ -64,7 +64,7 @@ func (r *replayer) wanted(record *writ.Record, d *dispatch, args []byte) *wanted
 	facts.Sequence = len(d.attempt.calls) + 1
 	key := stepKey(r.x.id, d.step.ID)
 	derived := &writ.CalledFacts{
-		Sequence: facts.Sequence, Tool: tool, Effect: facts.Effect, Idempotent: facts.Idempotent,
+		Sequence: facts.Sequence, Tool: tool, Effect: calledEffect(d.step, facts), Idempotent: facts.Idempotent,
 		Digest: facts.Digest, Occurrence: occurrence, Summary: facts.Target.String(),
 		Key: canon.ID("key", canon.DomainCallKey, []byte(key), []byte(tool), []byte(facts.Digest), []byte(strconv.Itoa(occurrence))),
 	}
@@ -137,6 +137,9 @@ func (r *replayer) returned(record *writ.Record, a *attempt, args []byte) {
 		derived.Outcome, derived.Failure, derived.Labels = facts.Outcome, facts.Failure, facts.Labels
 		derived.Outcome = writ.Outcome(among(string(facts.Outcome), string(writ.OutcomeUnknown), string(writ.OutcomeDone), string(writ.OutcomeNotDone)))
 	}
+	if facts.Tool == abi.ToolSkillCall && facts.Earlier == 0 {
+		r.answered(record, a, &derived)
+	}
 	r.compare(stageCall, record.Step, facts, derived)
 	if facts.Failure != nil { // then there is no result
 		r.member(stageCall, record.Step, "result", string(r.loader.named(record, writ.PayloadResult)), "")
@@ -194,7 +197,7 @@ func (g *replayGate) guestsOwn(recorded *abi.Failure, result *writ.GuestResult) 
 // earlier attempts completed and that this one has not repeated.
 func (g *replayGate) contradicts(tool string, args []byte) bool {
 	facts, err := writ.CallFactsOf(tool, args)
-	if err != nil || !facts.Effect.Writes() {
+	if err != nil || !calledEffect(g.d.step, facts).Writes() {
 		return false
 	}
 	occurrence, repeated, open := 1, 0, 0

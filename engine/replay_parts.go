@@ -4,11 +4,16 @@ import (
 	"slices"
 
 	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/abi"
 )
 
 // expanded derives the steps that a step turned out to have.
 func (r *replayer) expanded(record *writ.Record) error {
 	step, ok := r.x.planned(string(record.Step))
+	if ok && !r.x.iterates(step) && record.Body.Expanded != nil && record.Body.Expanded.Sequence > 0 {
+		r.called(record, step)
+		return nil
+	}
 	if ok && !r.x.iterates(step) {
 		r.compensation(record)
 		return nil
@@ -27,6 +32,69 @@ func (r *replayer) expanded(record *writ.Record) error {
 		record.Body.Expanded = want.Body.Expanded // the fold goes on with what the plan says
 	}
 	return r.loader.err
+}
+
+// called derives the step that a call made from the call.
+func (r *replayer) called(record *writ.Record, step *writ.Step) {
+	var want *writ.ExpandedFacts
+	attempt := 0
+	if a := r.x.attempts[step.ID]; a != nil && len(a.calls) > 0 {
+		last := a.calls[len(a.calls)-1]
+		attempt = a.number
+		if derived, failure := r.x.callRecord(step, a.number, &last.facts); failure == nil && last.facts.Tool == abi.ToolSkillCall && !last.ended {
+			want = derived.Body.Expanded
+		}
+	}
+	r.member(stageStep, record.Step, "attempt", record.Attempt, attempt)
+	r.compare(stageStep, record.Step, record.Body.Expanded, want)
+	if want != nil {
+		record.Body.Expanded = want
+	}
+}
+
+// answered derives what a call was answered from the end of its step; where it
+// made none, from why.
+func (r *replayer) answered(record *writ.Record, a *attempt, derived *writ.CalledFacts) {
+	id, made := r.x.calls[callPlace{step: record.Step, attempt: a.number, sequence: derived.Sequence}]
+	result := &writ.ToolResult{Outcome: writ.OutcomeNotDone}
+	if made {
+		step, _ := r.x.planned(string(id))
+		ended := false
+		if result, ended = r.x.callResult(step); !ended {
+			r.member(stageCall, record.Step, "ended", true, false)
+			return
+		}
+	} else if step, ok := r.x.planned(string(record.Step)); ok {
+		_, result.Failure = r.x.callRecord(step, a.number, derived)
+	}
+	derived.Outcome, derived.Failure, derived.Labels = result.Outcome, result.Failure, result.Labels
+	r.member(stageCall, record.Step, "result", string(r.loader.named(record, writ.PayloadResult)), string(result.Body))
+}
+
+// calling finds what a step's caller gave it.
+func (r *replayer) calling(id writ.StepID) error {
+	state := r.x.state.Step(string(id))
+	if state == nil || state.Kind != writ.KindCall {
+		return nil
+	}
+	d, err := r.dispatch(state.Parent)
+	if err != nil {
+		return err
+	}
+	if d.attempt == nil || len(d.attempt.calls) == 0 {
+		return writ.Errorf(writ.CodeTampered, "step "+state.Name, "no call made it")
+	}
+	for place, made := range r.x.calls {
+		if made != id || place.sequence < 1 || place.sequence > len(d.attempt.calls) {
+			continue
+		}
+		caller, err := callerOf(d.attempt.calls[place.sequence-1].args, d.resolved, d.attempt.labels)
+		if err != nil {
+			return err
+		}
+		r.x.callers[id] = caller
+	}
+	return nil
 }
 
 // compensation derives which steps are undone, and in which order. The records

@@ -37,6 +37,9 @@ func (r *replayer) dispatch(id writ.StepID) (*dispatch, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.calling(id); err != nil {
+		return nil, err
+	}
 	resolved, err := r.e.Planner.Resolve(r.x.plan.Plan, step, r.x.scope(step, &skill.Release))
 	if err != nil {
 		return nil, err

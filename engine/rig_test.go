@@ -399,6 +399,14 @@ func (r *rig) shelve() {
 	add("note", wasmtest.ToolCaller(abi.ToolKVPut), []writ.Capability{kv}, action(abi.EffectWriteLocal, notes))
 	add("twice", twice(abi.ToolKVPut), []writ.Capability{kv}, action(abi.EffectWriteLocal))
 	add("doubtful", twice(abi.ToolHTTPRequest), []writ.Capability{web}, action(abi.EffectWriteExternal))
+	callee := writ.Capability{Tool: abi.ToolSkillCall, Skills: []string{"test/echo#run", "test/fail#run", "test/keep#run", "test/pass#*"}}
+	add("call", wasmtest.ToolCaller(abi.ToolSkillCall), []writ.Capability{callee, kv}, action(abi.EffectNone))
+	outward := writ.Capability{Tool: abi.ToolSkillCall, Skills: []string{"test/web#run"}}
+	add("send", wasmtest.ToolCaller(abi.ToolSkillCall), []writ.Capability{outward, web}, action(abi.EffectNone))
+	deeper := writ.Capability{Tool: abi.ToolSkillCall, Skills: []string{"test/echo#run", "test/keep#run"}}
+	add("pass", wasmtest.ToolCaller(abi.ToolSkillCall), []writ.Capability{deeper, kv}, action(abi.EffectNone))
+	add("bare", wasmtest.ToolCaller(abi.ToolSkillCall), []writ.Capability{callee}, action(abi.EffectNone))
+	add("self", wasmtest.ToolCaller(abi.ToolSkillCall), []writ.Capability{{Tool: abi.ToolSkillCall, Skills: []string{"test/self#*"}}}, action(abi.EffectNone))
 	add("keep", wasmtest.ToolCaller(abi.ToolKVPut), []writ.Capability{kv}, action(abi.EffectWriteLocal))
 }
 

@@ -49,6 +49,8 @@ func (x *execution) settle() bool {
 		}
 		var record writ.NewRecord
 		switch missing := x.missingNeed(step); {
+		case state.Kind == writ.KindCall && (!x.state.Cancelling || x.callerRuns(state)):
+			continue // its caller takes it to its end
 		case state.Kind == writ.KindCompensation:
 			if missing == "" {
 				continue
@@ -87,7 +89,7 @@ func stepEnded(kind writ.RecordType, step *writ.Step, attempt int, facts *writ.E
 // firstFailure names a step after which nothing new may start.
 func (x *execution) firstFailure() string {
 	for i := range x.state.Steps {
-		if x.state.Steps[i].Kind == writ.KindCompensation {
+		if kind := x.state.Steps[i].Kind; kind == writ.KindCompensation || kind == writ.KindCall {
 			continue
 		}
 		switch x.state.Steps[i].Status {
@@ -114,7 +116,7 @@ func (x *execution) ready(step *writ.Step) bool {
 	if (state.Status != writ.StepPlanned && !resuming) || x.running[step.ID] {
 		return false
 	}
-	if state.RetryAt > x.now() || x.lists[step.ID] != nil {
+	if state.RetryAt > x.now() || x.lists[step.ID] != nil || state.Kind == writ.KindCall || x.waitsInside(step.ID) {
 		return false
 	}
 	for _, name := range step.Needs {
@@ -170,7 +172,7 @@ var outcomes = []struct {
 func verdictOnAll(steps []writ.StepState) (writ.ExecutionStatus, string) {
 	for _, outcome := range outcomes {
 		for i := range steps {
-			if s := &steps[i]; s.Status != outcome.step || s.Kind == writ.KindCompensation {
+			if s := &steps[i]; s.Status != outcome.step || s.Kind == writ.KindCall || s.Kind == writ.KindCompensation {
 				continue
 			}
 			if left := notUndone(steps); left != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"slices"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
@@ -294,7 +295,15 @@ func (x *execution) outcome(d *dispatch, gate *gate, result *writ.GuestResult) *
 func (x *execution) approvedBefore(d *dispatch) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return len(x.granted(d.step.ID)) > 0
+	return x.approvedWithin(d.step.ID)
+}
+
+// approvedWithin counts what was approved of the steps that it called. The
+// caller holds mu.
+func (x *execution) approvedWithin(id writ.StepID) bool {
+	return len(x.granted(id)) > 0 || slices.ContainsFunc(x.state.Steps, func(s writ.StepState) bool {
+		return s.Parent == id && s.Kind == writ.KindCall && x.approvedWithin(s.ID)
+	})
 }
 
 func actionOf(m *abi.Manifest, name string) *abi.Action {

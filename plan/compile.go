@@ -28,9 +28,11 @@ type compiler struct {
 	scope       *scopeTypes
 	env         *exprEnv
 	expressions int
-	works       []*work          // in the order of the draft
-	byName      map[string]*work // the first of each name
-	order       []*work          // topological
+	callable    map[writ.SkillKey]*writ.Release // resolved for skill.call
+	templates   int                             // of skill.call
+	works       []*work                         // in the order of the draft
+	byName      map[string]*work                // the first of each name
+	order       []*work                         // topological
 }
 
 // work is one step on its way from draft to plan.

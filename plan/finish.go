@@ -62,6 +62,7 @@ func (c *compiler) derive(w *work) {
 		Taint: flow.all(), Sinks: sinks, Retry: w.draft.Retry, Timeout: w.draft.Timeout,
 		Limits: w.release.Manifest.Limits,
 	}
+	c.addCalls(&caller{step: &w.step, at: w.draft.at("uses"), path: []string{actionName(w.step.Skill.Key, w.step.Action)}})
 }
 
 // identify gives the step its template's canonical bytes and its id.

@@ -131,6 +131,8 @@ func scopeOf(c *writ.Capability, scope string) *[]string {
 		return &c.Methods
 	case writ.ScopePaths:
 		return &c.Paths
+	case writ.ScopeSkills:
+		return &c.Skills
 	}
 	return &c.Prefixes
 }
@@ -155,7 +157,7 @@ func (n *narrower) scope(use *writ.Capability, scope string) (patterns []string,
 
 func describe(c *writ.Capability, open []string) string {
 	parts := []string{c.Tool}
-	for _, scope := range []string{writ.ScopeMethods, writ.ScopeHosts, writ.ScopePaths, writ.ScopePrefixes} {
+	for _, scope := range []string{writ.ScopeMethods, writ.ScopeHosts, writ.ScopePaths, writ.ScopePrefixes, writ.ScopeSkills} {
 		if slices.Contains(open, scope) {
 			parts = append(parts, "any of its "+scope)
 		} else if list := *scopeOf(c, scope); len(list) > 0 {

@@ -35,6 +35,9 @@ func (p *Planner) Resolve(plan *writ.Plan, step *writ.Step, scope writ.Scope) (*
 	if err != nil {
 		return nil, err
 	}
+	if scope.Caller != nil {
+		return r.called()
+	}
 	if step.When != nil {
 		runs, err := r.condition()
 		if err != nil {
@@ -166,6 +169,9 @@ func (r *resolver) capabilities(input any) ([]writ.Capability, error) {
 	narrowed, failed := n.narrow()
 	if len(failed) > 0 {
 		return nil, r.fail(writ.CodeForbidden, failed[0].finding, "with")
+	}
+	if from := r.scope.Caller; from != nil {
+		narrowed = writ.IntersectCapabilities(narrowed, from.Within)
 	}
 	for i := range narrowed {
 		c := &narrowed[i]

@@ -109,7 +109,7 @@ func builtinAllows(_ rego.BuiltinContext, held, call *ast.Term) (*ast.Term, erro
 	if target, ok := member(object, keyTarget).(ast.Object); ok {
 		facts.Target = writ.Target{
 			Scheme: text(target, keyScheme), Host: text(target, keyHost), Method: text(target, keyMethod),
-			Path: text(target, keyPath), Key: text(target, keyKey),
+			Path: text(target, keyPath), Key: text(target, keyKey), Skill: text(target, keySkill),
 		}
 	}
 	allowed := slices.ContainsFunc(have, func(h writ.Capability) bool { return writ.CapabilityAllows(&h, &facts) })
@@ -161,6 +161,7 @@ func capabilityOf(t *ast.Term) (writ.Capability, error) {
 		{keyServers, &c.Servers},
 		{keyModels, &c.Models},
 		{keyChannels, &c.Channels},
+		{keySkills, &c.Skills},
 	} {
 		list, err := texts(object, scope.key)
 		if err != nil {

@@ -87,7 +87,7 @@ func covers(held, wanted *writ.Capability) bool {
 // everyTool: a scope beside "*" has no meaning, so such a grant covers nothing.
 func everyTool(c *writ.Capability) bool {
 	return c.Tool == "*" && len(c.Hosts)+len(c.Methods)+len(c.Paths)+len(c.Prefixes)+
-		len(c.Servers)+len(c.Models)+len(c.Channels)+len(c.Secrets) == 0
+		len(c.Servers)+len(c.Models)+len(c.Channels)+len(c.Skills)+len(c.Secrets) == 0
 }
 
 func grantsTool(live []writ.Capability, tool string) bool {

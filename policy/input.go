@@ -73,6 +73,7 @@ func callValue(c *writ.CallFacts) ast.Value {
 	target.optional(keyMethod, c.Target.Method)
 	target.optional(keyPath, c.Target.Path)
 	target.optional(keyKey, c.Target.Key)
+	target.optional(keySkill, c.Target.Skill)
 	return ast.LazyObject(map[string]any{
 		"sequence":   c.Sequence,
 		"tool":       word(c.Tool),
@@ -139,6 +140,7 @@ func capabilityTerm(c *writ.Capability) *ast.Term {
 	f.list(keyServers, c.Servers)
 	f.list(keyModels, c.Models)
 	f.list(keyChannels, c.Channels)
+	f.list(keySkills, c.Skills)
 	if len(c.Secrets) > 0 {
 		f.put(keySecrets, array(c.Secrets, secretTerm))
 	}

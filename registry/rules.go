@@ -202,10 +202,14 @@ func (r *rules) capability(c *abi.Capability, pointer string, uses bool) {
 	})
 	r.each(pointer+"/methods", c.Methods, false, methodPattern.MatchString)
 	r.each(pointer+"/prefixes", c.Prefixes, uses, func(s string) bool { return !strings.ContainsAny(s, "\x00*{}") && len(s) <= 512 })
+	r.each(pointer+"/skills", c.Skills, false, func(s string) bool { return skillPattern.MatchString(s) })
 	for i := range c.Secrets {
 		r.secret(c, &c.Secrets[i], pointer+"/secrets/"+itoa(i), uses)
 	}
 }
+
+// skillPattern names one skill, so that a plan can pin what it calls.
+var skillPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*#([A-Za-z0-9][A-Za-z0-9._-]*\*?|\*)$`)
 
 // filled stands for the value of a placeholder while the pattern is checked.
 const filled = "x"
@@ -240,6 +244,7 @@ func (r *rules) inapplicable(c *abi.Capability, spec *writ.ToolSpec, pointer str
 		{"servers", len(c.Servers) > 0},
 		{"models", len(c.Models) > 0},
 		{"channels", len(c.Channels) > 0},
+		{writ.ScopeSkills, len(c.Skills) > 0},
 	}
 	for _, g := range given {
 		if g.set && !slices.Contains(spec.Scope, g.name) {

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 	"unicode/utf8"
 	"unsafe"
@@ -136,6 +137,20 @@ func ListFiles(c *Context, path string) ([]FileEntry, error) {
 	var result abi.FileEntries
 	err := ask(c, tool{abi.ToolFileList, importFileList}, abi.FilePath{Path: path}, &result)
 	return result.Entries, err
+}
+
+// CallSkill runs an action of another skill, "publisher/name#action", as a step of
+// its own and reads its output into out, which may be nil. The step may do what
+// both skills declare, and nothing else. abi.FailDenied where the manifest does
+// not name the action, or policy or people said no; otherwise the Failure of the
+// action.
+func CallSkill(c *Context, name string, input, out any) error {
+	skill, action, _ := strings.Cut(name, "#")
+	raw, err := json.Marshal(input)
+	if err != nil {
+		return &Failure{Code: abi.FailInvalid, Message: fmt.Sprintf("input of %s: %v", name, err)}
+	}
+	return ask(c, tool{abi.ToolSkillCall, importSkillCall}, abi.SkillCall{Skill: skill, Action: action, Input: raw}, out)
 }
 
 func content(text, encoded string) ([]byte, error) {

@@ -52,6 +52,9 @@ func importFileWrite(args unsafe.Pointer, size uint32) uint64
 //go:wasmimport writ:tool/v1 file.list
 func importFileList(args unsafe.Pointer, size uint32) uint64
 
+//go:wasmimport writ:tool/v1 skill.call
+func importSkillCall(args unsafe.Pointer, size uint32) uint64
+
 //go:wasmexport writ_run
 func exportRun() int32 {
 	output, failure := Run(NewContext(nil), string(read(coreAction)), read(coreInput))

@@ -139,6 +139,7 @@ func (a *app) grantCommand() *cobra.Command {
 	f.StringArrayVar(&in.Capability.Methods, "method", nil, "http.request: method, repeatable")
 	f.StringArrayVar(&in.Capability.Paths, "path", nil, "http.request and file.*: path pattern, repeatable")
 	f.StringArrayVar(&in.Capability.Prefixes, "prefix", nil, "kv.*: key prefix, repeatable; '' covers every key")
+	f.StringArrayVar(&in.Capability.Skills, "action", nil, "skill.call: publisher/skill#action pattern, repeatable")
 	f.StringSliceVar(&skills, "skill", nil, "only for this skill, repeatable (default: any)")
 	f.StringVar(&risk, "max-risk", "low", "highest risk tier: low, medium or high")
 	f.DurationVar(&expires, "expires", 0, "validity, such as 24h (default: no end)")

@@ -135,6 +135,12 @@ var performers = map[string]performer{
 	abi.ToolFileRead:    (*Toolbox).fileRead,
 	abi.ToolFileWrite:   (*Toolbox).fileWrite,
 	abi.ToolFileList:    (*Toolbox).fileList,
+	abi.ToolSkillCall:   (*Toolbox).skillCall,
+}
+
+// skillCall is a step of the engine's: whoever asks the toolbox has none.
+func (t *Toolbox) skillCall(context.Context, *invocation) *writ.ToolResult {
+	return notDone(failUnsupported("skills are called inside an execution alone"))
 }
 
 // Perform implements writ.Toolbox. Errors are the caller's doing and mean that

@@ -247,4 +247,5 @@ func ExampleSchemas() {
 	// kv.list read
 	// kv.put write-local
 	// log none
+	// skill.call none
 }

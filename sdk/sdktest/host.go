@@ -51,6 +51,7 @@ type Host struct {
 	mu       sync.Mutex
 	replies  map[string][]abi.HTTPResponse // by method and URL
 	failures map[string]*abi.Failure       // by tool
+	skills   map[string]Action             // by skill and action
 	calls    []Call
 }
 
@@ -58,7 +59,7 @@ type Host struct {
 func New(t testing.TB) *Host {
 	return &Host{
 		KV: map[string]string{}, Files: map[string][]byte{}, t: t,
-		replies: map[string][]abi.HTTPResponse{}, failures: map[string]*abi.Failure{},
+		replies: map[string][]abi.HTTPResponse{}, failures: map[string]*abi.Failure{}, skills: map[string]Action{},
 	}
 }
 
@@ -73,6 +74,19 @@ func (h *Host) ReplyHTTP(method, url string, response abi.HTTPResponse) *Host {
 	defer h.mu.Unlock()
 	key := method + " " + url
 	h.replies[key] = append(h.replies[key], response)
+	return h
+}
+
+// Action stands for an action of another skill: it takes its input and answers
+// its output, or a failure.
+type Action func(input json.RawMessage) (any, *abi.Failure)
+
+// Skill prepares an action of another skill, "publisher/name#action". A call of
+// one that is not prepared fails the test.
+func (h *Host) Skill(name string, run Action) *Host {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.skills[name] = run
 	return h
 }
 
@@ -127,6 +141,7 @@ var tools = map[string]server{
 	abi.ToolFileRead:    serve((*Host).fileRead),
 	abi.ToolFileWrite:   serve((*Host).fileWrite),
 	abi.ToolFileList:    serve((*Host).fileList),
+	abi.ToolSkillCall:   serve((*Host).skillCall),
 }
 
 func serve[Args any](method func(*Host, Args) (any, *abi.Failure)) server {
@@ -176,6 +191,16 @@ func (h *Host) httpRequest(request abi.HTTPRequest) (any, *abi.Failure) {
 		reply.Headers = map[string]string{}
 	}
 	return reply, nil
+}
+
+func (h *Host) skillCall(args abi.SkillCall) (any, *abi.Failure) {
+	name := args.Skill + "#" + args.Action
+	run, ok := h.skills[name]
+	if !ok {
+		h.t.Errorf("sdktest: %s is not there: prepare it with Skill", name)
+		return nil, &abi.Failure{Code: abi.FailDenied, Message: "nothing is prepared for " + name}
+	}
+	return run(args.Input)
 }
 
 func (h *Host) kvGet(args abi.KVKey) (any, *abi.Failure) {

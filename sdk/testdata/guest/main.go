@@ -42,6 +42,9 @@ func tools(c *sdk.Context, _ none) (said, error) {
 		return s, err
 	}
 	s.add("http", response.Status, len(response.Body))
+	var answer string
+	err = sdk.CallSkill(c, "acme/other#run", "word", &answer)
+	s.add("skill", answer, err)
 	return s, nil
 }
 
