@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 
+	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/host/meter"
 )
 
@@ -24,6 +26,7 @@ type nativeProgram struct {
 	compiled wazero.CompiledModule
 	cache    wazero.CompilationCache // nil, or what owns the compiled code
 	pool     *pool
+	memory   uint64 // bytes of every instance's
 
 	raw   *snapshot                // before initialisation
 	ready atomic.Pointer[snapshot] // after it; nil: not yet, or never
@@ -79,11 +82,14 @@ func (p *nativeProgram) instance(ctx context.Context, g *guest) (instance, error
 	if err != nil || s.initialised {
 		return i, err
 	}
-	if err := i.initialise(ctx); err != nil {
+	if err = i.initialise(ctx); err == nil {
+		err = p.keep(i)
+	}
+	if err != nil {
 		i.discard(ctx)
 		return nil, err
 	}
-	return i, p.keep(i)
+	return i, nil
 }
 
 // keep makes what an instance is after its initialisation the snapshot of the
@@ -94,46 +100,48 @@ func (p *nativeProgram) keep(i *nativeInstance) error {
 	}
 	s, err := i.take()
 	if err != nil {
-		return unavailable(err)
+		return noMemory(err)
 	}
 	if !p.ready.CompareAndSwap(nil, s) {
 		s.image.close()
 		s = p.ready.Load()
 	}
 	i.from = s
-	if err := s.image.layOver(i.memory.buf); err != nil {
-		return err
+	if err := errors.Join(s.image.layOver(i.memory.buf), forget(i.memory.buf[len(s.image.view):])); err != nil {
+		return noMemory(err)
 	}
-	return forget(i.memory.buf[len(s.image.view):])
+	return nil
 }
 
 // clone makes an instance that begins with the snapshot.
 func (p *nativeProgram) clone(ctx context.Context, g *guest, s *snapshot) (*nativeInstance, error) {
 	i := &nativeInstance{program: p, from: s, memory: &linear{apart: true}}
 	g.memory.own = i.memory // host functions may run from here on
-	allocate := experimental.MemoryAllocatorFunc(func(_, most uint64) experimental.LinearMemory {
-		i.memory.owner, i.memory.reserve = &g.memory, most
-		return i.memory
-	})
-	if !p.kept {
+	if i.memory.owner = &g.memory; !p.kept {
 		i.memory.image = s.image
 	}
+	if i.memory.reserve = p.memory; !i.memory.begin() {
+		i.memory.Free()
+		return nil, noMemory(nil)
+	}
+	allocate := experimental.MemoryAllocatorFunc(func(uint64, uint64) experimental.LinearMemory { return i.memory })
 	var err error
 	i.module, err = p.runtime.InstantiateModule(experimental.WithMemoryAllocator(ctx, allocate), p.compiled, moduleConfig())
 	if err != nil {
 		i.memory.Free() // the runtime does so for what it gives back only
 		return nil, err
 	}
+	i.memory.owner = nil // an instance outlives its first guest
 	if p.kept && s.initialised {
 		if err := s.image.layOver(i.memory.buf); err != nil {
 			i.discard(ctx)
-			return nil, unavailable(err)
+			return nil, noMemory(err)
 		}
 	}
 	for _, name := range p.derived.Globals {
 		global, ok := i.module.ExportedGlobal(name).(api.MutableGlobal)
 		if !ok {
-			break // settable() says no
+			break // and pure says no
 		}
 		i.globals = append(i.globals, global)
 	}
@@ -145,6 +153,13 @@ func (p *nativeProgram) clone(ctx context.Context, g *guest, s *snapshot) (*nati
 	i.rewind()
 	i.serve(g)
 	return i, nil
+}
+
+func noMemory(err error) error {
+	return &writ.Error{
+		Code: writ.CodeUnavailable, Op: "sandbox: memory", Message: "the system gives a guest no memory", Err: err,
+		Fix: "see that the host has memory and address space to spare, then run the step again",
+	}
 }
 
 // nativeInstance is one instance of a program. One run uses it at a time.

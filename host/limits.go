@@ -16,9 +16,12 @@ const (
 	DefaultTime = abi.Duration(10 * time.Second) // with the time of its tool calls
 	MaxTime     = abi.Duration(time.Hour)
 
-	// Fuel, in units of package meter.
+	// Fuel, in instructions as package meter counts them: a core spends one to three
+	// of them in a nanosecond, so the defaults of fuel and time end a tight loop at
+	// about the same place, and so do their maxima. A stock Go skill takes 270,000 to
+	// read and write a short JSON document, one in C 500.
 	DefaultFuel = 10_000_000_000
-	MaxFuel     = 1_000_000_000_000
+	MaxFuel     = 10_000_000_000_000
 
 	DefaultCalls = 100
 	MaxCalls     = 10_000 // each is three journal records

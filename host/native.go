@@ -52,6 +52,9 @@ func (n *native) compile(ctx context.Context, f form, m *wasm.Module) (program, 
 		return nil, &moduleError{err.Error()}
 	}
 	p := &nativeProgram{known: factsOf(m), derived: derived, start: parts.start, kept: parts.kept, pool: n.pool, raw: &snapshot{}}
+	if m.Memory != nil {
+		p.memory = uint64(f.pages) * pageBytes
+	}
 	p.cache, err = n.code.compile(ctx, &derivedModule{module: f.digest, bytes: derived.Bytes}, func(config wazero.RuntimeConfig) error {
 		p.runtime = wazero.NewRuntimeWithConfig(ctx, config)
 		for module, named := range functions {
