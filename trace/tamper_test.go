@@ -67,6 +67,20 @@ func appendSized(t testing.TB, j *Journal, stream writ.StreamID, n, size int) {
 	}
 }
 
+// appendOpen makes an execution that has not ended.
+func appendOpen(t testing.TB, j *Journal, stream writ.StreamID) {
+	t.Helper()
+	receipt, err := j.Append(context.Background(), &writ.Batch{Tenant: writ.DefaultTenant, Stream: stream, Records: []writ.NewRecord{{
+		Type: writ.RecIntentReceived, Time: 1, Body: writ.Body{Intent: &writ.IntentFacts{ID: "int_x", Workspace: "default"}},
+	}}})
+	if err == nil {
+		err = j.Barrier(context.Background(), receipt.Position)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // everything reads all keys and values.
 func everything(t testing.TB, j *Journal) (all []write) {
 	t.Helper()
@@ -98,6 +112,7 @@ func TestEveryFlippedByteIsDetected(t *testing.T) {
 	const stream = "exe_1"
 	appendNotes(t, j, stream, 3)
 	appendNotes(t, j, "exe_2", 1)
+	appendOpen(t, j, "exe_3")
 	all := everything(t, j)
 	rapid.Check(t, func(t *rapid.T) {
 		w := rapid.SampledFrom(all).Draw(t, "entry")
@@ -114,7 +129,7 @@ func TestEveryFlippedByteIsDetected(t *testing.T) {
 			t.Fatalf("key %q byte %d: %+v %v", w.key, at, report, err)
 		}
 	})
-	if report, err := j.VerifyAll(context.Background(), ""); err != nil || !report.Valid() || report.Journals != 2 || report.Records != 8 {
+	if report, err := j.VerifyAll(context.Background(), ""); err != nil || !report.Valid() || report.Journals != 3 || report.Records != 9 {
 		t.Fatalf("restored: %+v %v", report, err)
 	}
 }
@@ -122,6 +137,7 @@ func TestEveryFlippedByteIsDetected(t *testing.T) {
 func TestEveryRemovedEntryIsDetected(t *testing.T) {
 	j := inside(t)
 	appendNotes(t, j, "exe_1", 2)
+	appendOpen(t, j, "exe_2")
 	for _, w := range everything(t, j) {
 		if w.key[0] == spaceList || bytes.Equal(w.key, keySchema) {
 			continue // a list entry is derived from the projection
