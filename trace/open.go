@@ -216,6 +216,9 @@ func (v *verifier) opened() error {
 			return nil
 		}
 		execution, _, err := readExecution(v.txn, o.tenant, o.entry.stream)
+		if writ.IsCode(err, writ.CodeNotFound) {
+			return tampered("open", "a slot shows %s, which is not there", o.entry.stream)
+		}
 		if err != nil {
 			return err
 		}
