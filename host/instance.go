@@ -115,12 +115,12 @@ func (p *nativeProgram) keep(i *nativeInstance) error {
 
 // clone makes an instance that begins with the snapshot.
 func (p *nativeProgram) clone(ctx context.Context, g *guest, s *snapshot) (*nativeInstance, error) {
-	i := &nativeInstance{program: p, from: s, memory: &linear{apart: true}}
+	i := &nativeInstance{program: p, from: s, memory: &linear{owner: &memories{}, apart: true, reserve: p.memory}}
 	g.memory.own = i.memory // host functions may run from here on
-	if i.memory.owner = &g.memory; !p.kept {
+	if !p.kept {
 		i.memory.image = s.image
 	}
-	if i.memory.reserve = p.memory; !i.memory.begin() {
+	if !i.memory.begin() {
 		i.memory.Free()
 		return nil, noMemory(nil)
 	}
@@ -131,7 +131,6 @@ func (p *nativeProgram) clone(ctx context.Context, g *guest, s *snapshot) (*nati
 		i.memory.Free() // the runtime does so for what it gives back only
 		return nil, err
 	}
-	i.memory.owner = nil // an instance outlives its first guest
 	if p.kept && s.initialised {
 		if err := s.image.layOver(i.memory.buf); err != nil {
 			i.discard(ctx)
