@@ -309,7 +309,7 @@ func counting(t testing.TB, module []byte) []byte {
 
 func TestFuelIsNeverLessThanWhatRan(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		module := generated(rt, true)
+		module := generated(rt, false) // what is not metered makes other NaNs, and may go another way by their bits
 		params := []uint64{uint64(rapid.Uint32().Draw(rt, "i")), rapid.Uint64().Draw(rt, "l"), 0, 0}
 		s := opened(t, interpreter, module, Options{Pages: 4}, limit)
 		defer s.close()
