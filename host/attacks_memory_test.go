@@ -132,7 +132,7 @@ func TestAttackBlocks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			underAttack(t, func(t *testing.T, a *attack) {
 				a.limits.Memory = 4 << 20
-				a.plugin = "run"
+				a.plugin, a.limits.Time = "run", MaxTime // go-sdk takes seconds for a million small blocks
 				a.run(t, m.Bytes(), outOfMemoryLine)
 			})
 		})

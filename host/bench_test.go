@@ -74,6 +74,7 @@ func benchInstance(b *testing.B, origin string) {
 				b.Fatal(err)
 			}
 			i.close(ctx)
+			g.yield()
 		}
 	})
 }
