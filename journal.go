@@ -67,7 +67,7 @@ type Journal interface {
 	// Append orders a batch and returns before it is durable. What its records
 	// point to must not change afterwards. CodeConflict where
 	// Expect is not the stream's last sequence number (somebody else writes this
-	// stream: stop) or, because of ErrStaleEpoch, where Epoch is not the tenant's;
+	// stream: stop; the receipt says where it stands, which may not be durable yet) or, because of ErrStaleEpoch, where Epoch is not the tenant's;
 	// CodeUnavailable where the store is closing, full or failed.
 	Append(ctx context.Context, batch *Batch) (Receipt, error)
 	// Barrier returns once everything up to the position is on disk. After an

@@ -13,6 +13,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -210,6 +211,38 @@ func (e *Engine) forget(x *execution) {
 	if tools, ok := e.Toolbox.(interface{ Forget(writ.ExecutionID) }); ok {
 		tools.Forget(x.id)
 	}
+}
+
+// reopenAfter is how long an execution rests whose record the journal refused:
+// a disk does not get room within a second, and a person does not notice one.
+const reopenAfter = time.Second
+
+// reopenLater takes an execution up again from what is on disk, as the next
+// process would. What refuses for good, a poisoned journal, ends the process.
+func (e *Engine) reopenLater(x *execution) {
+	time.AfterFunc(reopenAfter, func() {
+		if e.ctx.Err() != nil {
+			return
+		}
+		x.mu.Lock()
+		busy, position := len(x.running) > 0, x.position
+		x.mu.Unlock()
+		if busy || e.Journal.Barrier(e.ctx, position) != nil {
+			e.reopenLater(x)
+			return
+		}
+		e.forget(x)
+		fresh, err := e.open(e.ctx, x.tenant, x.id)
+		if err != nil {
+			if !writ.IsCode(err, writ.CodeNotFound) { // its first record was refused: nobody was told that it is there
+				e.Logger.Error("an execution cannot be taken up again", "execution", x.id, "code", writ.CodeOf(err))
+			}
+			return
+		}
+		fresh.mu.Lock()
+		defer fresh.mu.Unlock()
+		fresh.advance()
+	})
 }
 
 // draw reads random bytes from the injected source.

@@ -143,8 +143,9 @@ func (x *execution) commit(batch *writ.Batch) ([]writ.Record, error) {
 		return nil, err
 	}
 	if err != nil {
-		x.broken = err
+		x.broken, x.position = err, max(x.position, receipt.Position)
 		if !writ.IsCode(err, writ.CodeConflict) {
+			x.engine.reopenLater(x)
 			x.engine.Logger.Error("the journal refused a record: the execution stops here", "execution", x.id, "code", writ.CodeOf(err))
 		}
 		return nil, err

@@ -163,6 +163,18 @@ type lifeline struct {
 	cut    bool
 	last   writ.Position
 	before func(*writ.Batch) bool // sees each batch; false: die instead of writing it
+	refuse func(*writ.Batch) bool // sees each batch; true: there is no room for it
+	failed bool                   // nothing becomes durable any more
+}
+
+func (l *lifeline) Barrier(ctx context.Context, position writ.Position) error {
+	l.mu.Lock()
+	failed := l.failed
+	l.mu.Unlock()
+	if failed {
+		return writ.Errorf(writ.CodeUnavailable, "journal", "a commit failed")
+	}
+	return l.Journal.Barrier(ctx, position)
 }
 
 func (l *lifeline) Append(ctx context.Context, b *writ.Batch) (writ.Receipt, error) {
@@ -170,8 +182,11 @@ func (l *lifeline) Append(ctx context.Context, b *writ.Batch) (writ.Receipt, err
 	if !l.cut && l.before != nil {
 		l.cut = !l.before(b)
 	}
-	cut := l.cut
+	cut, full := l.cut, l.refuse != nil && l.refuse(b)
 	l.mu.Unlock()
+	if full {
+		return writ.Receipt{}, writ.Errorf(writ.CodeUnavailable, "journal", "the disk is almost full")
+	}
 	if cut {
 		return writ.Receipt{}, writ.Errorf(writ.CodeUnavailable, "journal", "the process is dead")
 	}

@@ -204,6 +204,11 @@ func (x *execution) end() {
 		// A new context: an execution that ended while the engine closes is still made durable.
 		if err := x.engine.Journal.Barrier(context.WithoutCancel(x.engine.ctx), position); err != nil {
 			x.engine.Logger.Error("an outcome could not be made durable", "execution", x.id, "code", writ.CodeOf(err))
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			x.broken = err // who waits for the outcome hears that nobody will know it
+			close(x.changed)
+			x.changed = make(chan struct{})
 			return
 		}
 		x.engine.forget(x) // first: who waits for the end may open the execution again
@@ -235,7 +240,7 @@ func (x *execution) arm() {
 		return
 	}
 	wait := time.Duration(next - x.now())
-	x.timer = time.AfterFunc(max(wait, 0), x.onTimer)
+	x.timer = time.AfterFunc(max(wait, 0), func() { x.onTimer(next) })
 }
 
 func (x *execution) disarm() {
@@ -244,12 +249,15 @@ func (x *execution) disarm() {
 	}
 }
 
-func (x *execution) onTimer() {
+// onTimer does what was due. The time until then has passed, even where the
+// clock was set back meanwhile: nobody waits for that hour again.
+func (x *execution) onTimer(due writ.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.engine.ctx.Err() != nil || x.state.Status.Final() {
 		return
 	}
+	x.latest = max(x.latest, due)
 	x.expireApprovals()
 	x.advance()
 }

@@ -81,6 +81,10 @@ func (e *Engine) receive(ctx context.Context, p *writ.Principal, intent *writ.In
 	if err != nil {
 		x.stop()
 		if writ.IsCode(err, writ.CodeConflict) {
+			// Whoever sent it may have gone before it was on disk, where it is read from.
+			if err := e.Journal.Barrier(ctx, x.position); err != nil {
+				return nil, err
+			}
 			return e.submittedBefore(ctx, p, intent, in)
 		}
 		return nil, err

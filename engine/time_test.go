@@ -1,6 +1,8 @@
 package engine_test
 
 import (
+	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -8,6 +10,7 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/contract"
+	"github.com/writ-run/writ/trace"
 )
 
 const hurried = head + `
@@ -118,6 +121,76 @@ func TestARetryWaitsOverARestart(t *testing.T) {
 			t.Errorf("%d calls, want 2", r.tools.count())
 		}
 		r.identical(id)
+	})
+}
+
+// TestAClockSetBackDelaysNoRetry: it waits five minutes, not an hour and five.
+func TestAClockSetBackDelaysNoRetry(t *testing.T) {
+	judge := defaultJudge(t)
+	synctest.Test(t, func(t *testing.T) {
+		var early atomic.Int64
+		r := newRigWith(t, &rig{judges: judges{judge}, now: func() time.Time { return time.Now().Add(-time.Duration(early.Load())) }})
+		r.tools.fail = func(n int, _ *writ.ToolCall) *writ.ToolResult {
+			if n == 1 {
+				return &notYet
+			}
+			return nil
+		}
+		id := r.begin(agent, head+`
+  - name: keep
+    uses: test/keep#run
+    retry: {attempts: 2, backoff: 5m}
+    with: {key: "k1", value: "v"}
+`)
+		pass(r, time.Minute)
+		early.Store(int64(time.Hour))
+		pass(r, 5*time.Minute)
+		r.expect(id, writ.ExecCompleted)
+		r.identical(id)
+	})
+}
+
+// TestASubmissionIsFoundBeforeItIsOnDisk: its sender went away while the disk
+// was slow, and sends it again.
+func TestASubmissionIsFoundBeforeItIsOnDisk(t *testing.T) {
+	judge := defaultJudge(t)
+	synctest.Test(t, func(t *testing.T) {
+		held, release := make(chan struct{}), make(chan struct{})
+		var once sync.Once
+		var slow atomic.Bool
+		r := &rig{judges: judges{judge}}
+		var err error
+		r.journal, err = trace.Open(t.Context(), trace.Options{InMemory: true, Clock: time.Now, AnchorEvery: 24 * time.Hour, OnCommit: func(writ.Position) {
+			if slow.Load() {
+				once.Do(func() { close(held) })
+				<-release
+			}
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		newRigWith(t, r)
+		slow.Store(true)
+		go func() {
+			_, _ = r.engine.IntentSubmit(as(agent), &contract.IntentSubmitInput{Text: "before", Draft: post})
+		}()
+		<-held
+		in := &contract.IntentSubmitInput{Text: "do it", Draft: post, IdempotencyKey: "one"}
+		gone, leave := context.WithCancel(as(agent))
+		leave()
+		if _, err := r.engine.IntentSubmit(gone, in); !writ.IsCode(err, writ.CodeCancelled) {
+			t.Fatalf("its sender had gone: %v", err)
+		}
+		again := make(chan error, 1)
+		go func() {
+			_, err := r.engine.IntentSubmit(as(agent), in)
+			again <- err
+		}()
+		synctest.Wait()
+		close(release)
+		if err := <-again; err != nil {
+			t.Error(err)
+		}
 	})
 }
 

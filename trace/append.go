@@ -98,7 +98,7 @@ func (j *Journal) accept(b *batch, in *writ.Batch) (writ.Receipt, error) {
 		return writ.Receipt{}, writ.Errorf(writ.CodeConflict, "stream "+string(in.Stream), "was imported and takes no more records")
 	}
 	if in.Expect != writ.AnySeq && in.Expect != h.Seq {
-		return writ.Receipt{}, fenced(in, h.Seq)
+		return writ.Receipt{Seq: h.Seq, Digest: h.Digest, Position: h.Position}, fenced(in, h.Seq)
 	}
 	next := *h
 	receipt, err := b.seal(in, &next)

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
+	"errors"
 	"hash/maphash"
 	"io"
 	"path/filepath"
@@ -236,7 +237,8 @@ func (j *Journal) open() error {
 	j.views.start(db)
 	if j.disk != nil {
 		if err := j.synced.open(j.disk.db); err != nil {
-			return err
+			return writ.Errorf(writ.CodeUnavailable, "journal: open", "what an earlier process wrote cannot be made durable: %w", err).
+				WithFix("look at the disk, then start again")
 		}
 	}
 	return j.recoverState(suspicious)
@@ -287,7 +289,7 @@ func (j *Journal) Close(ctx context.Context) error {
 		err = j.writeAnchor()
 	}
 	j.views.close()
-	if closeErr := j.db.Close(); closeErr != nil && err == nil {
+	if closeErr := j.closeDatabase(err != nil); closeErr != nil && err == nil {
 		err = writ.Errorf(writ.CodeUnavailable, "journal: close", "%w", closeErr)
 	}
 	j.synced.close()
@@ -295,6 +297,24 @@ func (j *Journal) Close(ctx context.Context) error {
 		j.disk.close()
 	}
 	return err
+}
+
+// failedClose bounds the end of a database that cannot be written: Badger tries
+// to write a table again for ever, and the process must end to recover.
+const failedClose = 5 * time.Second
+
+func (j *Journal) closeDatabase(failed bool) error {
+	if !failed {
+		return j.db.Close()
+	}
+	done := make(chan error, 1)
+	go func() { done <- j.db.Close() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(failedClose):
+		return errors.New("the database does not come to an end")
+	}
 }
 
 func (j *Journal) failure(op string) error {
