@@ -77,6 +77,8 @@ func (t *traffic) checkAcknowledged(statuses map[writ.ExecutionID]writ.Execution
 			t.tally.breakPromise(t.name, "%s of submission %s was acknowledged and is gone", j.execution, j.key)
 		case j.outcome != "" && status != j.outcome:
 			t.tally.breakPromise(t.name, "%s was answered %s and is %s", j.execution, j.outcome, status)
+		case t.mayFail && (status == writ.ExecExpired || status == writ.ExecFailed):
+			t.failed++
 		case status != writ.ExecCompleted:
 			t.tally.breakPromise(t.name, "%s is %s, nothing stood in its way", j.execution, status)
 		}

@@ -52,13 +52,35 @@ func openLedger(chance *rand.Rand) (*ledger, error) {
 
 func (l *ledger) close() { _ = l.server.Close() }
 
-// ServeHTTP notes a request once it is whole, and answers.
-func (l *ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// gate lets requests through until it is shut.
+type gate struct {
+	mu     sync.RWMutex
+	closed bool
+}
+
+func (g *gate) shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
+}
+
+// ServeHTTP implements http.Handler.
+func (l *ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) { l.serve(w, r, &gate{}) }
+
+// serve notes a request once it is whole, and answers. What comes to a shut gate
+// never arrived.
+func (l *ledger) serve(w http.ResponseWriter, r *http.Request, g *gate) {
 	raw, err := io.ReadAll(r.Body)
 	if err != nil {
 		return // the sender died in the middle of it: there is no effect
 	}
+	g.mu.RLock()
+	if g.closed {
+		g.mu.RUnlock()
+		panic(http.ErrAbortHandler)
+	}
 	hold := l.note(r.Header.Get("Idempotency-Key"), r.Method, string(raw))
+	g.mu.RUnlock()
 	l.holding.Add(1)
 	select {
 	case <-time.After(hold):

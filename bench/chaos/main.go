@@ -85,6 +85,11 @@ func play(ctx context.Context, o options) (err error) {
 		play func(context.Context) error
 	}{
 		{"kills", s.playKills},
+		{"power cuts", s.playPowerCuts},
+		{"errors", s.playErrors},
+		{"full disk", s.playFullDisk},
+		{"damage", s.playDamage},
+		{"clock", s.playClock},
 	} {
 		if !wanted.MatchString(scene.name) {
 			continue

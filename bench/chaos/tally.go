@@ -42,7 +42,7 @@ func (t *tally) breakPromise(scene, format string, args ...any) {
 	}
 }
 
-// brokenIn counts what a scene has broken.
+// close adds the row of what a scene has broken since before.
 func (t *tally) close(scene string, before int) {
 	t.mu.Lock()
 	n := len(t.broken) - before
@@ -50,7 +50,7 @@ func (t *tally) close(scene string, before int) {
 	t.rows = append(t.rows, report.Row{Name: scene + ": promises broken", Value: float64(n), Better: report.Lower})
 }
 
-// so far.
+// soFar is how many promises were broken.
 func (t *tally) soFar() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -64,6 +64,9 @@ func Start(s Spec) (*Process, error) {
 	return p, nil
 }
 
+// PID is the number of the process, whose group has the same.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Ended is nil while the process runs; afterwards it says how it ended, with the
 // last lines of its log.
 func (p *Process) Ended() error {
