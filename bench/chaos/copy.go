@@ -67,10 +67,36 @@ func copySparse(out *os.File, in io.Reader) (int64, error) {
 	}
 }
 
-// copyStore copies what a power cut would leave of a store. Badger may write
-// tables in the meantime, so the order matters: a log that has gone when its
-// turn comes is in a table that the manifest, which is copied after it, names.
+// copyStore copies what a power cut would leave of a store whose writer is held.
+// Badger may write and merge tables in the meantime: a log that has gone when its
+// turn comes is in a table that the manifest, which is copied after it, names;
+// where the manifest has changed by the end, tables that it names may be missing,
+// and the copy is made again.
 func copyStore(from, to string) error {
+	const tries = 20 // a merge takes less than a copy
+	for range tries {
+		if err := os.RemoveAll(to); err != nil {
+			return err
+		}
+		err := copyOnce(from, to)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		copied, err := os.ReadFile(filepath.Join(to, "db", "MANIFEST"))
+		if err != nil {
+			return err
+		}
+		if now, err := os.ReadFile(filepath.Join(from, "db", "MANIFEST")); err != nil || bytes.Equal(now, copied) {
+			return err
+		}
+	}
+	return errors.New("the store does not hold still")
+}
+
+func copyOnce(from, to string) error {
 	if err := os.MkdirAll(filepath.Join(to, "db"), 0o700); err != nil {
 		return err
 	}

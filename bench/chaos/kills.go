@@ -65,7 +65,7 @@ func (k *killer) run(ctx context.Context) error {
 	for k.made < k.kills {
 		slow := chance.IntN(5) == 0
 		atStart := chance.IntN(10) == 0
-		life := 20*time.Millisecond + time.Duration(chance.Int64N(int64(600*time.Millisecond)))
+		life := 20*time.Millisecond + time.Duration(chance.Int64N(int64(900*time.Millisecond)))
 		if err := k.life(ctx, slow, atStart, life); err != nil {
 			return err
 		}

@@ -106,7 +106,7 @@ func (l *ledger) note(key, method, token string) (hold time.Duration) {
 	if !slices.Contains(l.byToken[token], key) {
 		l.byToken[token] = append(l.byToken[token], key)
 	}
-	if l.chance.IntN(3) != 0 {
+	if l.chance.IntN(2) != 0 {
 		return 0
 	}
 	return time.Duration(l.chance.Int64N(int64(longestHold)))
