@@ -84,9 +84,9 @@ type Traces interface {
 	// CodeNotFound for a stream that does not exist, CodeTampered where a record
 	// at or below the head is missing or does not decode.
 	Records(ctx context.Context, query RecordQuery) ([]Stored, error)
-	// Payload is CodeUnreplayable where the payload has expired or was redacted,
-	// CodeTampered where its bytes do not match the reference.
-	Payload(ctx context.Context, tenant TenantID, ref PayloadRef) ([]byte, error)
+	// Payloads reads what the records of a stream name. A stream that does not
+	// exist has none.
+	Payloads(ctx context.Context, tenant TenantID, stream StreamID) (PayloadReader, error)
 	// Execution is the fold of an execution's records. CodeNotFound.
 	Execution(ctx context.Context, tenant TenantID, id ExecutionID) (*Execution, error)
 	// Executions lists them, newest first.
@@ -95,6 +95,12 @@ type Traces interface {
 	// order, and goes on with new ones until ctx ends or fn errs.
 	Feed(ctx context.Context, tenant TenantID, after Position, fn func(*Stored) error) error
 }
+
+// PayloadReader is CodeUnreplayable where the payload has expired or was
+// redacted, CodeTampered where its bytes do not match the reference or are not
+// there. What it returns must not be changed, nor the reader be used by two
+// goroutines at once.
+type PayloadReader func(ref PayloadRef) ([]byte, error)
 
 // RecordQuery selects records of one stream.
 type RecordQuery struct {

@@ -141,7 +141,11 @@ func (l *lab) decisions(ctx context.Context, span time.Duration) ([]row, error) 
 		if !ok {
 			continue
 		}
-		raw, err := l.journal.Payload(ctx, l.caller.Tenant, ref)
+		read, err := l.journal.Payloads(ctx, l.caller.Tenant, writ.StreamID(id))
+		if err != nil {
+			return nil, err
+		}
+		raw, err := read(ref)
 		if err != nil {
 			return nil, err
 		}

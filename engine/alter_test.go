@@ -78,11 +78,13 @@ func (f *forgery) Records(context.Context, writ.RecordQuery) ([]writ.Stored, err
 	return slices.Clone(f.records), nil
 }
 
-func (f *forgery) Payload(_ context.Context, _ writ.TenantID, ref writ.PayloadRef) ([]byte, error) {
-	if data, ok := f.payloads[ref.Digest]; ok {
-		return data, nil
-	}
-	return nil, writ.Errorf(writ.CodeUnreplayable, "payload "+ref.Name, "is gone")
+func (f *forgery) Payloads(context.Context, writ.TenantID, writ.StreamID) (writ.PayloadReader, error) {
+	return func(ref writ.PayloadRef) ([]byte, error) {
+		if data, ok := f.payloads[ref.Digest]; ok {
+			return data, nil
+		}
+		return nil, writ.Errorf(writ.CodeUnreplayable, "payload "+ref.Name, "is gone")
+	}, nil
 }
 
 // leaf is one scalar of a JSON document.
@@ -248,9 +250,10 @@ func TestAlteringWhatARunAddsIsNamed(t *testing.T) {
 func alterAll(t *testing.T, r *rig, id writ.ExecutionID, least int) *alterations {
 	t.Helper()
 	f := &forgery{Traces: r.journal, records: r.records(id), payloads: map[writ.Digest][]byte{}}
+	read := r.payloads(id)
 	for i := range f.records {
 		for _, ref := range f.records[i].Payloads {
-			data, err := r.journal.Payload(context.Background(), writ.DefaultTenant, ref)
+			data, err := read(ref)
 			if err != nil {
 				t.Fatal(err)
 			}

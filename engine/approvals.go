@@ -105,7 +105,11 @@ func (e *Engine) fullApproval(ctx context.Context, x *writ.Execution, a *writ.Ap
 			continue
 		}
 		ref, _ := r.Payload(writ.PayloadRequest)
-		raw, err := e.Traces.Payload(ctx, x.Tenant, ref)
+		read, err := e.Traces.Payloads(ctx, x.Tenant, writ.StreamID(x.ID))
+		if err != nil {
+			return nil, err
+		}
+		raw, err := read(ref)
 		if err != nil {
 			return nil, err
 		}

@@ -35,17 +35,21 @@ func (e *Engine) load(ctx context.Context, tenant writ.TenantID, id writ.Executi
 }
 
 type loader struct {
-	x   *execution
-	ctx context.Context
-	err error
+	x    *execution
+	ctx  context.Context
+	read writ.PayloadReader // opened with the first payload
+	err  error
 }
 
 func (l *loader) payload(ref writ.PayloadRef) []byte {
+	if l.err == nil && l.read == nil {
+		l.read, l.err = l.x.engine.Traces.Payloads(l.ctx, l.x.tenant, writ.StreamID(l.x.id))
+	}
 	if l.err != nil {
 		return nil
 	}
 	var data []byte
-	data, l.err = l.x.engine.Traces.Payload(l.ctx, l.x.tenant, ref)
+	data, l.err = l.read(ref)
 	return data
 }
 

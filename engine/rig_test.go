@@ -279,13 +279,22 @@ func (r *rig) expect(id writ.ExecutionID, status writ.ExecutionStatus) *writ.Exe
 	return state
 }
 
+func (r *rig) payloads(id writ.ExecutionID) writ.PayloadReader {
+	r.t.Helper()
+	read, err := r.journal.Payloads(context.Background(), writ.DefaultTenant, writ.StreamID(id))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return read
+}
+
 func (r *rig) output(id writ.ExecutionID, step string) string {
 	r.t.Helper()
 	s := r.state(id).Step(step)
 	if s == nil || s.Output == nil {
 		r.t.Fatalf("step %s has no output", step)
 	}
-	raw, err := r.journal.Payload(context.Background(), writ.DefaultTenant, *s.Output)
+	raw, err := r.payloads(id)(*s.Output)
 	if err != nil {
 		r.t.Fatal(err)
 	}

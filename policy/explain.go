@@ -97,7 +97,11 @@ func (s *Service) question(ctx context.Context, tenant writ.TenantID, op string,
 	if !ok {
 		return nil, writ.Errorf(writ.CodeUnreplayable, op, "the question is not stored")
 	}
-	return s.traces.Payload(ctx, tenant, ref)
+	read, err := s.traces.Payloads(ctx, tenant, r.Stream)
+	if err != nil {
+		return nil, err
+	}
+	return read(ref)
 }
 
 // agree judges the question again under the bundle that the verdict names. What

@@ -2,7 +2,6 @@ package trace
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
 
@@ -44,22 +43,17 @@ type write struct{ key, value []byte }
 // sealed is a record that has its place.
 type sealed struct {
 	record   *writ.Record
-	key      []byte // of recordKey
-	value    []byte // as stored: the position, then the bytes that were hashed
+	bytes    []byte // that were hashed
 	digest   [32]byte
 	position writ.Position
 	seq      uint64
 }
-
-// positionSize is how much of a stored record stands before the hashed bytes.
-const positionSize = 8
 
 // salted is a payload as it will be stored.
 type salted struct {
 	digest writ.Digest
 	salt   []byte
 	data   []byte
-	stored []byte // mark, salt and data in one piece, where it fits one
 }
 
 // Genesis is the previous digest of a stream's first record.
@@ -67,7 +61,8 @@ func Genesis(tenant writ.TenantID, stream writ.StreamID) writ.Digest {
 	return canon.Sum(canon.DomainRecord, []byte("genesis"), []byte(tenant), []byte(stream))
 }
 
-// link adds a record's digest to the chain over the whole store.
+// link adds a batch to the chain over the whole store: the digest of its last
+// record, which binds those before it.
 func link(chain [32]byte, digest []byte) [32]byte {
 	return canon.Hash(canon.DomainRecord, []byte("store"), chain[:], digest)
 }
@@ -152,13 +147,12 @@ func (j *Journal) prepare(in *writ.Batch) (*batch, error) {
 // salt copies the data, once: the caller may use its buffer again before the
 // commit, and the copy is what the database gets.
 func (j *Journal) salt(data []byte) (salted, error) {
-	stored := make([]byte, 1+saltSize+len(data))
-	p := salted{salt: stored[1 : 1+saltSize], data: stored[1+saltSize:], stored: stored}
+	stored := make([]byte, saltSize+len(data))
+	p := salted{salt: stored[:saltSize:saltSize], data: stored[saltSize:]}
 	if _, err := io.ReadFull(j.opts.Entropy, p.salt); err != nil {
 		return p, writ.Errorf(writ.CodeUnavailable, "journal: append", "no entropy: %w", err)
 	}
 	copy(p.data, data)
-	stored[0] = payloadInline
 	p.digest = canon.Sum(canon.DomainPayload, p.salt, p.data)
 	return p, nil
 }
@@ -181,9 +175,8 @@ func (j *Journal) place(b *batch, next *head) {
 		r := &b.records[i]
 		j.position++
 		r.position = j.position
-		binary.BigEndian.PutUint64(r.value, uint64(r.position))
-		j.chain = link(j.chain, r.digest[:])
 	}
+	j.chain = link(j.chain, b.records[len(b.records)-1].digest[:])
 	b.chain = j.chain
 	next.Position = j.position
 	j.forgetHeads()
@@ -197,18 +190,17 @@ func (b *batch) seal(in *writ.Batch, h *head) (writ.Receipt, error) {
 	payloads := b.payloads
 	receipt := writ.Receipt{Records: make([]writ.Record, len(in.Records))}
 	b.records = make([]sealed, len(in.Records))
-	var room [positionSize]byte
 	for i := range in.Records {
 		record := &receipt.Records[i]
 		fillRecord(record, in, &in.Records[i], h)
 		payloads = fillPayloads(record, &in.Records[i], payloads)
-		value, err := canon.AppendCBOR(room[:], record)
+		encoded, err := canon.MarshalCBOR(record)
 		if err != nil {
 			return writ.Receipt{}, writ.Errorf(writ.CodeInvalid, "journal: append", "%w", err)
 		}
-		digest := canon.Hash(canon.DomainRecord, value[positionSize:])
+		digest := canon.Hash(canon.DomainRecord, encoded)
 		h.Seq, h.Digest = record.Seq, canon.DigestOf(digest)
-		b.records[i] = sealed{record: record, key: recordKey(b.name, record.Seq), value: value, digest: digest, seq: record.Seq}
+		b.records[i] = sealed{record: record, bytes: encoded, digest: digest, seq: record.Seq}
 	}
 	receipt.Seq, receipt.Digest = h.Seq, h.Digest
 	return receipt, b.measure()
@@ -241,7 +233,7 @@ const entryOverhead = 96
 func (b *batch) measure() error {
 	entries := 2*len(b.records) + len(b.changes) + len(b.extra)
 	for i := range b.records {
-		b.size += len(b.records[i].value) + 2*(len(b.name)+entryOverhead)
+		b.size += len(b.records[i].bytes) + 2*(len(b.name)+entryOverhead)
 	}
 	for _, c := range b.changes {
 		b.size += len(c.Key) + len(c.Value) + len(b.tenant) + entryOverhead

@@ -1,8 +1,6 @@
 package trace
 
 import (
-	"encoding/binary"
-
 	badger "github.com/dgraph-io/badger/v4"
 
 	"github.com/writ-run/writ"
@@ -30,12 +28,23 @@ const maxProjection = 512 << 10
 type change struct {
 	j       *Journal
 	txn     *badger.Txn
-	entries []badger.Entry    // to be used next
-	tracks  map[string]*track // of the streams in it
-	touched []string
+	entries []badger.Entry     // to be used next
+	strands map[string]*strand // of the streams in it
+	touched []*strand          // in order
+	runs    map[writ.TenantID][]run
 	tree    map[int64][32]byte
 	opened  []opened
 	state   state
+}
+
+// strand is what one transaction adds to one stream.
+type strand struct {
+	*track
+	name    string
+	tenant  writ.TenantID
+	segment []byte
+	tags    []byte // of the payloads
+	pack    []byte
 }
 
 // commit makes as many batches of the group durable as fit, at least one, and
@@ -53,8 +62,8 @@ func (j *Journal) commit(group []*batch) (int, state, error) {
 	}
 	ts := j.views.next()
 	c := &change{
-		j: j, txn: j.db.NewTransactionAt(ts-1, true), tracks: map[string]*track{},
-		tree: map[int64][32]byte{}, state: j.committedState(),
+		j: j, txn: j.db.NewTransactionAt(ts-1, true), strands: map[string]*strand{},
+		runs: map[writ.TenantID][]run{}, tree: map[int64][32]byte{}, state: j.committedState(),
 	}
 	defer c.txn.Discard()
 	for _, b := range group {
@@ -69,9 +78,9 @@ func (j *Journal) commit(group []*batch) (int, state, error) {
 		return 0, state{}, err
 	}
 	j.live.apply(c.opened)
-	for name, t := range c.tracks {
-		if t.execution.Status.Final() {
-			delete(j.tracks, name) // little or nothing follows
+	for _, s := range c.touched {
+		if s.execution.Status.Final() {
+			delete(j.tracks, s.name) // little or nothing follows
 		}
 	}
 	return n, c.state, nil
@@ -145,9 +154,6 @@ func loadTrack(txn *badger.Txn, b *batch, t *track) error {
 	return nil
 }
 
-// pieceSize keeps a piece of a payload well under the value threshold.
-const pieceSize = 512 << 10
-
 // writeBulk stores large payloads ahead of the records that name them. A crash
 // in between leaves payloads that nothing names.
 func (j *Journal) writeBulk(b *batch) error {
@@ -215,26 +221,23 @@ func (j *Journal) commitAt(txn *badger.Txn, ts uint64) error {
 
 // add writes a batch's records, payloads and changes and folds the records.
 func (c *change) add(b *batch) error {
-	t, ok := c.tracks[b.name]
-	if !ok {
-		var err error
-		if t, err = c.j.track(b); err != nil {
-			return err
-		}
-		c.tracks[b.name] = t
-		c.touched = append(c.touched, b.name)
+	s, err := c.strand(b)
+	if err != nil {
+		return err
 	}
 	for i := range b.records {
-		if err := c.addRecord(b, &b.records[i], t); err != nil {
+		if err := c.addRecord(b, &b.records[i], s); err != nil {
 			return err
 		}
 	}
+	first, last := &b.records[0], &b.records[len(b.records)-1]
+	c.runs[b.tenant] = append(c.runs[b.tenant], run{
+		first: first.position, count: uint64(len(b.records)), seq: first.seq, digest: last.digest, stream: b.stream,
+	})
 	if b.inline {
 		for i := range b.payloads {
-			p := &b.payloads[i]
-			if err := c.set(payloadKey(b.tenant, p.digest), p.stored); err != nil {
-				return err
-			}
+			s.tags = append(s.tags, tagOf(b.payloads[i].digest)...)
+			s.pack = appendPacked(s.pack, &b.payloads[i])
 		}
 	}
 	for _, ch := range b.changes {
@@ -247,8 +250,22 @@ func (c *change) add(b *batch) error {
 			return err
 		}
 	}
-	c.state.Position, c.state.Chain = t.head.Position, b.chain[:]
+	c.state.Position, c.state.Chain = s.head.Position, b.chain[:]
 	return nil
+}
+
+func (c *change) strand(b *batch) (*strand, error) {
+	if s, ok := c.strands[b.name]; ok {
+		return s, nil
+	}
+	t, err := c.j.track(b)
+	if err != nil {
+		return nil, err
+	}
+	s := &strand{track: t, name: b.name, tenant: b.tenant}
+	c.strands[b.name] = s
+	c.touched = append(c.touched, s)
+	return s, nil
 }
 
 // set takes what Badger keeps for a write from a slab: a group has hundreds.
@@ -263,25 +280,19 @@ func (c *change) set(key, value []byte) error {
 	return c.txn.SetEntry(entry)
 }
 
-func (c *change) addRecord(b *batch, r *sealed, t *track) error {
-	if err := c.set(r.key, r.value); err != nil {
-		return err
-	}
-	p := place{digest: r.digest, seq: r.seq, stream: b.stream}
-	if err := c.set(positionKey(b.tenant, r.position), p.encode()); err != nil {
-		return err
-	}
-	t.head.Seq, t.head.Digest, t.head.Position = r.seq, canon.DigestOf(r.digest), r.position
+func (c *change) addRecord(b *batch, r *sealed, s *strand) error {
+	s.segment = appendSlot(s.segment, slot{r.seq, r.position, r.bytes})
+	s.head.Seq, s.head.Digest, s.head.Position = r.seq, canon.DigestOf(r.digest), r.position
 	if r.seq == 1 {
 		var err error
-		if t.head.Leaf, err = c.addLeaf(b.name, t.head.Digest); err != nil {
+		if s.head.Leaf, err = c.addLeaf(b.name, s.head.Digest); err != nil {
 			return err
 		}
 	}
 	if b.stream == writ.SystemStream {
 		return nil
 	}
-	return t.fold(r)
+	return s.fold(r)
 }
 
 // fold applies the record that was encoded. Facts of an intent hold what lives as
@@ -291,7 +302,7 @@ func (t *track) fold(r *sealed) error {
 	record := r.record
 	if record.Body.Intent != nil {
 		record = new(writ.Record)
-		if err := canon.UnmarshalCBOR(r.value[positionSize:], record); err != nil {
+		if err := canon.UnmarshalCBOR(r.bytes, record); err != nil {
 			return err
 		}
 	}
@@ -299,10 +310,15 @@ func (t *track) fold(r *sealed) error {
 	return nil
 }
 
-// finish writes heads, projections, lists and the state.
+// finish writes records, heads, projections, lists and the state.
 func (c *change) finish() error {
-	for _, name := range c.touched {
-		if err := c.finishStream(name, c.tracks[name]); err != nil {
+	for _, s := range c.touched {
+		if err := c.finishStream(s); err != nil {
+			return err
+		}
+	}
+	for tenant, runs := range c.runs {
+		if err := c.set(positionKey(tenant, runs[len(runs)-1].last()), sealRuns(runs)); err != nil {
 			return err
 		}
 	}
@@ -316,65 +332,45 @@ func (c *change) finish() error {
 	return c.set(keyState, encoded)
 }
 
-func (c *change) finishStream(name string, t *track) error {
-	encoded, err := canon.MarshalCBOR(&t.head)
+func (c *change) finishStream(s *strand) error {
+	if err := c.set(recordKey(s.name, s.head.Seq), sealBlock(s.segment)); err != nil {
+		return err
+	}
+	if len(s.tags) > 0 {
+		if err := c.set(numberedKey(spacePack, s.name, s.head.Seq), sealPack(s.tags, s.pack)); err != nil {
+			return err
+		}
+	}
+	encoded, err := canon.MarshalCBOR(&s.head)
 	if err != nil {
 		return err
 	}
-	if err := c.set(streamPrefix(spaceHead, name), encoded); err != nil {
+	if err := c.set(streamPrefix(spaceHead, s.name), encoded); err != nil {
 		return err
 	}
-	if t.execution.ID == "" {
+	if s.execution.ID == "" {
 		return nil // not an execution
 	}
-	projection, err := canon.MarshalCBOR(t.execution)
+	projection, size, err := sealProjection(s.execution)
 	if err != nil {
 		return err
 	}
-	if t.size = len(projection); t.size > maxProjection {
-		projection = []byte{}
-	}
-	if err := c.set(streamPrefix(spaceProject, name), projection); err != nil {
+	s.size = size
+	if err := c.set(streamPrefix(spaceProject, s.name), projection); err != nil {
 		return err
 	}
-	return c.relist(name, t)
+	return c.relist(s)
 }
 
-// Payloads. The first byte of a value says what it is.
-const (
-	payloadInline  = 0 // salt, data
-	payloadPieces  = 1 // salt, size: the data is at the key with a number after it
-	payloadExpired = 2 // time of the sweep in nanoseconds; zero: it never was here
-)
-
-const expiredSize = 9
-
-func expiredMark(at writ.Time) []byte {
-	return binary.BigEndian.AppendUint64([]byte{payloadExpired}, uint64(at))
-}
-
-func payloadWrites(tenant writ.TenantID, p *salted) []write {
-	key := payloadKey(tenant, p.digest)
-	if p.stored != nil && len(p.data) <= pieceSize {
-		return []write{{key, p.stored}}
+// sealProjection is the stored form of a projection, empty where it is too large,
+// and the size of what it was made from.
+func sealProjection(execution *writ.Execution) (stored []byte, size int, err error) {
+	encoded, err := canon.MarshalCBOR(execution)
+	if err != nil {
+		return nil, 0, err
 	}
-	if len(p.data) <= pieceSize {
-		value := append(append(make([]byte, 0, 1+saltSize+len(p.data)), payloadInline), p.salt...)
-		return []write{{key, append(value, p.data...)}}
+	if len(encoded) > maxProjection {
+		return []byte{}, len(encoded), nil
 	}
-	value := append([]byte{payloadPieces}, p.salt...)
-	value = binary.BigEndian.AppendUint64(value, uint64(len(p.data)))
-	return append(pieceWrites(key, p.data), write{key, value})
-}
-
-// pieceWrites are data cut into values that fit, at the key with a number after
-// it. The first of them has number 1.
-func pieceWrites(key, data []byte) []write {
-	var writes []write
-	for i := uint32(1); len(data) > 0; i++ {
-		n := min(len(data), pieceSize)
-		writes = append(writes, write{binary.BigEndian.AppendUint32(append([]byte{}, key...), i), data[:n]})
-		data = data[n:]
-	}
-	return writes
+	return sealBlock(encoded), len(encoded), nil
 }

@@ -174,10 +174,14 @@ func (j *Journal) describe(txn *badger.Txn, h *head, req *ExportRequest, p *pred
 	if err != nil {
 		return err
 	}
+	of, err := openPayloads(txn, req.Tenant, writ.StreamID(req.Execution))
+	if err != nil {
+		return err
+	}
 	for i := range records {
 		p.Records = append(p.Records, records[i].Bytes)
 		for _, ref := range records[i].Payloads {
-			stored, err := readPayload(txn, req.Tenant, ref)
+			stored, err := of.read(ref)
 			switch {
 			case err != nil && !writ.IsCode(err, writ.CodeUnreplayable):
 				return err

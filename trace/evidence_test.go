@@ -73,7 +73,7 @@ func TestEvidenceTravels(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(records, e.Records) {
 			t.Fatalf("%v %v", records, err)
 		}
-		if _, err := other.Payload(ctx, "acme", records[0].Payloads[0]); err != nil {
+		if _, err := payloadOf(t, other, "acme", records[0].Stream)(records[0].Payloads[0]); err != nil {
 			t.Fatal(err)
 		}
 		execution, err := other.Execution(ctx, "acme", e.Execution)
@@ -141,13 +141,13 @@ func TestEvidenceWithoutPayloads(t *testing.T) {
 	if err := other.Import(context.Background(), tenant, e); err != nil {
 		t.Fatal(err)
 	}
-	_, err = other.Payload(context.Background(), tenant, e.Records[0].Payloads[0])
+	_, err = payloadOf(t, other, tenant, e.Records[0].Stream)(e.Records[0].Payloads[0])
 	wantCode(t, err, writ.CodeUnreplayable)
 	// Payloads that are here stay, whoever calls them missing.
 	if err := j.Import(context.Background(), tenant, e); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := j.Payload(context.Background(), tenant, e.Records[0].Payloads[0]); err != nil {
+	if _, err := payloadOf(t, j, tenant, e.Records[0].Stream)(e.Records[0].Payloads[0]); err != nil {
 		t.Fatal(err)
 	}
 }

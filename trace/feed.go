@@ -66,51 +66,32 @@ func (j *Journal) changed() (<-chan struct{}, error) {
 // feedPage reads the next records and the position of the last place seen.
 func (j *Journal) feedPage(tenant writ.TenantID, after writ.Position) (page []writ.Stored, last writ.Position, err error) {
 	err = j.view(func(txn *badger.Txn) error {
+		of := &segments{txn: txn}
 		return scan(txn, tenantKey(spacePosition, tenant), positionKey(tenant, after+1), func(item *badger.Item) (bool, error) {
-			_, position, ok := splitPositionKey(item.Key())
-			value, err := item.ValueCopy(nil)
-			if err != nil {
-				return false, unreadable(err)
-			}
-			p, decoded := decodePlace(value)
-			if !ok || !decoded {
-				return false, writ.Errorf(writ.CodeTampered, "feed", "the index of positions does not decode")
-			}
-			last = position
-			if p.stream == "" {
-				return len(page) < feedPage, nil
-			}
-			stored, err := readPlace(txn, tenant, position, &p)
+			runs, err := readRuns(item)
 			if err != nil {
 				return false, err
 			}
-			page = append(page, *stored)
+			for i := 0; i < len(runs) && len(page) < feedPage; i++ {
+				if runs[i].last() <= after {
+					continue
+				}
+				last = runs[i].last()
+				if runs[i].stream == "" {
+					continue
+				}
+				records, err := runs[i].records(of)
+				if err != nil {
+					return false, err
+				}
+				for k := range records {
+					if records[k].Position > after {
+						page = append(page, records[k])
+					}
+				}
+			}
 			return len(page) < feedPage, nil
 		})
 	})
 	return page, last, err
-}
-
-// readPlace reads the record that stands at a position.
-func readPlace(txn *badger.Txn, tenant writ.TenantID, position writ.Position, p *place) (*writ.Stored, error) {
-	value, err := get(txn, recordKey(streamName(tenant, p.stream), p.seq))
-	if err != nil {
-		return nil, err
-	}
-	if value == nil {
-		return nil, broken(where{p.stream, p.seq, "record"}, "is missing")
-	}
-	stored, err := decodeStored(value, p.seq, p.stream)
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case stored.Digest != digestOf(p.digest[:]):
-		return nil, broken(where{p.stream, p.seq, "digest"}, "is not the one at position %d", position)
-	case stored.Position != position:
-		return nil, broken(where{p.stream, p.seq, "position"}, "is %d, not %d", stored.Position, position)
-	case stored.Seq != p.seq || stored.Stream != p.stream || stored.Tenant != tenant:
-		return nil, broken(where{p.stream, p.seq, "seq"}, "the record stands in another place than it says")
-	}
-	return stored, nil
 }

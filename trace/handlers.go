@@ -33,12 +33,19 @@ func (j *Journal) ExecutionGet(ctx context.Context, in *contract.ExecutionGetInp
 	if err != nil {
 		return nil, err
 	}
+	if !in.IncludeOutputs {
+		return &contract.ExecutionGetOutput{Result: j.ok(execution.UpdatedAt), Execution: *wire}, nil
+	}
+	read, err := j.Payloads(ctx, caller.Tenant, writ.StreamID(execution.ID))
+	if err != nil {
+		return nil, err
+	}
 	for i := range execution.Steps {
 		ref := execution.Steps[i].Output
-		if !in.IncludeOutputs || ref == nil {
+		if ref == nil {
 			continue
 		}
-		output, err := j.Payload(ctx, caller.Tenant, *ref)
+		output, err := read(*ref)
 		if err != nil && !writ.IsCode(err, writ.CodeUnreplayable) {
 			return nil, err
 		}
@@ -83,13 +90,17 @@ func (j *Journal) TraceGet(ctx context.Context, in *contract.TraceGetInput) (*co
 	}
 	out := &contract.TraceGetOutput{Entries: make([]contract.TraceEntry, 0, len(records))}
 	room := int64(maxAnswer)
+	read, err := j.Payloads(ctx, caller.Tenant, writ.StreamID(in.ExecutionID))
+	if err != nil {
+		return nil, err
+	}
 	for i := range records {
 		entry, err := entryOf(&records[i])
 		if err != nil {
 			return nil, err
 		}
 		if in.IncludePayloads {
-			if err := j.fillData(ctx, caller.Tenant, entry, &room); err != nil {
+			if err := fillData(entry, read, &room); err != nil {
 				return nil, err
 			}
 		}
@@ -117,7 +128,7 @@ func entryOf(r *writ.Stored) (*contract.TraceEntry, error) {
 
 // fillData adds payloads. The seed of a step is secret: whoever has it can
 // recompute the guest's randomness.
-func (j *Journal) fillData(ctx context.Context, tenant writ.TenantID, entry *contract.TraceEntry, room *int64) error {
+func fillData(entry *contract.TraceEntry, read writ.PayloadReader, room *int64) error {
 	for i := range entry.Payloads {
 		p := &entry.Payloads[i]
 		if p.Name == writ.PayloadSeed {
@@ -127,7 +138,7 @@ func (j *Journal) fillData(ctx context.Context, tenant writ.TenantID, entry *con
 			return writ.Errorf(writ.CodeTooLarge, "trace", "the payloads have more than %d bytes", maxAnswer).
 				WithFix("export the evidence instead: `writ trace export`")
 		}
-		data, err := j.Payload(ctx, tenant, writ.PayloadRef{Name: p.Name, Digest: p.Digest, Size: p.Size})
+		data, err := read(writ.PayloadRef{Name: p.Name, Digest: p.Digest, Size: p.Size})
 		if err != nil && !writ.IsCode(err, writ.CodeUnreplayable) {
 			return err
 		}

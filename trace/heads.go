@@ -137,12 +137,23 @@ func checkUnused(txn *badger.Txn, name string) error {
 	if gone != nil {
 		return writ.Errorf(writ.CodeConflict, "journal: append", "the stream has expired and takes no more records")
 	}
-	first, err := get(txn, recordKey(name, 1))
+	// Every execution has a projection; to look for records would take a walk.
+	projection, err := get(txn, streamPrefix(spaceProject, name))
 	if err != nil {
 		return err
 	}
-	if first != nil {
-		return writ.Errorf(writ.CodeTampered, "journal: append", "the stream has records and no head")
+	if projection != nil {
+		return writ.Errorf(writ.CodeTampered, "journal: append", "the stream has a projection and no head")
 	}
 	return nil
+}
+
+// hasRecords reports whether the stream has any, whatever its head says.
+func hasRecords(txn *badger.Txn, name string) (exist bool, err error) {
+	prefix := numberedPrefix(spaceRecord, name)
+	err = scan(txn, prefix, prefix, func(*badger.Item) (bool, error) {
+		exist = true
+		return false, nil
+	})
+	return exist, err
 }

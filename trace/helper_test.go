@@ -106,6 +106,16 @@ func begin(t testing.TB, j *trace.Journal, i, notes int) writ.Receipt {
 	return must(t, j, batchOf(execID(i), 0, append(records, ended(i, writ.ExecCompleted))...))
 }
 
+// payloadOf reads the payloads of a stream.
+func payloadOf(t testing.TB, j *trace.Journal, tenant writ.TenantID, stream writ.StreamID) writ.PayloadReader {
+	t.Helper()
+	read, err := j.Payloads(context.Background(), tenant, stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read
+}
+
 func wantCode(t testing.TB, err error, code writ.Code) {
 	t.Helper()
 	if !writ.IsCode(err, code) {

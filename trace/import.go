@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
-	"encoding/binary"
 	"encoding/hex"
 	"strings"
 
@@ -127,9 +126,7 @@ func (j *Journal) importBulk(tenant writ.TenantID, e *Evidence) ([]write, error)
 	writes := pieceWrites(numberedPrefix(spaceEvidence, name), e.raw)
 	for i := range e.Records {
 		r := &e.Records[i]
-		value := binary.BigEndian.AppendUint64(make([]byte, 0, positionSize+len(r.Bytes)), uint64(r.Position))
-		value = append(value, r.Bytes...)
-		writes = append(writes, write{numberedKey(spaceForeign, name, r.Seq), value})
+		writes = append(writes, write{numberedKey(spaceForeign, name, r.Seq), sealBlock(appendSlot(nil, slot{r.Seq, r.Position, r.Bytes}))})
 		for _, ref := range r.Payloads {
 			if p, ok := e.payloads[ref.Digest]; ok {
 				writes = append(writes, payloadWrites(tenant, &p)...)
@@ -157,12 +154,9 @@ func importHead(tenant writ.TenantID, h *head, execution *writ.Execution) ([]wri
 	if err != nil {
 		return nil, err
 	}
-	projection, err := canon.MarshalCBOR(execution)
+	projection, _, err := sealProjection(execution)
 	if err != nil {
 		return nil, err
-	}
-	if len(projection) > maxProjection {
-		projection = []byte{}
 	}
 	writes := []write{{streamPrefix(spaceHead, name), encoded}, {streamPrefix(spaceProject, name), projection}}
 	listed := listEntryOf(execution)

@@ -43,7 +43,7 @@ func TestAppendAndRead(t *testing.T) {
 			if err != nil || execution.Status != writ.ExecCompleted || !reflect.DeepEqual(execution, trace.Fold(records)) {
 				t.Fatalf("execution %+v %v", execution, err)
 			}
-			data, err := j.Payload(ctx, tenant, records[0].Payloads[0])
+			data, err := payloadOf(t, j, tenant, execID(1))(records[0].Payloads[0])
 			if err != nil || string(data) != `{"text":"intent 1"}` {
 				t.Fatalf("payload %q %v", data, err)
 			}
@@ -74,7 +74,7 @@ func TestLargePayload(t *testing.T) {
 	record.Payloads = append(record.Payloads, writ.Payload{Name: "output", Data: large}, writ.Payload{Name: "empty"})
 	receipt := must(t, j, batchOf(execID(1), 0, record))
 	for i, want := range [][]byte{record.Payloads[0].Data, large, {}} {
-		data, err := j.Payload(context.Background(), tenant, receipt.Records[0].Payloads[i])
+		data, err := payloadOf(t, j, tenant, execID(1))(receipt.Records[0].Payloads[i])
 		if err != nil || !bytes.Equal(data, want) {
 			t.Fatalf("payload %d: %d bytes, %v", i, len(data), err)
 		}

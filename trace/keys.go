@@ -1,7 +1,6 @@
 package trace
 
 import (
-	"bytes"
 	"encoding/binary"
 	"strings"
 	"unicode/utf8"
@@ -12,16 +11,17 @@ import (
 // Key spaces. A key is the space, the tenant, a NUL and what the space orders
 // by. Numbers are big-endian so that they sort.
 const (
-	spaceRecord   = 'r' // stream NUL seq -> position, CBOR of the record
-	spacePosition = 'p' // position -> digest, seq, stream
+	spaceRecord   = 'r' // stream NUL last seq -> see segment.go
+	spacePack     = 'k' // stream NUL last seq -> payloads, see pack.go
+	spacePosition = 'p' // last position -> see places.go
 	spaceHead     = 'h' // stream -> head
 	spaceProject  = 'e' // stream -> CBOR of the Execution
 	spaceList     = 'x' // see list.go
 	spaceOpen     = 'o' // no tenant; slot -> see open.go
-	spacePayload  = 'y' // digest -> payload
+	spacePayload  = 'y' // digest -> large payload, see pack.go
 	spaceDocument = 'd' // key -> document
 	spaceGone     = 'g' // stream -> tombstone of what has expired
-	spaceForeign  = 'f' // stream NUL seq -> as spaceRecord, of an imported journal
+	spaceForeign  = 'f' // stream NUL last seq -> as spaceRecord, of an imported journal
 	spaceEvidence = 'i' // stream NUL number -> piece of the evidence it came with
 	spaceLeaf     = 'l' // no tenant; index -> leaf
 	spaceTree     = 't' // no tenant; index -> hash of the Merkle tree
@@ -105,41 +105,4 @@ func documentKey(tenant writ.TenantID, key string) []byte {
 
 func indexKey(space byte, index int64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{space, nul}, uint64(index))
-}
-
-// place is what the position index says of a record.
-type place struct {
-	digest [32]byte
-	seq    uint64
-	stream writ.StreamID // empty: the record has expired
-}
-
-func (p *place) encode() []byte {
-	b := append(make([]byte, 0, 40+len(p.stream)), p.digest[:]...)
-	if p.stream == "" {
-		return b
-	}
-	return append(binary.BigEndian.AppendUint64(b, p.seq), p.stream...)
-}
-
-func decodePlace(b []byte) (place, bool) {
-	var p place
-	if len(b) != 32 && len(b) < 41 {
-		return p, false
-	}
-	copy(p.digest[:], b)
-	if len(b) > 32 {
-		p.seq = binary.BigEndian.Uint64(b[32:])
-		p.stream = writ.StreamID(b[40:])
-	}
-	return p, true
-}
-
-// splitPositionKey is the inverse of positionKey.
-func splitPositionKey(key []byte) (writ.TenantID, writ.Position, bool) {
-	tenant, rest, ok := bytes.Cut(key[1:], []byte{nul})
-	if !ok || len(rest) != 8 {
-		return "", 0, false
-	}
-	return writ.TenantID(tenant), writ.Position(binary.BigEndian.Uint64(rest)), true
 }

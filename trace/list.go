@@ -93,13 +93,13 @@ func (e *listEntry) keys(tenant writ.TenantID) [][]byte {
 }
 
 // relist moves the execution to where its state belongs.
-func (c *change) relist(name string, t *track) error {
-	now := listEntryOf(t.execution)
-	if now == t.listed {
+func (c *change) relist(s *strand) error {
+	now := listEntryOf(s.execution)
+	if now == s.listed {
 		return nil
 	}
-	tenant := t.execution.Tenant
-	before, after := t.listed.keys(tenant), now.keys(tenant)
+	tenant := s.execution.Tenant
+	before, after := s.listed.keys(tenant), now.keys(tenant)
 	for _, key := range before {
 		if containsKey(after, key) {
 			continue
@@ -116,8 +116,8 @@ func (c *change) relist(name string, t *track) error {
 			return err
 		}
 	}
-	t.listed = now
-	return c.reopen(name, tenant, now)
+	s.listed = now
+	return c.reopen(s.name, tenant, now)
 }
 
 func containsKey(keys [][]byte, key []byte) bool {

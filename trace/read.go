@@ -1,11 +1,8 @@
 package trace
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/hex"
-	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
 
@@ -45,18 +42,27 @@ func readRecords(txn *badger.Txn, query *writ.RecordQuery) ([]writ.Stored, error
 	out := make([]writ.Stored, 0, last-query.After)
 	seq := query.After
 	err = scan(txn, numberedPrefix(space, name), numberedKey(space, name, query.After+1), func(item *badger.Item) (bool, error) {
-		seq++
-		stored, err := readStored(item, seq, query.Stream)
+		slots, err := segmentOf(item)
 		if err != nil {
-			return false, err
+			return false, broken(where{query.Stream, seq + 1, "record"}, "%w", err)
 		}
-		if stored.Tenant != owner || stored.Stream != query.Stream {
-			return false, broken(where{query.Stream, seq, "stream"}, "is of another journal")
+		for i := range slots {
+			if slots[i].seq <= query.After || seq == last {
+				continue
+			}
+			seq++
+			stored, err := slots[i].next(seq, query.Stream)
+			if err != nil {
+				return false, err
+			}
+			if stored.Tenant != owner || stored.Stream != query.Stream {
+				return false, broken(where{query.Stream, seq, "stream"}, "is of another journal")
+			}
+			if err := checkLink(stored, out, seq); err != nil {
+				return false, err
+			}
+			out = append(out, *stored)
 		}
-		if err := checkLink(stored, out, seq); err != nil {
-			return false, err
-		}
-		out = append(out, *stored)
 		return seq < last, nil
 	})
 	if err != nil {
@@ -85,11 +91,11 @@ func existingHead(txn *badger.Txn, tenant writ.TenantID, stream writ.StreamID) (
 	if err := checkGone(txn, name, stream); err != nil {
 		return nil, err
 	}
-	first, err := get(txn, recordKey(name, 1))
+	exist, err := hasRecords(txn, name)
 	if err != nil {
 		return nil, err
 	}
-	if first != nil {
+	if exist {
 		return nil, broken(where{stream, 1, "head"}, "is missing, and the stream has records")
 	}
 	return nil, noJournal(stream)
@@ -114,28 +120,20 @@ func broken(at where, format string, args ...any) error {
 	return err.WithFix("compare with an exported evidence bundle or a backup; do not write to this store")
 }
 
-func readStored(item *badger.Item, seq uint64, stream writ.StreamID) (*writ.Stored, error) {
-	key := item.Key()
-	if binary.BigEndian.Uint64(key[len(key)-8:]) != seq {
+// next decodes the record that is to have the number.
+func (s *slot) next(seq uint64, stream writ.StreamID) (*writ.Stored, error) {
+	if s.seq != seq {
 		return nil, broken(where{stream, seq, "record"}, "is missing")
 	}
-	value, err := item.ValueCopy(nil)
-	if err != nil {
-		return nil, unreadable(err)
-	}
-	return decodeStored(value, seq, stream)
+	return s.decode(stream)
 }
 
-func decodeStored(value []byte, seq uint64, stream writ.StreamID) (*writ.Stored, error) {
-	if len(value) <= 8 {
-		return nil, broken(where{stream, seq, "record"}, "is cut off")
+func (s *slot) decode(stream writ.StreamID) (*writ.Stored, error) {
+	out := &writ.Stored{Position: s.position, Bytes: s.bytes, Digest: canon.Sum(canon.DomainRecord, s.bytes)}
+	if err := canon.UnmarshalCBOR(s.bytes, &out.Record); err != nil {
+		return nil, broken(where{stream, s.seq, "record"}, "does not decode: %w", err)
 	}
-	s := &writ.Stored{Position: writ.Position(binary.BigEndian.Uint64(value)), Bytes: value[8:]}
-	s.Digest = canon.Sum(canon.DomainRecord, s.Bytes)
-	if err := canon.UnmarshalCBOR(s.Bytes, &s.Record); err != nil {
-		return nil, broken(where{stream, seq, "record"}, "does not decode: %w", err)
-	}
-	return s, nil
+	return out, nil
 }
 
 // checkLink compares a record with the ones before it that were read too.
@@ -186,13 +184,17 @@ func readExecution(txn *badger.Txn, tenant writ.TenantID, stream writ.StreamID) 
 		return foldStream(txn, tenant, stream, value == nil)
 	}
 	execution := new(writ.Execution)
-	if err := canon.UnmarshalCBOR(value, execution); err != nil {
+	encoded, err := openBlock(value)
+	if err == nil {
+		err = canon.UnmarshalCBOR(encoded, execution)
+	}
+	if err != nil {
 		return nil, 0, broken(where{stream, h.Seq, "projection"}, "does not decode: %w", err)
 	}
 	if execution.Seq != h.Seq {
 		return nil, 0, broken(where{stream, h.Seq, "projection"}, "is of record %d", execution.Seq)
 	}
-	return execution, len(value), nil
+	return execution, len(encoded), nil
 }
 
 // foldStream folds what has no projection: an execution that is too large for
@@ -220,79 +222,6 @@ func Fold(records []writ.Stored) *writ.Execution {
 		execution.Apply(&records[i].Record)
 	}
 	return execution
-}
-
-// Payload implements writ.Traces.
-func (j *Journal) Payload(ctx context.Context, tenant writ.TenantID, ref writ.PayloadRef) ([]byte, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, contextError("payload", err)
-	}
-	var p *salted
-	err := j.view(func(txn *badger.Txn) error {
-		var err error
-		p, err = readPayload(txn, tenant, ref)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return p.data, nil
-}
-
-func readPayload(txn *badger.Txn, tenant writ.TenantID, ref writ.PayloadRef) (*salted, error) {
-	op := "payload " + ref.Name
-	if !ref.Digest.Valid() || !validName(string(tenant)) {
-		return nil, writ.Errorf(writ.CodeInvalid, op, "the reference has no tenant or no digest")
-	}
-	key := payloadKey(tenant, ref.Digest)
-	value, err := get(txn, key)
-	if err != nil {
-		return nil, err
-	}
-	if len(value) == expiredSize && value[0] == payloadExpired {
-		return nil, expired(op, value)
-	}
-	if len(value) < 1+saltSize || value[0] > payloadPieces {
-		return nil, writ.Errorf(writ.CodeTampered, op, "is neither stored nor recorded as expired")
-	}
-	p := &salted{digest: ref.Digest, salt: value[1 : 1+saltSize], data: value[1+saltSize:]}
-	if value[0] == payloadPieces {
-		size := p.data
-		if p.data, err = readPieces(txn, key); err != nil {
-			return nil, err
-		}
-		if !bytes.Equal(size, binary.BigEndian.AppendUint64(nil, uint64(len(p.data)))) {
-			return nil, writ.Errorf(writ.CodeTampered, op, "a piece is missing")
-		}
-	}
-	if int64(len(p.data)) != ref.Size || canon.Sum(canon.DomainPayload, p.salt, p.data) != ref.Digest {
-		return nil, writ.Errorf(writ.CodeTampered, op, "the bytes are not what the record names")
-	}
-	return p, nil
-}
-
-func expired(op string, value []byte) error {
-	at := binary.BigEndian.Uint64(value[1:])
-	if at == 0 {
-		return writ.Errorf(writ.CodeUnreplayable, op, "was not in the evidence that was imported")
-	}
-	return writ.Errorf(writ.CodeUnreplayable, op, "was removed on %s: its retention had passed",
-		time.Unix(0, int64(at)).UTC().Format(time.DateOnly))
-}
-
-// readPieces reads what follows the key. What is missing shows in the digest.
-func readPieces(txn *badger.Txn, key []byte) ([]byte, error) {
-	data := []byte{}
-	err := scan(txn, key, append(append([]byte{}, key...), 0), func(item *badger.Item) (bool, error) {
-		return true, item.Value(func(piece []byte) error {
-			data = append(data, piece...)
-			return nil
-		})
-	})
-	if err != nil {
-		return nil, unreadable(err)
-	}
-	return data, nil
 }
 
 // Get implements writ.Store.

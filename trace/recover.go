@@ -13,7 +13,7 @@ import (
 
 // schemaVersion is the version of the stored form. A store of a later one is
 // refused, never guessed at.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // tailChecked is how many of the last records Open reads again: what a crash can
 // damage is at the end.
@@ -134,19 +134,21 @@ func checkTail(txn *badger.Txn, s, anchor *state, suspicious string) error {
 		return refused("the chain over all records is not the one that was signed")
 	}
 	read := min(from, s.Position-min(s.Position, tailChecked))
-	heads, last := map[string]placed{}, read
-	err := eachPlace(txn, read, func(p *placed) error {
-		if last++; p.position != last {
-			return refused("record %d is missing (%s)", last, orDefault(suspicious, "a gap in the index of positions"))
+	heads, last, of := map[string]run{}, read, &segments{txn: txn}
+	err := eachRun(txn, read, func(r *run) error {
+		// The first may begin before what is read: batches stand as a whole.
+		if r.first > last+1 || (r.first <= last && last != read) {
+			return refused("record %d is missing (%s)", last+1, orDefault(suspicious, "a gap in the index of positions"))
 		}
-		if p.position > from {
-			chain = link(chain, p.digest[:])
+		last = r.last()
+		if r.first > from {
+			chain = link(chain, r.digest[:])
 		}
-		if p.stream == "" {
+		if r.stream == "" {
 			return nil
 		}
-		heads[streamName(p.tenant, p.stream)] = *p
-		_, err := readPlace(txn, p.tenant, p.position, &p.place)
+		heads[streamName(r.tenant, r.stream)] = *r
+		_, err := r.records(of)
 		return err
 	})
 	if err != nil {
@@ -158,102 +160,16 @@ func checkTail(txn *badger.Txn, s, anchor *state, suspicious string) error {
 	return checkHeads(txn, heads)
 }
 
-func checkHeads(txn *badger.Txn, last map[string]placed) error {
-	for name, p := range last {
+func checkHeads(txn *badger.Txn, last map[string]run) error {
+	for name, r := range last {
 		h, err := readHead(txn, name)
 		if err != nil {
 			return err
 		}
-		if h == nil || h.Seq != p.seq || h.Position != p.position || h.Digest != digestOf(p.digest[:]) {
-			return broken(where{p.stream, p.seq, "head"}, "is not at the last record of the journal")
+		seq := r.seq + r.count - 1
+		if h == nil || h.Seq != seq || h.Position != r.last() || h.Digest != digestOf(r.digest[:]) {
+			return broken(where{r.stream, seq, "head"}, "is not at the last record of the journal")
 		}
 	}
 	return nil
-}
-
-// placed is a place with where it stands.
-type placed struct {
-	place
-	tenant   writ.TenantID
-	position writ.Position
-}
-
-// eachPlace calls fn for the places of all tenants behind a position, in order.
-func eachPlace(txn *badger.Txn, after writ.Position, fn func(*placed) error) error {
-	tenants, err := tenantsOf(txn)
-	if err != nil {
-		return err
-	}
-	walks := make([]placeWalk, len(tenants))
-	for i, tenant := range tenants {
-		opts := badger.DefaultIteratorOptions
-		opts.PrefetchValues, opts.Prefix = false, tenantKey(spacePosition, tenant)
-		walks[i].it = txn.NewIterator(opts)
-		defer walks[i].it.Close()
-		walks[i].it.Seek(positionKey(tenant, after+1))
-		if err := walks[i].read(); err != nil {
-			return err
-		}
-	}
-	for {
-		next := -1
-		for i := range walks {
-			if !walks[i].done && (next < 0 || walks[i].at.position < walks[next].at.position) {
-				next = i
-			}
-		}
-		if next < 0 {
-			return nil
-		}
-		if err := fn(&walks[next].at); err != nil {
-			return err
-		}
-		walks[next].it.Next()
-		if err := walks[next].read(); err != nil {
-			return err
-		}
-	}
-}
-
-// placeWalk is where eachPlace is in the index of one tenant.
-type placeWalk struct {
-	it   *badger.Iterator
-	at   placed
-	done bool
-}
-
-func (w *placeWalk) read() error {
-	if w.done = !w.it.Valid(); w.done {
-		return nil
-	}
-	item := w.it.Item()
-	tenant, position, ok := splitPositionKey(item.Key())
-	value, err := item.ValueCopy(nil)
-	if err != nil {
-		return unreadable(err)
-	}
-	p, decoded := decodePlace(value)
-	if !ok || !decoded {
-		return refused("the index of positions does not decode")
-	}
-	w.at = placed{p, tenant, position}
-	return nil
-}
-
-// tenantsOf skips from tenant to tenant.
-func tenantsOf(txn *badger.Txn) ([]writ.TenantID, error) {
-	opts := badger.DefaultIteratorOptions
-	opts.PrefetchValues, opts.Prefix = false, []byte{spacePosition}
-	it := txn.NewIterator(opts)
-	defer it.Close()
-	var tenants []writ.TenantID
-	for it.Seek(opts.Prefix); it.ValidForPrefix(opts.Prefix); {
-		tenant, _, ok := splitPositionKey(it.Item().Key())
-		if !ok {
-			return nil, refused("the index of positions does not decode")
-		}
-		tenants = append(tenants, tenant)
-		it.Seek(append(append([]byte{spacePosition}, tenant...), nul+1))
-	}
-	return tenants, nil
 }

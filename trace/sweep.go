@@ -1,7 +1,9 @@
 package trace
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	badger "github.com/dgraph-io/badger/v4"
 
@@ -176,10 +178,8 @@ func (s *sweeper) plan(retention *Retention) func(*badger.Txn) error {
 				return err
 			}
 		}
-		for i := range records {
-			if err := s.removePayloads(txn, &records[i]); err != nil {
-				return err
-			}
+		if err := s.removePacks(txn, records); err != nil {
+			return err
 		}
 		if s.whole {
 			return s.removeRecords(txn, h, execution, records)
@@ -195,30 +195,68 @@ func (s *sweeper) writeHead(h *head) error {
 	return err
 }
 
-// removePayloads leaves a mark for each, or nothing where the records go too.
-func (s *sweeper) removePayloads(txn *badger.Txn, r *writ.Stored) error {
-	for _, ref := range r.Payloads {
-		key := payloadKey(s.tenant, ref.Digest)
-		value, err := get(txn, key)
+// removePacks leaves what says that they were there, or nothing where the records
+// go too. What the packs do not hold is removed by itself.
+func (s *sweeper) removePacks(txn *badger.Txn, records []writ.Stored) error {
+	packed := map[string]bool{}
+	prefix := numberedPrefix(spacePack, s.name)
+	err := scan(txn, prefix, prefix, func(item *badger.Item) (bool, error) {
+		value, err := item.ValueCopy(nil)
 		if err != nil {
-			return err
+			return false, unreadable(err)
 		}
-		gone := len(value) > 0 && value[0] == payloadExpired
-		if !s.whole && gone {
-			continue
+		p, err := readPack(value)
+		if err != nil {
+			return false, tampered("payload", "of %s: %w", s.stream, err)
 		}
-		if len(value) > 0 && value[0] == payloadPieces {
-			if err := s.removePrefix(txn, key, append(append([]byte{}, key...), 0)); err != nil {
+		for i := 0; i < len(p.tags); i += tagSize {
+			packed[string(p.tags[i:i+tagSize])] = true
+		}
+		switch {
+		case s.whole:
+			s.writes = append(s.writes, write{key: item.KeyCopy(nil)})
+		case p.form == packKept:
+			s.writes = append(s.writes, write{item.KeyCopy(nil), p.expired(s.now)})
+			s.payloads += len(p.tags) / tagSize
+		}
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	for i := range records {
+		for _, ref := range records[i].Payloads {
+			if packed[string(tagOf(ref.Digest))] {
+				continue
+			}
+			if err := s.removeLarge(txn, ref); err != nil {
 				return err
 			}
 		}
-		var mark []byte
-		if !s.whole {
-			mark = expiredMark(s.now)
-			s.payloads++
-		}
-		s.writes = append(s.writes, write{key, mark})
 	}
+	return nil
+}
+
+func (s *sweeper) removeLarge(txn *badger.Txn, ref writ.PayloadRef) error {
+	key := payloadKey(s.tenant, ref.Digest)
+	value, err := get(txn, key)
+	if err != nil || len(value) == 0 {
+		return err
+	}
+	if !s.whole && value[0] == payloadExpired {
+		return nil
+	}
+	if value[0] == payloadPieces {
+		if err := s.removePrefix(txn, key, append(append([]byte{}, key...), 0)); err != nil {
+			return err
+		}
+	}
+	var mark []byte
+	if !s.whole {
+		mark = expiredMark(s.now)
+		s.payloads++
+	}
+	s.writes = append(s.writes, write{key, mark})
 	return nil
 }
 
@@ -254,16 +292,36 @@ func (s *sweeper) removeRecords(txn *badger.Txn, h *head, execution *writ.Execut
 			return err
 		}
 	}
-	for i := range records {
-		r := &records[i]
-		if h.imported() {
-			s.writes = append(s.writes, write{key: numberedKey(spaceForeign, s.name, r.Seq)})
-			continue
+	if h.imported() {
+		foreign := numberedPrefix(spaceForeign, s.name)
+		return s.removePrefix(txn, foreign, foreign)
+	}
+	// In this order a crash in between leaves no place without its record.
+	if err := s.leavePlaces(txn, records); err != nil {
+		return err
+	}
+	prefix := numberedPrefix(spaceRecord, s.name)
+	return s.removePrefix(txn, prefix, prefix)
+}
+
+// leavePlaces takes the stream's name out of the index of positions.
+func (s *sweeper) leavePlaces(txn *badger.Txn, records []writ.Stored) error {
+	places := index{txn: txn, tenant: s.tenant}
+	for i := 0; i < len(records); {
+		if at, err := places.at(records[i].Position); at == nil || err != nil {
+			return cmp.Or(err, noIndex())
 		}
-		p := place{}
-		copy(p.digest[:], r.Digest.Bytes())
-		// In this order a crash in between leaves no place without its record.
-		s.writes = append(s.writes, write{positionKey(s.tenant, r.Position), p.encode()}, write{key: recordKey(s.name, r.Seq)})
+		end := places.runs[len(places.runs)-1].last()
+		kept := slices.Clone(places.runs)
+		for k := range kept {
+			if kept[k].stream == s.stream {
+				kept[k].stream, kept[k].seq = "", 0
+			}
+		}
+		s.writes = append(s.writes, write{positionKey(s.tenant, end), sealRuns(kept)})
+		for i < len(records) && records[i].Position <= end {
+			i++
+		}
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ func TestSweep(t *testing.T) {
 	sweep(trace.Swept{Payloads: 2})
 	sweep(trace.Swept{})
 	for _, ref := range first.Records[0].Payloads {
-		_, err := j.Payload(ctx, tenant, ref)
+		_, err := payloadOf(t, j, tenant, execID(1))(ref)
 		wantCode(t, err, writ.CodeUnreplayable)
 		if !strings.Contains(err.Error(), "2024-02-13") {
 			t.Fatalf("when it was removed is not said: %v", err)
@@ -53,7 +53,7 @@ func TestSweep(t *testing.T) {
 	if records, err := j.Records(ctx, writ.RecordQuery{Tenant: tenant, Stream: execID(1)}); err != nil || len(records) != 2 {
 		t.Fatal(records, err)
 	}
-	if _, err := j.Payload(ctx, tenant, running.Records[0].Payloads[0]); err != nil {
+	if _, err := payloadOf(t, j, tenant, execID(2))(running.Records[0].Payloads[0]); err != nil {
 		t.Fatal("what runs was swept:", err)
 	}
 	swept := verified(t, export(t, j, 1), public())

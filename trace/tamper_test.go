@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
-	"encoding/binary"
 	"testing"
 	"time"
 
@@ -111,7 +110,7 @@ func TestEveryFlippedByteIsDetected(t *testing.T) {
 	j := inside(t)
 	const stream = "exe_1"
 	appendNotes(t, j, stream, 3)
-	appendNotes(t, j, "exe_2", 1)
+	appendSized(t, j, "exe_2", 1, 300) // both payloads in a pack
 	appendOpen(t, j, "exe_3")
 	all := everything(t, j)
 	rapid.Check(t, func(t *rapid.T) {
@@ -137,7 +136,8 @@ func TestEveryFlippedByteIsDetected(t *testing.T) {
 func TestEveryRemovedEntryIsDetected(t *testing.T) {
 	j := inside(t)
 	appendNotes(t, j, "exe_1", 2)
-	appendOpen(t, j, "exe_2")
+	appendSized(t, j, "exe_2", 1, 300)
+	appendOpen(t, j, "exe_3")
 	for _, w := range everything(t, j) {
 		if w.key[0] == spaceList || bytes.Equal(w.key, keySchema) {
 			continue // a list entry is derived from the projection
@@ -162,25 +162,37 @@ func TestVerifyNamesRecordAndField(t *testing.T) {
 		}
 		return value
 	}
-	swapped := binary.BigEndian.AppendUint64(nil, 4)
-	swapped = append(swapped, read(recordKey(name, 3))[8:]...)
-	ref := writ.PayloadRef{}
 	records, err := j.Records(context.Background(), writ.RecordQuery{Tenant: writ.DefaultTenant, Stream: stream})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ref = records[0].Payloads[0]
+	segment, places := recordKey(name, 5), positionKey(writ.DefaultTenant, 5)
+	// with is the segment as it would be with the records of these numbers alone.
+	with := func(numbers ...uint64) write {
+		slots, err := openSegment(read(segment))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var body []byte
+		for _, n := range numbers {
+			body = appendSlot(body, slots[n-1])
+		}
+		return write{segment, sealBlock(body)}
+	}
+	moved := []run{{first: 1, count: 4, seq: 1, stream: stream}, {first: 5, count: 1, seq: 4, stream: stream}}
+	large := payloadKey(writ.DefaultTenant, records[0].Payloads[1].Digest)
 	for _, c := range []struct {
 		name  string
 		write write
 		seq   uint64
 		field string
 	}{
-		{"missing record", write{key: recordKey(name, 3)}, 3, "record"},
-		{"record in another's place", write{recordKey(name, 4), swapped}, 4, "seq"},
-		{"truncated journal", write{key: recordKey(name, 5)}, 5, "record"},
-		{"payload", write{payloadKey(writ.DefaultTenant, ref.Digest), append([]byte{0}, make([]byte, 21)...)}, 1, "payloads/intent"},
-		{"position", write{positionKey(writ.DefaultTenant, 2), read(positionKey(writ.DefaultTenant, 3))}, 2, "position"},
+		{"missing record", with(1, 2, 4, 5), 3, "seq"},
+		{"record in another's place", with(1, 2, 3, 3, 5), 4, "seq"},
+		{"truncated journal", with(1, 2, 3, 4), 5, "record"},
+		{"missing segment", write{key: segment}, 1, "record"},
+		{"large payload", write{large, append([]byte{0}, make([]byte, 21)...)}, 1, "payloads/large"},
+		{"position", write{places, sealRuns(moved)}, 4, "position"},
 		{"head", write{key: streamPrefix(spaceHead, name)}, 1, "head"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

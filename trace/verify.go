@@ -10,7 +10,6 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/writ-run/writ"
-	"github.com/writ-run/writ/canon"
 )
 
 // Problem is one thing that is wrong with a stored journal.
@@ -63,6 +62,7 @@ type verifier struct {
 	report *Report
 	log    checkpoint // what this host has signed, or would sign
 	open   int        // executions that have not ended
+	index  index      // of positions
 }
 
 func (j *Journal) verifying(ctx context.Context, report *Report, fn func(*verifier) error) error {
@@ -145,10 +145,8 @@ func (v *verifier) journal(tenant writ.TenantID, stream writ.StreamID) error {
 		return v.note(stream, err)
 	}
 	v.report.Records += uint64(len(records))
-	for i := range records {
-		if err := v.record(tenant, h, &records[i]); err != nil {
-			return v.note(stream, err)
-		}
+	if err := v.records(tenant, h, records); err != nil {
+		return v.note(stream, err)
 	}
 	if err := v.projection(tenant, stream, records); err != nil {
 		return v.note(stream, err)
@@ -162,10 +160,26 @@ func (v *verifier) journal(tenant writ.TenantID, stream writ.StreamID) error {
 	return v.note(stream, v.leaf(tenant, h, &records[0]))
 }
 
-// record checks a record's payloads and where it stands in the store.
-func (v *verifier) record(tenant writ.TenantID, h *head, r *writ.Stored) error {
+// records checks their payloads and where they stand in the store.
+func (v *verifier) records(tenant writ.TenantID, h *head, records []writ.Stored) error {
+	of, err := openPayloads(v.txn, tenant, records[0].Stream)
+	if err != nil {
+		return err
+	}
+	if v.index.txn == nil || v.index.tenant != tenant {
+		v.index = index{txn: v.txn, tenant: tenant}
+	}
+	for i := range records {
+		if err := v.record(of, h, &records[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *verifier) record(of *payloads, h *head, r *writ.Stored) error {
 	for _, ref := range r.Payloads {
-		_, err := readPayload(v.txn, tenant, ref)
+		_, err := of.read(ref)
 		if writ.IsCode(err, writ.CodeUnreplayable) && (h.imported() || h.Swept != 0) {
 			v.report.Expired++
 			continue
@@ -180,12 +194,12 @@ func (v *verifier) record(tenant writ.TenantID, h *head, r *writ.Stored) error {
 	if h.imported() {
 		return nil
 	}
-	value, err := get(v.txn, positionKey(tenant, r.Position))
+	p, err := v.index.at(r.Position)
 	if err != nil {
-		return err
+		return broken(where{r.Stream, r.Seq, "position"}, "%w", err)
 	}
-	p, ok := decodePlace(value)
-	if !ok || p.seq != r.Seq || p.stream != r.Stream || digestOf(p.digest[:]) != r.Digest {
+	if p == nil || p.stream != r.Stream || p.seq+uint64(r.Position-p.first) != r.Seq ||
+		(r.Position == p.last() && digestOf(p.digest[:]) != r.Digest) {
 		return broken(where{r.Stream, r.Seq, "position"}, "the index of positions names another record at %d", r.Position)
 	}
 	return nil
@@ -211,17 +225,28 @@ func (v *verifier) projection(tenant writ.TenantID, stream writ.StreamID, record
 		v.open++
 	}
 	folded.Tenant = tenant // an imported execution belongs to who imported it
-	want, err := canon.MarshalCBOR(folded)
+	want, _, err := sealProjection(folded)
 	if err != nil {
 		return err
 	}
-	if len(want) > maxProjection {
-		want = []byte{}
-	}
-	if value == nil || !bytes.Equal(want, value) {
+	if value == nil || !sameProjection(want, value) {
 		return broken(where{stream, folded.Seq, "projection"}, "is not the fold of the records")
 	}
 	return nil
+}
+
+// sameProjection compares what the blocks hold: another version of the compression
+// may store the same differently.
+func sameProjection(a, b []byte) bool {
+	if len(a) == 0 || len(b) == 0 {
+		return len(a) == len(b)
+	}
+	want, err := openBlock(a)
+	if err != nil {
+		return false
+	}
+	have, err := openBlock(b)
+	return err == nil && bytes.Equal(want, have)
 }
 
 // leaf proves that the journal's first record is in the log.
@@ -314,11 +339,12 @@ func (v *verifier) existing(l *leaf) error {
 func (v *verifier) chain() error {
 	var chain [32]byte
 	last := writ.Position(0)
-	err := eachPlace(v.txn, 0, func(p *placed) error {
-		if last++; p.position != last {
-			return tampered("position", "record %d of the store is missing", last)
+	err := eachRun(v.txn, 0, func(r *run) error {
+		if r.first != last+1 {
+			return tampered("position", "record %d of the store is missing", last+1)
 		}
-		chain = link(chain, p.digest[:])
+		last = r.last()
+		chain = link(chain, r.digest[:])
 		return nil
 	})
 	if err != nil {
