@@ -49,13 +49,6 @@ type sealed struct {
 	seq      uint64
 }
 
-// salted is a payload as it will be stored.
-type salted struct {
-	digest writ.Digest
-	salt   []byte
-	data   []byte
-}
-
 // Genesis is the previous digest of a stream's first record.
 func Genesis(tenant writ.TenantID, stream writ.StreamID) writ.Digest {
 	return canon.Sum(canon.DomainRecord, []byte("genesis"), []byte(tenant), []byte(stream))
@@ -153,7 +146,8 @@ func (j *Journal) salt(data []byte) (salted, error) {
 		return p, writ.Errorf(writ.CodeUnavailable, "journal: append", "no entropy: %w", err)
 	}
 	copy(p.data, data)
-	p.digest = canon.Sum(canon.DomainPayload, p.salt, p.data)
+	sum := canon.Hash(canon.DomainPayload, p.salt, p.data)
+	p.digest, p.tag = canon.DigestOf(sum), [tagSize]byte(sum[:])
 	return p, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"slices"
 
 	"github.com/klauspost/compress/s2"
 )
@@ -33,22 +34,26 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 var errBlock = errors.New("the stored block is damaged")
 
-// sealBlock stores data, which the result does not share.
-func sealBlock(data []byte) []byte {
-	var b []byte
+// appendBlock stores data, of which the result shares nothing, behind what out holds.
+func appendBlock(out, data []byte) []byte {
+	start := len(out)
+	out = slices.Grow(out, blockHeader+max(len(data), s2.MaxEncodedLen(len(data))))
+	b := out[start : start+blockHeader]
+	b[0] = blockPlain
 	if len(data) >= compressFrom {
-		b = make([]byte, blockHeader+s2.MaxEncodedLen(len(data)))
-		rest := s2.Encode(b[blockHeader:], data)
-		b = b[:blockHeader+len(rest)]
-		b[0] = blockCompressed
+		rest := s2.Encode(out[start+blockHeader:cap(out)], data)
+		if len(rest) < len(data) {
+			b[0], b = blockCompressed, b[:blockHeader+len(rest)]
+		}
 	}
-	if b == nil || len(b) >= blockHeader+len(data) {
-		b = append(make([]byte, blockHeader, blockHeader+len(data)), data...)
-		b[0] = blockPlain
+	if b[0] == blockPlain {
+		b = append(b, data...)
 	}
 	binary.BigEndian.PutUint32(b[1:], blockSum(b))
-	return b
+	return out[:start+len(b)]
 }
+
+func sealBlock(data []byte) []byte { return appendBlock(nil, data) }
 
 // openBlock is the inverse; the result may share b.
 func openBlock(b []byte) ([]byte, error) {

@@ -37,15 +37,42 @@ type change struct {
 	state   state
 }
 
-// strand is what one transaction adds to one stream.
+// strand is what one transaction adds to one stream. Its memory serves again when
+// Badger has copied what it holds.
 type strand struct {
 	*track
 	name    string
-	tenant  writ.TenantID
 	segment []byte
 	tags    []byte // of the payloads
 	pack    []byte
+	out     []byte // values that were made of them
 }
+
+// maxSpare bounds the strands that are kept, and the size of each of their buffers.
+const (
+	maxSpare       = 64
+	maxSpareBuffer = 128 << 10
+)
+
+func (j *Journal) newStrand(name string, t *track) *strand {
+	s := &strand{}
+	if last := len(j.spare) - 1; last >= 0 {
+		s, j.spare = j.spare[last], j.spare[:last]
+	}
+	*s = strand{track: t, name: name, segment: s.segment[:0], tags: s.tags[:0], pack: s.pack[:0], out: s.out[:0]}
+	return s
+}
+
+func (j *Journal) keepSpare(strands []*strand) {
+	for _, s := range strands {
+		if len(j.spare) < maxSpare && max(cap(s.segment), cap(s.pack), cap(s.out)) <= maxSpareBuffer {
+			j.spare = append(j.spare, s)
+		}
+	}
+}
+
+// value cuts off what was put behind the first n bytes of out.
+func (s *strand) value(n int) []byte { return s.out[n:len(s.out):len(s.out)] }
 
 // commit makes as many batches of the group durable as fit, at least one, and
 // returns how many with the state after them.
@@ -83,6 +110,7 @@ func (j *Journal) commit(group []*batch) (int, state, error) {
 			delete(j.tracks, s.name) // little or nothing follows
 		}
 	}
+	j.keepSpare(c.touched)
 	return n, c.state, nil
 }
 
@@ -236,7 +264,7 @@ func (c *change) add(b *batch) error {
 	})
 	if b.inline {
 		for i := range b.payloads {
-			s.tags = append(s.tags, tagOf(b.payloads[i].digest)...)
+			s.tags = append(s.tags, b.payloads[i].tag[:]...)
 			s.pack = appendPacked(s.pack, &b.payloads[i])
 		}
 	}
@@ -262,7 +290,7 @@ func (c *change) strand(b *batch) (*strand, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &strand{track: t, name: b.name, tenant: b.tenant}
+	s := c.j.newStrand(b.name, t)
 	c.strands[b.name] = s
 	c.touched = append(c.touched, s)
 	return s, nil
@@ -333,11 +361,14 @@ func (c *change) finish() error {
 }
 
 func (c *change) finishStream(s *strand) error {
-	if err := c.set(recordKey(s.name, s.head.Seq), sealBlock(s.segment)); err != nil {
+	s.out = appendBlock(s.out, s.segment)
+	if err := c.set(recordKey(s.name, s.head.Seq), s.value(0)); err != nil {
 		return err
 	}
 	if len(s.tags) > 0 {
-		if err := c.set(numberedKey(spacePack, s.name, s.head.Seq), sealPack(s.tags, s.pack)); err != nil {
+		n := len(s.out)
+		s.out = appendPack(s.out, s.tags, s.pack)
+		if err := c.set(numberedKey(spacePack, s.name, s.head.Seq), s.value(n)); err != nil {
 			return err
 		}
 	}
@@ -351,26 +382,22 @@ func (c *change) finishStream(s *strand) error {
 	if s.execution.ID == "" {
 		return nil // not an execution
 	}
-	projection, size, err := sealProjection(s.execution)
-	if err != nil {
+	n := len(s.out)
+	if s.out, s.size, err = appendProjection(s.out, s.execution); err != nil {
 		return err
 	}
-	s.size = size
-	if err := c.set(streamPrefix(spaceProject, s.name), projection); err != nil {
+	if err := c.set(streamPrefix(spaceProject, s.name), s.value(n)); err != nil {
 		return err
 	}
 	return c.relist(s)
 }
 
-// sealProjection is the stored form of a projection, empty where it is too large,
-// and the size of what it was made from.
-func sealProjection(execution *writ.Execution) (stored []byte, size int, err error) {
+// appendProjection adds the stored form of a projection, nothing where it is too
+// large, and returns the size of what it was made from.
+func appendProjection(out []byte, execution *writ.Execution) (stored []byte, size int, err error) {
 	encoded, err := canon.MarshalCBOR(execution)
-	if err != nil {
-		return nil, 0, err
+	if err != nil || len(encoded) > maxProjection {
+		return out, len(encoded), err
 	}
-	if len(encoded) > maxProjection {
-		return []byte{}, len(encoded), nil
-	}
-	return sealBlock(encoded), len(encoded), nil
+	return appendBlock(out, encoded), len(encoded), nil
 }

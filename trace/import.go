@@ -154,7 +154,7 @@ func importHead(tenant writ.TenantID, h *head, execution *writ.Execution) ([]wri
 	if err != nil {
 		return nil, err
 	}
-	projection, _, err := sealProjection(execution)
+	projection, _, err := appendProjection([]byte{}, execution)
 	if err != nil {
 		return nil, err
 	}

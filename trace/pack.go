@@ -35,9 +35,9 @@ type pack struct {
 	open []salted // once the block was opened, without digests
 }
 
-func sealPack(tags, body []byte) []byte {
-	head := binary.AppendUvarint([]byte{packKept}, uint64(len(tags)/tagSize))
-	return append(append(head, tags...), sealBlock(body)...)
+func appendPack(out, tags, body []byte) []byte {
+	out = binary.AppendUvarint(append(out, packKept), uint64(len(tags)/tagSize))
+	return appendBlock(append(out, tags...), body)
 }
 
 // expiredPack is what a pack leaves behind: that it was there, and when it went.
@@ -51,6 +51,14 @@ func appendPacked(body []byte, p *salted) []byte {
 }
 
 func tagOf(digest writ.Digest) []byte { return digest.Bytes()[:tagSize] }
+
+// salted is a payload as it will be stored.
+type salted struct {
+	digest writ.Digest
+	tag    [tagSize]byte // of what is to be written
+	salt   []byte
+	data   []byte
+}
 
 func readPack(value []byte) (*pack, error) {
 	if len(value) == 0 || value[0] > packExpired {

@@ -86,6 +86,7 @@ type Journal struct {
 	views  viewClock
 
 	tracks map[string]*track // of the writer alone
+	spare  []*strand         // of the writer alone
 	slots  slots             // of the writer alone
 	live   openIndex
 	synced logSync // of the writer alone
