@@ -75,8 +75,8 @@ check: format lint test ## what CI runs
 	go run ./cmd/writ contract check
 	git diff --exit-code
 
-bench: tools ## our numbers, as a table and bench/out/*.json
-	go run ./bench
+bench: tools $(BIN) ## our numbers, as a table and bench/out/*.json; FLAGS="-only daemon" for some of them
+	go run ./bench -writ $(BIN) $(FLAGS)
 
 chaos: tools $(BIN) ## the daemon killed, its disk broken, its files damaged, and what it promised checked; FLAGS="-kills 20 -seed 7"
 	go run ./bench/chaos -writ $(BIN) $(FLAGS)

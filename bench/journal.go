@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -114,21 +116,32 @@ func (l *lab) appendNew() func(context.Context) error {
 
 // countedSyncs runs this program twice under strace, with few executions and with
 // more: the difference is theirs, without what opening and closing takes. The
-// anchor, which is written once a second, counts.
+// anchor, which is written once a second, counts, and so does what Badger syncs in
+// the background.
 func (l *lab) countedSyncs(ctx context.Context, _ time.Duration) ([]row, error) {
-	const few, more = 20, 420
-	first, err := syncsOf(ctx, l.dir, few)
-	if err != nil {
-		return nil, err
+	var rows []row
+	for _, load := range []struct {
+		clients, few, more int
+		name               string
+		target             float64
+	}{{1, 20, 420, "1 client", 2}, {32, 320, 2240, "32 clients", 0}} {
+		first, err := syncsOf(ctx, l.dir, load.few, load.clients)
+		if err != nil {
+			return nil, err
+		}
+		second, err := syncsOf(ctx, l.dir, load.more, load.clients)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, row{
+			"syncs (msync, fsync, fdatasync) per execution of 3 steps, " + load.name,
+			float64(second-first) / float64(load.more-load.few), "calls", load.target, "lower",
+		})
 	}
-	second, err := syncsOf(ctx, l.dir, more)
-	if err != nil {
-		return nil, err
-	}
-	return []row{{"syncs (msync, fsync, fdatasync) per execution of 3 steps, 1 client", float64(second-first) / (more - few), "", 2, "lower"}}, nil
+	return rows, nil
 }
 
-func syncsOf(ctx context.Context, dir string, executions int) (int, error) {
+func syncsOf(ctx context.Context, dir string, executions, clients int) (int, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return 0, err
@@ -139,7 +152,7 @@ func syncsOf(ctx context.Context, dir string, executions int) (int, error) {
 	}
 	summary := filepath.Join(dir, "syncs")
 	child := exec.CommandContext(ctx, strace, "-f", "--seccomp-bpf", "-c", "-o", summary,
-		"-e", "trace=msync,fsync,fdatasync", self, "-executions", strconv.Itoa(executions))
+		"-e", "trace=msync,fsync,fdatasync", self, "-executions", strconv.Itoa(executions), "-clients", strconv.Itoa(clients))
 	child.Stderr = os.Stderr
 	if err := child.Run(); err != nil {
 		return 0, fmt.Errorf("counting syncs: %w", err)
@@ -166,15 +179,10 @@ func syncsOf(ctx context.Context, dir string, executions int) (int, error) {
 
 // runExecutions is the child of countedSyncs.
 func runExecutions(ctx context.Context, o options) error {
-	l, err := newLab(ctx)
+	l, err := newLab(ctx, labOptions{})
 	if err != nil {
 		return err
 	}
 	defer l.close(ctx)
-	for range o.executions {
-		if err := l.whole(ctx, threeSteps); err != nil {
-			return err
-		}
-	}
-	return nil
+	return repeat(ctx, o.executions, o.clients, func(ctx context.Context) error { return l.whole(ctx, threeSteps) })
 }

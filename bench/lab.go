@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -24,23 +26,34 @@ import (
 	"github.com/writ-run/writ/trace"
 )
 
-// lab is a whole host in a temporary home, with one small hand-made skill.
+// lab is a whole host in a temporary home, with one small hand-made skill and
+// those that were asked for.
 type lab struct {
+	labOptions
 	dir      string
 	journal  *trace.Journal
 	sandbox  writ.Sandbox
 	policies *policy.Service
 	engine   *engine.Engine
 	caller   *writ.Principal
-	skill    *writ.Skill
+	skills   map[writ.SkillKey]*writ.Skill
 }
 
-func newLab(ctx context.Context) (*lab, error) {
+// labOptions are what labs differ in.
+type labOptions struct {
+	inMemory bool             // nothing is synced
+	drafts   []registry.Draft // skills besides the hand-made one
+}
+
+// handMade echoes its input in a few instructions.
+const handMade writ.SkillKey = "bench/echo"
+
+func newLab(ctx context.Context, o labOptions) (*lab, error) {
 	dir, err := os.MkdirTemp("", "writ-bench-")
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{dir: dir}
+	l := &lab{labOptions: o, dir: dir}
 	if err := l.open(ctx); err != nil {
 		l.close(ctx)
 		return nil, err
@@ -49,11 +62,15 @@ func newLab(ctx context.Context) (*lab, error) {
 }
 
 func (l *lab) open(ctx context.Context) error {
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return err
+	journal := trace.Options{Clock: time.Now, InMemory: l.inMemory}
+	var err error
+	if !l.inMemory {
+		journal.Dir = l.dir
+		if _, journal.Signer, err = ed25519.GenerateKey(rand.Reader); err != nil {
+			return err
+		}
 	}
-	if l.journal, err = trace.Open(ctx, trace.Options{Dir: l.dir, Clock: time.Now, Signer: key}); err != nil {
+	if l.journal, err = trace.Open(ctx, journal); err != nil {
 		return err
 	}
 	people, err := identity.New(identity.Options{Store: l.journal, Journal: l.journal, Clock: time.Now, Entropy: rand.Reader})
@@ -100,24 +117,38 @@ func (l *lab) install(ctx context.Context) (writ.Skills, error) {
 	if err != nil {
 		return nil, err
 	}
-	refs, err := skills.Rehearse(ctx, registry.Rehearsal{By: l.caller, Entropy: rand.Reader, Drafts: []registry.Draft{{
+	echo := registry.Draft{
 		Module: wasmtest.Echo(),
 		Manifest: &abi.Manifest{
-			APIVersion: abi.ManifestVersion, Name: "bench/echo", Version: "1.0.0", Description: "answers with its input", ABI: abi.V1,
+			APIVersion: abi.ManifestVersion, Name: string(handMade), Version: "1.0.0", Description: "answers with its input", ABI: abi.V1,
 			Actions: []abi.Action{{
 				Name: "echo", Description: "answers with its input", Input: json.RawMessage(`{"type":"object"}`),
 				Output: json.RawMessage(`{"type":"object"}`), Effects: []writ.Effect{abi.EffectNone},
 			}},
 		},
-	}}})
+	}
+	refs, err := skills.Rehearse(ctx, registry.Rehearsal{By: l.caller, Entropy: rand.Reader, Drafts: append(l.drafts[:len(l.drafts):len(l.drafts)], echo)})
 	if err != nil {
 		return nil, err
 	}
-	l.skill, err = skills.Load(ctx, writ.LoadRequest{Tenant: l.caller.Tenant, Ref: refs[0]})
-	return skills, err
+	l.skills = map[writ.SkillKey]*writ.Skill{}
+	for _, ref := range refs {
+		if l.skills[ref.Key], err = skills.Load(ctx, writ.LoadRequest{Tenant: l.caller.Tenant, Ref: ref}); err != nil {
+			return nil, err
+		}
+	}
+	return skills, nil
 }
 
+// close ends the lab and removes what it kept.
 func (l *lab) close(ctx context.Context) {
+	if err := errors.Join(l.shut(ctx), os.RemoveAll(l.dir)); err != nil {
+		_, _ = os.Stderr.WriteString("bench: " + err.Error() + "\n")
+	}
+}
+
+// shut ends the lab and leaves its files. Again it does nothing.
+func (l *lab) shut(ctx context.Context) error {
 	var errs []error
 	if l.engine != nil {
 		errs = append(errs, l.engine.Close(ctx))
@@ -128,9 +159,8 @@ func (l *lab) close(ctx context.Context) {
 	if l.journal != nil {
 		errs = append(errs, l.journal.Close(ctx))
 	}
-	if err := errors.Join(append(errs, os.RemoveAll(l.dir))...); err != nil {
-		_, _ = os.Stderr.WriteString("bench: " + err.Error() + "\n")
-	}
+	l.engine, l.sandbox, l.journal = nil, nil, nil
+	return errors.Join(errs...)
 }
 
 // ready submits, compiles and verifies an execution that only has to be started.

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command bench measures Writ on this machine and prints a table. Rows also go
 // to bench/out/bench.json. The journal syncs every commit: figures
 // are of work that is on disk when it is answered, unless a row says otherwise.
@@ -37,10 +39,12 @@ func main() {
 	profile := flag.String("profile", "", "file for a CPU profile of the measurements")
 	alone := flag.Bool("rates", false, "print the rates of executions at 1 and 32 clients as JSON, and nothing else")
 	sizes := flag.String("growth", "", "numbers of executions, such as 1000,100000: measure stores of these sizes alone")
-	executions := flag.Int("executions", 0, "run so many executions of three steps one after the other, and nothing else")
+	executions := flag.Int("executions", 0, "run so many executions of three steps, and nothing else")
+	clients := flag.Int("clients", 1, "with -executions: how many run at once")
+	program := flag.String("writ", filepath.Join("bin", "writ"), "the writ binary")
 	flag.Parse()
 	debug.SetGCPercent(400) // as `writ serve` does
-	opts := options{out: *out, only: *only, profile: *profile, span: time.Duration(*seconds) * time.Second}
+	opts := options{out: *out, only: *only, profile: *profile, program: *program, clients: *clients, span: time.Duration(*seconds) * time.Second}
 	work := run
 	if *alone {
 		work = printRates
@@ -64,10 +68,10 @@ func main() {
 }
 
 type options struct {
-	out, only, profile string
-	span               time.Duration
-	growth             []int
-	executions         int
+	out, only, profile, program string
+	span                        time.Duration
+	growth                      []int
+	executions, clients         int
 }
 
 func run(ctx context.Context, o options) error {
@@ -75,11 +79,11 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	l, err := newLab(ctx)
+	s, err := newSuite(ctx, o.program)
 	if err != nil {
 		return err
 	}
-	defer l.close(ctx)
+	defer s.close(ctx)
 	stop, err := profiling(o.profile)
 	if err != nil {
 		return err
@@ -90,15 +94,18 @@ func run(ctx context.Context, o options) error {
 		name    string
 		measure func(context.Context, time.Duration) ([]row, error)
 	}{
-		{"sync", l.sync},
-		{"steps", l.steps},
-		{"chains", l.chains},
-		{"decisions", l.decisions},
-		{"guests", l.guests},
-		{"replays", l.replays},
-		{"appends", l.appends},
-		{"countedSyncs", l.countedSyncs},
-		{"slowDisk", l.slowDisk},
+		{"sync", s.sync},
+		{"steps", s.steps},
+		{"chains", s.chains},
+		{"decisions", s.decisions},
+		{"governed", s.governed},
+		{"guests", s.guests},
+		{"replays", s.replays},
+		{"appends", s.appends},
+		{"countedSyncs", s.countedSyncs},
+		{"slowDisk", s.slowDisk},
+		{"stored", s.stored},
+		{"daemon", s.daemon},
 	} {
 		if !wanted.MatchString(m.name) {
 			continue
@@ -166,21 +173,34 @@ func show(rows []row) error {
 // sample runs one operation after another for a span, after a warm-up, and
 // returns the durations in order.
 func sample(ctx context.Context, span time.Duration, op func(ctx context.Context) error) ([]time.Duration, error) {
-	const warmUp = 20
-	var took []time.Duration
-	began := time.Now()
-	for i := 0; time.Since(began) < span || len(took) < warmUp; i++ {
-		start := time.Now()
-		if err := op(ctx); err != nil {
-			return nil, err
-		}
-		if i < warmUp {
-			began = time.Now()
-			continue
-		}
-		took = append(took, time.Since(start))
+	took, err := rotation(ctx, span, op)
+	if err != nil {
+		return nil, err
 	}
-	sortDurations(took)
+	return took[0], nil
+}
+
+// rotation does the same with several operations that take turns.
+func rotation(ctx context.Context, span time.Duration, ops ...func(ctx context.Context) error) ([][]time.Duration, error) {
+	const warmUp = 20
+	took := make([][]time.Duration, len(ops))
+	began := time.Now()
+	for i := 0; time.Since(began) < span || i < 2*warmUp; i++ {
+		for k, op := range ops {
+			start := time.Now()
+			if err := op(ctx); err != nil {
+				return nil, err
+			}
+			took[k] = append(took[k], time.Since(start))
+		}
+		if i == warmUp-1 {
+			clear(took)
+			began = time.Now()
+		}
+	}
+	for _, list := range took {
+		sortDurations(list)
+	}
 	return took, nil
 }
 
@@ -189,6 +209,8 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
 func sortDurations(list []time.Duration) {
 	slices.SortFunc(list, func(a, b time.Duration) int { return cmp.Compare(a, b) })

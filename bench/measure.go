@@ -1,9 +1,10 @@
+//go:build linux
+
 package main
 
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -12,15 +13,12 @@ import (
 	"time"
 
 	"github.com/writ-run/writ"
-	"github.com/writ-run/writ/contract"
 )
 
-const oneStep = "apiVersion: writ/v1\nkind: Plan\nsteps:\n  - {name: a, uses: bench/echo#echo, with: {n: 1}}\n"
-
-const threeSteps = oneStep + `
-  - {name: b, uses: bench/echo#echo, with: {n: "${{ steps.a.output }}"}}
-  - {name: c, uses: bench/echo#echo, with: {n: "${{ steps.b.output }}"}}
-`
+var (
+	oneStep    = chain(handMade, 1)
+	threeSteps = chain(handMade, 3)
+)
 
 // sync is the floor: what the disk takes for one small durable write.
 func (l *lab) sync(ctx context.Context, span time.Duration) ([]row, error) {
@@ -104,25 +102,40 @@ func processTime() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
+// parallel is how many operations a second a number of clients reach in a span.
 func parallel(ctx context.Context, span time.Duration, clients int, op func(context.Context) error) (float64, error) {
-	var done atomic.Int64
+	began := time.Now()
+	done, err := share(ctx, clients, func() bool { return time.Since(began) < span }, op)
+	return float64(done) / time.Since(began).Seconds(), err
+}
+
+// repeat does an operation a number of times.
+func repeat(ctx context.Context, times, clients int, op func(context.Context) error) error {
+	var begun atomic.Int64
+	_, err := share(ctx, clients, func() bool { return begun.Add(1) <= int64(times) }, op)
+	return err
+}
+
+// share lets each client do one operation after another while there is more to do,
+// and none fails.
+func share(ctx context.Context, clients int, more func() bool, op func(context.Context) error) (done int64, err error) {
+	var count atomic.Int64
 	var first error
 	var once sync.Once
 	var group sync.WaitGroup
-	began := time.Now()
 	for range clients {
 		group.Go(func() {
-			for time.Since(began) < span {
+			for more() {
 				if err := op(ctx); err != nil {
 					once.Do(func() { first = err })
 					return
 				}
-				done.Add(1)
+				count.Add(1)
 			}
 		})
 	}
 	group.Wait()
-	return float64(done.Load()) / time.Since(began).Seconds(), first
+	return count.Load(), first
 }
 
 // decisions measures the default policy on the question of a stored verdict.
@@ -161,61 +174,5 @@ func (l *lab) decisions(ctx context.Context, span time.Duration) ([]row, error) 
 	if err != nil {
 		return nil, err
 	}
-	return []row{{"policy decision, default bundle, p50", milliseconds(quantile(took, 0.5)) * 1000, "us", 40, "lower"}}, nil
-}
-
-// guests measures a run of the bare sandbox: a fresh instance each time.
-func (l *lab) guests(ctx context.Context, span time.Duration) ([]row, error) {
-	verdict := &writ.Verdict{Mode: writ.Autonomous, Risk: writ.RiskLow}
-	input := []byte(`{"n":1}`)
-	scope := writ.PermitScope{Tenant: l.caller.Tenant, Skill: l.skill.SkillRef}
-	took, err := sample(ctx, span/3, func(ctx context.Context) error {
-		permit, err := writ.MintPermit(scope, writ.PermitEvidence{Verdict: verdict, Input: input})
-		if err != nil {
-			return err
-		}
-		defer permit.Close()
-		result, err := l.sandbox.Run(ctx, &writ.GuestRun{
-			Permit: permit, Module: l.skill.Module, Digest: l.skill.SkillRef.Module, ABI: l.skill.Manifest.ABI,
-			Action: "echo", Input: input, Start: 1, Manifest: l.skill.Manifest, Gate: noTools{},
-		})
-		if err == nil && result.Failure != nil {
-			err = result.Failure
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return []row{{"bare sandbox run, fresh instance, p50", milliseconds(quantile(took, 0.5)) * 1000, "us", 0, "lower"}}, nil
-}
-
-// noTools is the gate of a guest that calls none.
-type noTools struct{}
-
-func (noTools) Call(context.Context, string, []byte) (*writ.ToolReply, error) {
-	return nil, writ.Errorf(writ.CodeForbidden, "bench", "no tool is expected")
-}
-
-// replays measures how often a stored three-step execution is derived again.
-func (l *lab) replays(ctx context.Context, span time.Duration) ([]row, error) {
-	id, err := l.ready(ctx, threeSteps)
-	if err != nil {
-		return nil, err
-	}
-	if err := l.start(ctx, id); err != nil {
-		return nil, err
-	}
-	ctx = writ.WithPrincipal(ctx, l.caller)
-	took, err := sample(ctx, span/2, func(ctx context.Context) error {
-		out, err := l.engine.ReplayRun(ctx, &contract.ReplayRunInput{ExecutionID: id})
-		if err == nil && !out.Identical {
-			err = fmt.Errorf("the replay differs: %+v", out.Report)
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return []row{{"replay of 3 steps, running the code", 1 / quantile(took, 0.5).Seconds(), "/s", 0, "higher"}}, nil
+	return []row{{"policy decision, default bundle, p50", microseconds(quantile(took, 0.5)), "us", 40, "lower"}}, nil
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -52,7 +54,7 @@ func (l *lab) slowDisk(ctx context.Context, span time.Duration) ([]row, error) {
 
 // printRates measures in a lab of its own and writes one line of JSON.
 func printRates(ctx context.Context, o options) error {
-	l, err := newLab(ctx)
+	l, err := newLab(ctx, labOptions{})
 	if err != nil {
 		return err
 	}

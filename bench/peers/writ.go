@@ -6,18 +6,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 
+	"github.com/writ-run/writ/bench/home"
 	"github.com/writ-run/writ/bench/peers/process"
 	"github.com/writ-run/writ/contract"
 )
-
-// conformance is where the skills are whose action `echo` answers its input.
-const conformance = "examples/conformance"
 
 // writ is the daemon in a home with the conformance skill in C and in Go, each
 // signed, verified and installed as an operator would.
@@ -26,49 +20,33 @@ func (f *field) writ(ctx context.Context) (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	home, pass := f.path("writ"), f.path("passphrase")
-	if err := os.WriteFile(pass, []byte("benchmark\n"), 0o600); err != nil {
+	h, err := home.New(ctx, f.writProgram, f.path("writ"))
+	if err != nil {
 		return nil, err
 	}
-	command := func(args ...string) error {
-		_, err := process.Run(ctx, process.Spec{Args: append([]string{f.writProgram, "--home", home}, args...)})
-		return err
-	}
-	key := f.path("publisher")
-	if err := errors.Join(
-		command("init", "--name", "bench", "--passphrase-file", pass),
-		command("skill", "key", "--out", key),
-		command("trust", "add", "conformance", "--key", key+".pub"),
-	); err != nil {
+	token, err := h.Token()
+	if err != nil {
 		return nil, err
 	}
 	at := "http://" + address(port)
 	s := &subject{
 		name: "Writ", version: "this tree", sync: "every commit (`SyncWrites`)",
-		specs: []process.Spec{{
-			Name: "writ", Args: []string{f.writProgram, "--home", home, "serve", "--listen", address(port)},
-			Env: []string{"WRIT_LOG_LEVEL=warn"}, Log: f.path("writ.log"),
-		}},
-	}
-	token, err := os.ReadFile(filepath.Join(home, "credentials"))
-	if err != nil {
-		return nil, err
+		specs: []process.Spec{h.Daemon("--listen", address(port))},
 	}
 	for _, language := range []string{"c", "go"} {
 		bundle := f.path(language + ".skill")
-		build := []string{"skill", "build", filepath.Join(conformance, language), "--to", bundle}
-		if language != "go" {
-			build = append(build, "--module", filepath.Join(conformance, "built", language+".wasm"))
-		}
-		if err := errors.Join(command(build...), command("skill", "sign", bundle, "--key", key+".key"), command("skill", "install", bundle)); err != nil {
+		if err := home.Build(ctx, f.writProgram, language, bundle); err != nil {
 			return nil, err
 		}
-		r, err := execution(at, "conformance/"+language)
+		if err := h.Install(ctx, bundle); err != nil {
+			return nil, err
+		}
+		r, err := execution(at, home.Publisher+"/"+language)
 		if err != nil {
 			return nil, err
 		}
 		r.name = map[string]string{"c": "Writ, C skill", "go": "Writ, Go skill"}[language]
-		r.auth, r.ours = strings.TrimSpace(string(token)), true
+		r.auth, r.ours = token, true
 		s.routes = append(s.routes, r)
 	}
 	s.check = func(ctx context.Context) error { return s.outputs(ctx, at) }

@@ -187,14 +187,20 @@ func groupRuns(group int) bool {
 
 // Memory is the resident memory of the processes and their descendants in
 // bytes; a page that several share counts once (the sum of their PSS).
-func Memory(roots []*Process) (int64, error) {
+func Memory(roots []*Process) (int64, error) { return sum(roots, "smaps_rollup", "Pss:") }
+
+// Resident is the same without sharing: the sum of their RSS.
+func Resident(roots []*Process) (int64, error) { return sum(roots, "status", "VmRSS:") }
+
+// sum adds up a figure in kB of a file in /proc, in bytes.
+func sum(roots []*Process, file, field string) (int64, error) {
 	pids, err := Tree(roots)
 	if err != nil {
 		return 0, err
 	}
 	var total int64
 	for _, pid := range pids {
-		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
 			continue
 		}
@@ -202,7 +208,7 @@ func Memory(roots []*Process) (int64, error) {
 			return 0, err
 		}
 		for lines := bufio.NewScanner(bytes.NewReader(raw)); lines.Scan(); {
-			rest, found := strings.CutPrefix(lines.Text(), "Pss:")
+			rest, found := strings.CutPrefix(lines.Text(), field)
 			if !found {
 				continue
 			}

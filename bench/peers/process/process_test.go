@@ -40,6 +40,8 @@ func TestStopLeavesNoDescendant(t *testing.T) {
 	}
 	if memory, err := Memory([]*Process{p}); err != nil || memory <= 0 {
 		t.Errorf("memory %d, %v", memory, err)
+	} else if resident, err := Resident([]*Process{p}); err != nil || resident < memory {
+		t.Errorf("resident %d, less than %d, %v", resident, memory, err)
 	}
 	pids, err := Tree([]*Process{p})
 	if err != nil || len(pids) < 2 {
