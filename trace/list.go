@@ -222,6 +222,7 @@ func listsOf(query *writ.ExecutionQuery) ([][]byte, error) {
 type merge struct {
 	it      *badger.Iterator
 	lists   [][]byte // prefixes
+	current int      // list in which it stands
 	more    [][]byte // suffixes of a list that is not stored, in order
 	cursors []cursor // a heap
 }
@@ -234,7 +235,7 @@ type cursor struct {
 func newMerge(txn *badger.Txn, prefix []byte, lists [][]byte) *merge {
 	opts := badger.DefaultIteratorOptions
 	opts.PrefetchValues, opts.Prefix = false, prefix
-	return &merge{it: txn.NewIterator(opts), lists: lists}
+	return &merge{it: txn.NewIterator(opts), lists: lists, current: -1}
 }
 
 // Len implements heap.Interface.
@@ -285,10 +286,16 @@ func (m *merge) next(list int, after []byte) []byte {
 	}
 	prefix := m.lists[list]
 	seek := append(append([]byte{}, prefix...), after...)
-	if after != nil {
-		seek = append(seek, 0)
+	// Most pages are of one list: a step costs a fraction of a search.
+	if m.current == list && m.it.Valid() && bytes.Equal(m.it.Item().Key(), seek) {
+		m.it.Next()
+	} else {
+		if after != nil {
+			seek = append(seek, 0)
+		}
+		m.it.Seek(seek)
 	}
-	m.it.Seek(seek)
+	m.current = list
 	if !m.it.ValidForPrefix(prefix) {
 		return nil
 	}
