@@ -151,6 +151,14 @@ func (j *Journal) salt(data []byte) (salted, error) {
 	return p, nil
 }
 
+// Accepting is nil where a new journal would be taken, CodeUnavailable where the
+// store is closing, full or failed.
+func (j *Journal) Accepting() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.accepting(true)
+}
+
 // accepting: CodeUnavailable where nothing more is taken.
 func (j *Journal) accepting(newStream bool) error {
 	const op = "journal: append"

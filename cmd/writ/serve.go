@@ -76,8 +76,10 @@ func (a *app) serveHome(ctx context.Context, h *home, log hclog.Logger) error {
 	server := api.NewServer(api.Options{
 		Caller: h.dispatcher, Auth: h.identity, Traces: h.journal, Hosts: a.config.Hosts,
 		Log: log.Named("api"), Clock: a.clock, MaxBody: maxCall,
+		Ready: func(context.Context) error { return h.journal.Accepting() },
 	})
 	go h.sweep(ctx)
+	go h.giveBack(ctx)
 	go func() {
 		select {
 		case err := <-h.poisoned:
@@ -112,6 +114,30 @@ func (h *home) sweep(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
+	}
+}
+
+// quietAfter is how long nothing must have been written for the daemon to give
+// back memory: what it was given for a burst of work is mostly garbage by then,
+// which the collector would leave until the heap grows again.
+const quietAfter = 2 * time.Second
+
+func (h *home) giveBack(ctx context.Context) {
+	ticker := time.NewTicker(quietAfter)
+	defer ticker.Stop()
+	given := h.journal.Durable()
+	for last := given; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		now := h.journal.Durable()
+		if now == last && now != given {
+			debug.FreeOSMemory()
+			given = now
+		}
+		last = now
 	}
 }
 
