@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
@@ -142,11 +143,17 @@ func (j *Journal) checkpoint() ([]byte, *checkpoint, error) {
 	return signed, c, nil
 }
 
+// anchorTries is how often in a row the anchor may fail to be written before the
+// journal counts as failed: without a new one, what was acknowledged since could
+// be taken away unnoticed. A full disk is not such a failure; it stops intake.
+const anchorTries = 5
+
 // keepAnchor signs what has become durable, at most once in AnchorEvery.
 func (j *Journal) keepAnchor() {
 	if j.disk == nil {
 		return
 	}
+	failures := 0
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	for {
@@ -167,8 +174,17 @@ func (j *Journal) keepAnchor() {
 				return
 			}
 		}
-		if err := j.writeAnchor(); err != nil {
+		switch err := j.writeAnchor(); {
+		case err == nil:
+			failures = 0
+		case errors.Is(err, syscall.ENOSPC):
 			j.log.Error("the anchor cannot be written", "error", err)
+		default:
+			j.log.Error("the anchor cannot be written", "error", err)
+			if failures++; failures == anchorTries {
+				j.poison(err)
+				return
+			}
 		}
 		pause.Reset(j.opts.AnchorEvery)
 	}

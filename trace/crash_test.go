@@ -11,8 +11,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/trace"
@@ -255,4 +257,36 @@ func TestPowerCut(t *testing.T) {
 		checkAll(t, restored, last)
 		closeJournal(t, restored)
 	}
+}
+
+// A store whose anchor cannot be written any more stops: what it acknowledged
+// from then on could be taken away unnoticed.
+func TestAnAnchorThatCannotBeWrittenEndsTheJournal(t *testing.T) {
+	dir := t.TempDir()
+	failed := make(chan error, 1)
+	opts := options(dir)
+	opts.AnchorEvery = time.Millisecond
+	opts.OnPoison = func(err error) { failed <- err }
+	j, err := trace.Open(context.Background(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A directory in its place cannot be replaced by a file.
+	if err := errors.Join(os.Remove(filepath.Join(dir, "anchor")), os.MkdirAll(filepath.Join(dir, "anchor", "x"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; ; i++ {
+		receipt, err := j.Append(context.Background(), batchOf(execID(i), 0, received(i)))
+		if err == nil {
+			err = j.Barrier(context.Background(), receipt.Position)
+		}
+		if err != nil {
+			wantCode(t, err, writ.CodeUnavailable)
+			break
+		}
+	}
+	if err := <-failed; !strings.Contains(err.Error(), "anchor") {
+		t.Fatal(err)
+	}
+	wantCode(t, j.Close(context.Background()), writ.CodeUnavailable)
 }
