@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"strconv"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/gowebpki/jcs"
@@ -26,15 +27,40 @@ type member struct {
 	from, key, to int // "from" is the opening quote, "key" ends the name, "to" ends the value
 }
 
+// writers keep their buffers: a document has some 100 members, and room for all
+// of them would be made anew at each level.
+var writers = sync.Pool{New: func() any { return new(writer) }}
+
+func newWriter(in []byte) *writer {
+	w, _ := writers.Get().(*writer)
+	*w = writer{in: in, out: w.out[:0], members: w.members[:0], scratch: w.scratch[:0]}
+	return w
+}
+
+func (w *writer) keep() {
+	if w.in = nil; cap(w.out) <= maxKept {
+		writers.Put(w)
+	}
+}
+
+// taken is what was written, in memory of its own.
+func (w *writer) taken() []byte { return append(make([]byte, 0, len(w.out)), w.out...) }
+
 // write returns the canonical form of raw, or false where it is not sure of it.
 func write(raw []byte) ([]byte, bool) {
-	w := writer{in: raw, out: make([]byte, 0, len(raw))}
-	w.space()
-	if !w.value(0) {
+	w := newWriter(raw)
+	defer w.keep()
+	if !w.embed(raw, 0) {
 		return nil, false
 	}
-	w.space()
-	return w.out, w.at == len(w.in)
+	return w.taken(), true
+}
+
+// plain reports whether raw has a canonical form for certain.
+func plain(raw []byte) bool {
+	w := newWriter(raw)
+	defer w.keep()
+	return w.embed(raw, 0)
 }
 
 func (w *writer) space() {
