@@ -41,7 +41,7 @@ func check(c *Contract, raw json.RawMessage, pair *schemaPair) error {
 	if err := json.Unmarshal(raw, &value); err != nil {
 		return decodeError(c.Key, err)
 	}
-	f := findFault(pair.schema, value, "")
+	f := findFault(pair.schema, value)
 	if f == nil {
 		// The library has the last word: findFault explains, it does not decide.
 		err := pair.resolved.Validate(value)
