@@ -17,16 +17,73 @@ import (
 // has to be read again and sorted: a question has some 80 members. It is false
 // where v is not sure to have one, as write is.
 func marshal(v any) ([]byte, bool) {
-	if v == nil {
-		return nil, false
-	}
 	w := newWriter(nil)
 	defer w.keep()
-	value := reflect.ValueOf(v)
-	if !w.put(value, formOf(value.Type()), 0) {
+	if !w.putAny(v, 0) {
 		return nil, false
 	}
 	return w.taken(), true
+}
+
+// putAny writes what Decode yields without reflection, and anything else with it.
+func (w *writer) putAny(v any, depth int) bool {
+	if depth > maxDepth {
+		return false
+	}
+	switch v := v.(type) {
+	case nil:
+		return w.null()
+	case string:
+		return w.putText(v)
+	case json.Number:
+		return w.putNumber(string(v))
+	case []any:
+		if v == nil {
+			return w.null()
+		}
+		w.out = append(w.out, '[')
+		for i, item := range v {
+			if i > 0 {
+				w.out = append(w.out, ',')
+			}
+			if !w.putAny(item, depth+1) {
+				return false
+			}
+		}
+		w.out = append(w.out, ']')
+		return true
+	case map[string]any:
+		return w.putObject(v, depth)
+	}
+	value := reflect.ValueOf(v)
+	return w.put(value, formOf(value.Type()), depth)
+}
+
+func (w *writer) putObject(v map[string]any, depth int) bool {
+	if v == nil {
+		return w.null()
+	}
+	var room [16]string // what most objects have at most
+	names := room[:0]
+	for name := range v {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	w.out = append(w.out, '{')
+	for i, name := range names {
+		if i > 0 {
+			w.out = append(w.out, ',')
+		}
+		if !isPlainName(name) {
+			return false
+		}
+		w.out = append(strconv.AppendQuote(w.out, name), ':')
+		if !w.putAny(v[name], depth+1) {
+			return false
+		}
+	}
+	w.out = append(w.out, '}')
+	return true
 }
 
 // put writes a Go value as encoding/json would, but in canonical form.
@@ -69,7 +126,7 @@ func (w *writer) putSpecial(v reflect.Value, kind special, depth int) bool {
 	case isTime:
 		return w.putTime(Time(v.Int()))
 	case isNumber:
-		return w.embed([]byte(v.String()), depth)
+		return w.putNumber(v.String())
 	case isRaw:
 		if v.IsNil() {
 			return w.null()
@@ -121,6 +178,11 @@ func (w *writer) putText(s string) bool {
 	return utf8.ValidString(s)
 }
 
+func (w *writer) putNumber(text string) bool {
+	w.in, w.at = []byte(text), 0
+	return w.number() && w.at == len(w.in)
+}
+
 func (w *writer) putFloat(f float64) bool {
 	size := math.Abs(f)
 	if math.IsNaN(f) || math.IsInf(f, 0) || (size > MaxSafeInteger && size < exponentFrom) {
@@ -135,11 +197,10 @@ func (w *writer) putInner(v reflect.Value, f *form, depth int) bool {
 	if v.IsNil() {
 		return w.null()
 	}
-	inner := v.Elem()
 	if f.kind == reflect.Interface {
-		return w.put(inner, formOf(inner.Type()), depth)
+		return w.putAny(v.Interface(), depth)
 	}
-	return w.put(inner, f.elem, depth)
+	return w.put(v.Elem(), f.elem, depth)
 }
 
 func (w *writer) putList(v reflect.Value, f *form, depth int) bool {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"math/big"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -106,7 +107,10 @@ func TestFormsAgreeWithTheLibraries(t *testing.T) {
 		"keys of text":      {named{"x": 1}, false, false},
 		"keys with escapes": {map[string]int{"a\"": 1}, false, true},
 		"keys beyond ASCII": {map[string]int{"é": 1, "b": 2, "aa": 3}, false, true},
-		"nil":               {nil, false, false},
+		"nil":               {nil, true, false},
+		"number and space":  {[]any{json.Number(" 1")}, false, false},
+		"nils of decoding":  {[]any{map[string]any(nil), []any(nil)}, true, false},
+		"wide object":       {wideObject(), true, false},
 		"nil pointer":       {(*inner)(nil), true, true},
 		"channel":           {make(chan int), false, false},
 		"options": {struct {
@@ -168,4 +172,47 @@ func BenchmarkMarshal(b *testing.B) {
 			}
 		})
 	}
+}
+
+func wideObject() map[string]any {
+	wide := map[string]any{}
+	for i := range 40 {
+		wide[strings.Repeat("k", 40-i)] = i
+	}
+	return wide
+}
+
+// decodedAlike holds Decode to encoding/json.
+func decodedAlike(t interface {
+	Helper()
+	Fatalf(string, ...any)
+}, in []byte,
+) {
+	t.Helper()
+	got, err := Decode(in)
+	decoder := json.NewDecoder(bytes.NewReader(in))
+	decoder.UseNumber()
+	var want any
+	failed := decoder.Decode(&want)
+	if (err == nil) != (failed == nil) || (err == nil && !reflect.DeepEqual(got, want)) {
+		t.Fatalf("%q is %#v, %v; want %#v, %v", in, got, err, want, failed)
+	}
+}
+
+func TestDecodeAgreesWithTheLibrary(t *testing.T) {
+	for _, in := range append([]string{
+		`{"a":{"b":[1,-0.5e+7,"x",true,false,null,{}],"a":"é"},"n":12345678901234567890}`, `[]`, `""`, `7`, `true`, ` {} `, `{} {}`, `1 2`,
+		`{"a":1,"a":2}`, `{"a":1,}`, `[1,]`, `[`, `{"a"`, `{"a":`, `{a:1}`, "\"a\nb\"", "\"\\n\"", `tru`, `truex`, `nul`, `-`, `01`, `1.`, "\"\xff\"",
+	}, doubtful...) {
+		decodedAlike(t, []byte(in))
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		tokens := []string{"{", "}", "[", "]", ",", ":", `"a"`, `"b"`, `"é"`, "1", "-0", "1.25", "1e9", "true", "null", " "}
+		decodedAlike(t, []byte(strings.Join(rapid.SliceOfN(rapid.SampledFrom(tokens), 0, 24).Draw(t, "tokens"), "")))
+		raw, err := MarshalJSON(map[string]any{"text": rapid.String().Draw(t, "text"), "list": rapid.SliceOf(rapid.Float64Range(-1e9, 1e9)).Draw(t, "list")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		decodedAlike(t, raw)
+	})
 }

@@ -314,20 +314,19 @@ func appendEscaped(out []byte, r rune) []byte {
 // safeDigits is the length of an integer that is within 2^53-1 for certain.
 const safeDigits = 15
 
-// number copies a short integer and leaves any other number to the serialisation
-// of ECMAScript, as RFC 8785 section 3.2.2.3 has it.
-func (w *writer) number() bool {
-	from := w.at
+// numeral passes over a number: how many digits its whole part has, and whether
+// it has no other.
+func (w *writer) numeral() (whole int, integer, ok bool) {
 	w.take('-')
-	whole := w.digits()
+	whole = w.digits()
 	if whole == 0 || (whole > 1 && w.in[w.at-whole] == '0') {
-		return false
+		return whole, false, false
 	}
-	integer := true
+	integer = true
 	if w.take('.') {
 		integer = false
 		if w.digits() == 0 {
-			return false
+			return whole, integer, false
 		}
 	}
 	if w.take('e') || w.take('E') {
@@ -336,8 +335,19 @@ func (w *writer) number() bool {
 			w.take('-')
 		}
 		if w.digits() == 0 {
-			return false
+			return whole, integer, false
 		}
+	}
+	return whole, integer, true
+}
+
+// number copies a short integer and leaves any other number to the serialisation
+// of ECMAScript, as RFC 8785 section 3.2.2.3 has it.
+func (w *writer) number() bool {
+	from := w.at
+	whole, integer, ok := w.numeral()
+	if !ok {
+		return false
 	}
 	text := w.in[from:w.at]
 	if integer && whole <= safeDigits && string(text) != "-0" {
