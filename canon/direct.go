@@ -249,7 +249,7 @@ func (w *writer) putStruct(v reflect.Value, f *form, depth int) bool {
 	for i := range f.members {
 		m := &f.members[i]
 		value := m.of(v)
-		if m.omitEmpty && isEmpty(value) {
+		if m.omitEmpty && isEmpty(value, m.form) {
 			continue
 		}
 		if len(w.out) > first {
@@ -264,13 +264,13 @@ func (w *writer) putStruct(v reflect.Value, f *form, depth int) bool {
 	return true
 }
 
-// isEmpty is what omitempty means to encoding/json.
-func isEmpty(v reflect.Value) bool {
-	switch v.Kind() {
+// isEmpty is what omitempty means to encoding/json, for the kinds that put knows.
+func isEmpty(v reflect.Value, f *form) bool {
+	switch f.kind {
+	case reflect.Invalid, reflect.Struct:
+		return false
 	case reflect.Slice, reflect.Map, reflect.String:
 		return v.Len() == 0
-	case reflect.Struct:
-		return false
 	}
 	return v.IsZero()
 }

@@ -156,7 +156,7 @@ func appendStruct(out []byte, v reflect.Value, f *form) ([]byte, bool) {
 // its members may be left out and are.
 func isVoid(v reflect.Value, f *form) bool {
 	if f.kind != reflect.Struct {
-		return isEmpty(v)
+		return isEmpty(v, f)
 	}
 	return !slices.ContainsFunc(f.packed, func(m namedField) bool { return !m.omitEmpty || !isVoid(m.of(v), m.form) })
 }
