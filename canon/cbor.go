@@ -49,6 +49,14 @@ func MarshalCBOR(v any) ([]byte, error) { return AppendCBOR(nil, v) }
 // AppendCBOR appends what MarshalCBOR returns to prefix, in memory that holds
 // exactly both.
 func AppendCBOR(prefix []byte, v any) ([]byte, error) {
+	if out, ok := pack(prefix, v); ok {
+		return out, nil
+	}
+	return checkedCBOR(prefix, v)
+}
+
+// checkedCBOR is AppendCBOR by the library.
+func checkedCBOR(prefix []byte, v any) ([]byte, error) {
 	buffer, _ := buffers.Get().(*bytes.Buffer)
 	defer keepBuffer(buffer)
 	buffer.Write(prefix)
@@ -72,12 +80,6 @@ func keepBuffer(buffer *bytes.Buffer) {
 		buffers.Put(buffer)
 	}
 }
-
-// Major types of CBOR (RFC 8949 section 3.1), in the top three bits.
-const (
-	majorBytes = 2
-	majorText  = 3
-)
 
 // validText reports whether all text in b, which is what the encoder wrote, is
 // UTF-8. Arrays, maps and tags need no stack: their items follow in any case.

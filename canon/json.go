@@ -70,6 +70,14 @@ func checkedJSON(raw []byte) ([]byte, error) {
 // MarshalJSON is the RFC 8785 form of v as encoding/json writes it. It goes
 // through the same checks as JSON.
 func MarshalJSON(v any) ([]byte, error) {
+	if out, ok := marshal(v); ok {
+		return out, nil
+	}
+	return checkedMarshal(v)
+}
+
+// checkedMarshal is MarshalJSON by the long way.
+func checkedMarshal(v any) ([]byte, error) {
 	raw, err := json.Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("json: marshal: %w", err)
@@ -98,7 +106,7 @@ func transform(raw []byte) ([]byte, error) {
 
 // CheckJSON makes the checks of JSON without building the canonical form.
 func CheckJSON(raw []byte) error {
-	if _, ok := write(raw); ok {
+	if plain(raw) {
 		return nil
 	}
 	return check(raw)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"strconv"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/gowebpki/jcs"
@@ -26,15 +27,40 @@ type member struct {
 	from, key, to int // "from" is the opening quote, "key" ends the name, "to" ends the value
 }
 
+// writers keep their buffers: a document has some 100 members, and room for all
+// of them would be made anew at each level.
+var writers = sync.Pool{New: func() any { return new(writer) }}
+
+func newWriter(in []byte) *writer {
+	w, _ := writers.Get().(*writer)
+	*w = writer{in: in, out: w.out[:0], members: w.members[:0], scratch: w.scratch[:0]}
+	return w
+}
+
+func (w *writer) keep() {
+	if w.in = nil; cap(w.out) <= maxKept {
+		writers.Put(w)
+	}
+}
+
+// taken is what was written, in memory of its own.
+func (w *writer) taken() []byte { return append(make([]byte, 0, len(w.out)), w.out...) }
+
 // write returns the canonical form of raw, or false where it is not sure of it.
 func write(raw []byte) ([]byte, bool) {
-	w := writer{in: raw, out: make([]byte, 0, len(raw))}
-	w.space()
-	if !w.value(0) {
+	w := newWriter(raw)
+	defer w.keep()
+	if !w.embed(raw, 0) {
 		return nil, false
 	}
-	w.space()
-	return w.out, w.at == len(w.in)
+	return w.taken(), true
+}
+
+// plain reports whether raw has a canonical form for certain.
+func plain(raw []byte) bool {
+	w := newWriter(raw)
+	defer w.keep()
+	return w.embed(raw, 0)
 }
 
 func (w *writer) space() {
@@ -288,20 +314,19 @@ func appendEscaped(out []byte, r rune) []byte {
 // safeDigits is the length of an integer that is within 2^53-1 for certain.
 const safeDigits = 15
 
-// number copies a short integer and leaves any other number to the serialisation
-// of ECMAScript, as RFC 8785 section 3.2.2.3 has it.
-func (w *writer) number() bool {
-	from := w.at
+// numeral passes over a number: how many digits its whole part has, and whether
+// it has no other.
+func (w *writer) numeral() (whole int, integer, ok bool) {
 	w.take('-')
-	whole := w.digits()
+	whole = w.digits()
 	if whole == 0 || (whole > 1 && w.in[w.at-whole] == '0') {
-		return false
+		return whole, false, false
 	}
-	integer := true
+	integer = true
 	if w.take('.') {
 		integer = false
 		if w.digits() == 0 {
-			return false
+			return whole, integer, false
 		}
 	}
 	if w.take('e') || w.take('E') {
@@ -310,8 +335,19 @@ func (w *writer) number() bool {
 			w.take('-')
 		}
 		if w.digits() == 0 {
-			return false
+			return whole, integer, false
 		}
+	}
+	return whole, integer, true
+}
+
+// number copies a short integer and leaves any other number to the serialisation
+// of ECMAScript, as RFC 8785 section 3.2.2.3 has it.
+func (w *writer) number() bool {
+	from := w.at
+	whole, integer, ok := w.numeral()
+	if !ok {
+		return false
 	}
 	text := w.in[from:w.at]
 	if integer && whole <= safeDigits && string(text) != "-0" {

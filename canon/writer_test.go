@@ -33,7 +33,10 @@ func FuzzWriter(f *testing.F) {
 	}, doubtful...) {
 		f.Add([]byte(seed))
 	}
-	f.Fuzz(func(t *testing.T, in []byte) { agree(t, in) })
+	f.Fuzz(func(t *testing.T, in []byte) {
+		agree(t, in)
+		decodedAlike(t, in)
+	})
 }
 
 // doubtful documents are the long way's.

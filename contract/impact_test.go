@@ -217,7 +217,7 @@ func TestExplanationNeverRefusesMore(t *testing.T) {
 		}
 		pair := schemaOf(c.in)
 		refused := pair.resolved.Validate(back)
-		if f := findFault(pair.schema, back, ""); f != nil && refused == nil {
+		if f := findFault(pair.schema, back); f != nil && refused == nil {
 			t.Fatalf("%s: %s is refused at %s: %s", c.Key, raw, f.place, f.message)
 		}
 		if err := c.CheckInput(raw); (err == nil) != (refused == nil) {

@@ -41,13 +41,13 @@ func check(c *Contract, raw json.RawMessage, pair *schemaPair) error {
 	if err := json.Unmarshal(raw, &value); err != nil {
 		return decodeError(c.Key, err)
 	}
-	f := findFault(pair.schema, value, "")
+	err := pair.resolved.Validate(value)
+	if err == nil {
+		return nil
+	}
+	// The library has the first word: findFault explains, it does not decide.
+	f := findFault(pair.schema, value)
 	if f == nil {
-		// The library has the last word: findFault explains, it does not decide.
-		err := pair.resolved.Validate(value)
-		if err == nil {
-			return nil
-		}
 		f = &fault{message: err.Error(), fix: "`writ contract show " + c.Key + "` has the schema"}
 	}
 	place := f.place

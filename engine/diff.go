@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,8 +27,12 @@ func differenceOf(recorded, replayed any) *contract.ReplayDifference {
 	return &contract.ReplayDifference{Field: path, Recorded: encoded(left), Replayed: encoded(right)}
 }
 
-// sameBytes is the short way of nearly every comparison.
+// sameBytes is the short way of nearly every comparison: equal values are written
+// alike, and need not be written for that.
 func sameBytes(recorded, replayed any) bool {
+	if reflect.DeepEqual(recorded, replayed) {
+		return true
+	}
 	a, stored := recorded.([]byte)
 	_, derived := replayed.([]byte)
 	if stored && !derived { // what is stored is canonical
@@ -43,7 +48,10 @@ func written(v any) ([]byte, bool) {
 	if raw, isBytes := v.([]byte); isBytes {
 		return raw, true
 	}
-	raw, err := json.Marshal(v)
+	raw, err := canon.MarshalJSON(v)
+	if err != nil {
+		raw, err = json.Marshal(v)
+	}
 	return raw, err == nil
 }
 

@@ -37,9 +37,13 @@ type execution struct {
 	callers   map[writ.StepID]*writ.Caller     // of called steps
 	made      map[writ.StepID]*writ.Step       // of parts
 	running   map[writ.StepID]bool
+	next      *writ.Step      // that the goroutine whose step has just ended goes on with
+	handing   bool            // it asks for one
+	acting    *writ.Principal // whose audit fields are in acts
+	acts      writ.Audit
 	latest    writ.Time // what now was last
 	timer     *time.Timer
-	changed   chan struct{} // closed and made anew when a step's dispatch ends
+	changed   chan struct{} // closed and made anew when nothing moves any more, or broke
 	broken    error         // the journal refused a record: nothing more may happen here
 }
 
@@ -88,10 +92,15 @@ func (x *execution) audit() writ.Audit {
 	return x.auditOf(x.state.Principal)
 }
 
+// auditOf is kept for the last principal: most records of an execution have one
+// and the same. Nobody changes a principal that acts, nor what a record points to.
 func (x *execution) auditOf(p *writ.Principal) writ.Audit {
-	a := writ.AuditOf(p, x.state.TraceID)
-	a.WorkflowID, a.WorkspaceID = string(x.id), x.state.Workspace
-	return a
+	if x.acting != p || x.acts.TraceID != x.state.TraceID {
+		a := writ.AuditOf(p, x.state.TraceID)
+		a.WorkflowID, a.WorkspaceID = string(x.id), x.state.Workspace
+		x.acting, x.acts = p, a
+	}
+	return x.acts
 }
 
 // now is the clock's time, and never before what this execution has said. The
@@ -170,13 +179,14 @@ func (x *execution) barrier(ctx context.Context) error {
 	return x.engine.Journal.Barrier(ctx, position)
 }
 
-// snapshot is a copy of the state that later records do not change.
-func (x *execution) snapshot() *writ.Execution {
+// snapshot is a copy of the state, but for its steps, that later records do not
+// change.
+func (x *execution) snapshot() writ.Execution {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	state := x.state
-	state.Steps = append([]writ.StepState{}, x.state.Steps...)
-	return &state
+	state.Steps, state.Templates = nil, nil
+	return state
 }
 
 // compiled reports whether there is a plan that can be started.

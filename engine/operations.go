@@ -151,18 +151,18 @@ func (x *execution) checkPlan(id writ.PlanID) error {
 
 func (x *execution) verify(ctx context.Context, judge writ.Judge, advisory bool) (*contract.PlanVerifyOutput, error) {
 	out := &contract.PlanVerifyOutput{Verdict: writ.Autonomous, Advisory: advisory}
-	var records []writ.NewRecord
+	records := make([]writ.NewRecord, 0, len(x.plan.Plan.Steps))
 	for i := range x.plan.Plan.Steps {
 		step := &x.plan.Plan.Steps[i]
-		decided, err := x.provisional(ctx, judge, step)
-		if err != nil {
+		var err error
+		before := len(records)
+		if records, err = x.provisional(ctx, judge, step, records); err != nil {
 			return nil, err
 		}
-		for k := range decided {
-			decided[k].Body.Decided.Advisory = advisory
+		for k := range records[before:] {
+			records[before+k].Body.Decided.Advisory = advisory
 		}
-		records = append(records, decided...)
-		verdict := &decided[len(decided)-1].Body.Decided.Verdict
+		verdict := &records[len(records)-1].Body.Decided.Verdict
 		out.Verdict = out.Verdict.Tighten(verdict.Mode)
 		out.RequiresApproval = out.RequiresApproval || verdict.Mode == writ.Assist
 		if verdict.Mode == writ.Blocked {
@@ -182,9 +182,8 @@ func (x *execution) verify(ctx context.Context, judge writ.Judge, advisory bool)
 }
 
 // provisional judges a step of the plan after its templates; last of them its
-// compensation, whose verdict binds it.
-func (x *execution) provisional(ctx context.Context, judge writ.Judge, step *writ.Step) ([]writ.NewRecord, error) {
-	var records []writ.NewRecord
+// compensation, whose verdict binds it. It adds what it decides to the records.
+func (x *execution) provisional(ctx context.Context, judge writ.Judge, step *writ.Step, records []writ.NewRecord) ([]writ.NewRecord, error) {
 	var undo *writ.Verdict
 	order := []*writ.Step{}
 	for _, planned := range templatesOf(step) {

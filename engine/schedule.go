@@ -127,20 +127,40 @@ func (x *execution) ready(step *writ.Step) bool {
 	return true
 }
 
+// start gives the step to the goroutine that has just ended one, where that asks
+// for it: a chain of steps then wakes nobody.
 func (x *execution) start(step *writ.Step) {
 	x.running[step.ID] = true
-	spawned := x.engine.spawn(func(context.Context) {
-		x.runStep(step)
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		delete(x.running, step.ID)
-		x.advance()
-		close(x.changed)
-		x.changed = make(chan struct{})
+	if x.handing && x.next == nil {
+		x.next = step
+		return
+	}
+	spawned := x.engine.spawn(func(ctx context.Context) {
+		for step := step; step != nil; {
+			x.runStep(step)
+			step = x.ended(ctx, step)
+		}
 	})
 	if !spawned {
 		delete(x.running, step.ID)
 	}
+}
+
+// ended goes on after a step has been dispatched. It returns the step to be taken
+// next, nil where there is none or the engine closes.
+func (x *execution) ended(ctx context.Context, step *writ.Step) *writ.Step {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.running, step.ID)
+	x.handing = ctx.Err() == nil
+	x.advance()
+	next := x.next
+	x.handing, x.next = false, nil
+	if x.broken != nil || (len(x.running) == 0 && !x.state.Status.Final()) {
+		close(x.changed)
+		x.changed = make(chan struct{})
+	}
+	return next
 }
 
 func (x *execution) allFinal() bool {

@@ -8,15 +8,14 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
-	"github.com/writ-run/writ/canon"
 )
 
 // schemas keeps resolved output schemas: resolving one costs far more than
 // checking a value. Its size is bounded by dropping everything when full, since
 // a host has tens of actions, not thousands.
 type schemas struct {
-	mu       sync.Mutex
-	byDigest map[writ.Digest]*jsonschema.Resolved
+	mu     sync.Mutex
+	byText map[string]*jsonschema.Resolved
 }
 
 const maxSchemas = 1024
@@ -38,10 +37,9 @@ func (s *schemas) check(action *abi.Action, output []byte) error {
 }
 
 func (s *schemas) output(action *abi.Action) (*jsonschema.Resolved, error) {
-	digest := canon.Sum(canon.DomainSchema, action.Output)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if resolved, ok := s.byDigest[digest]; ok {
+	if resolved, ok := s.byText[string(action.Output)]; ok {
 		return resolved, nil
 	}
 	var schema jsonschema.Schema
@@ -52,9 +50,9 @@ func (s *schemas) output(action *abi.Action) (*jsonschema.Resolved, error) {
 	if err != nil {
 		return nil, writ.Errorf(writ.CodeInvalid, "action "+action.Name, "its output schema does not resolve: %w", err)
 	}
-	if s.byDigest == nil || len(s.byDigest) >= maxSchemas {
-		s.byDigest = map[writ.Digest]*jsonschema.Resolved{}
+	if s.byText == nil || len(s.byText) >= maxSchemas {
+		s.byText = map[string]*jsonschema.Resolved{}
 	}
-	s.byDigest[digest] = resolved
+	s.byText[string(action.Output)] = resolved
 	return resolved, nil
 }

@@ -21,19 +21,21 @@ const tick = 1_000
 // run's seed and start and the times that the gate answered with.
 type ambient struct {
 	wall, mono int64
-	random     *rand.ChaCha8
+	seed       func() [32]byte
+	random     *rand.ChaCha8 // nil until it is read: most guests never do
 }
 
 // newAmbient is how every instance of the module starts.
 func newAmbient(module writ.Digest) *ambient {
-	seed := canon.Hash(canon.DomainSeed, []byte("initialize"), []byte(module))
-	return &ambient{wall: epoch, random: rand.NewChaCha8(seed)}
+	return &ambient{wall: epoch, seed: func() [32]byte {
+		return canon.Hash(canon.DomainSeed, []byte("initialize"), []byte(module))
+	}}
 }
 
 // start is where a step begins. The monotonic clock goes on.
 func (a *ambient) start(at writ.Time, seed [32]byte) {
 	a.wall = max(0, int64(at))
-	a.random = rand.NewChaCha8(seed)
+	a.seed, a.random = func() [32]byte { return seed }, nil
 }
 
 func (a *ambient) pass(ns int64) {
@@ -57,6 +59,9 @@ func saturate(t, ns int64) int64 {
 
 // read fills b; it cannot fail.
 func (a *ambient) read(b []byte) {
+	if a.random == nil {
+		a.random = rand.NewChaCha8(a.seed())
+	}
 	for len(b) >= 8 {
 		binary.LittleEndian.PutUint64(b, a.random.Uint64())
 		b = b[8:]

@@ -139,7 +139,7 @@ func (c *compiler) addCall(from *caller, release *writ.Release, action *abi.Acti
 // do nothing that its caller may not.
 func (r *resolver) called() (*writ.ResolvedStep, error) {
 	from := r.scope.Caller
-	input, err := decode(from.Input)
+	input, err := canon.Decode(from.Input)
 	if err != nil {
 		return nil, writ.Errorf(writ.CodeInvalid, r.op, "its input is not JSON: %w", err)
 	}

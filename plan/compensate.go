@@ -2,6 +2,7 @@ package plan
 
 import (
 	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/canon"
 )
 
 // expressionsOfUndo compiles the arguments of a step's compensation, which also
@@ -80,7 +81,7 @@ func (r *resolver) forwardVariables(vars map[string]any, types *scopeTypes) erro
 		if source.shape == nil {
 			continue
 		}
-		value, err := decode(source.raw)
+		value, err := canon.Decode(source.raw)
 		if err != nil {
 			return writ.Errorf(writ.CodeInvalid, r.op, "the %s of step %s is not JSON: %w", name, r.scope.Forward.Step.Name, err)
 		}

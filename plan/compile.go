@@ -68,7 +68,7 @@ func (c *compiler) run() error {
 	}
 	c.scope = &scopeTypes{inputs: &shape{kind: shapeObject}, steps: map[string]*shape{}}
 	if c.draft.inputs != nil {
-		inputs, err := decode(c.draft.Inputs)
+		inputs, err := canon.Decode(c.draft.Inputs)
 		if err != nil {
 			return &writ.Error{Code: writ.CodeInternal, Op: "plan inputs", Err: err}
 		}

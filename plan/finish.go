@@ -235,5 +235,5 @@ func decodeTemplate(raw json.RawMessage) (any, error) {
 	if len(raw) == 0 {
 		return map[string]any{}, nil
 	}
-	return decode(raw)
+	return canon.Decode(raw)
 }

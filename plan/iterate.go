@@ -130,7 +130,7 @@ func (r *resolver) itemVariables(vars map[string]any, element *shape) error {
 	if r.scope.Item == nil {
 		return writ.Errorf(writ.CodeInvalid, r.op, "there is no element to resolve it with")
 	}
-	value, err := decode(r.scope.Item.Value)
+	value, err := canon.Decode(r.scope.Item.Value)
 	if err != nil {
 		return writ.Errorf(writ.CodeInvalid, r.op, "its element is not JSON: %w", err)
 	}

@@ -287,7 +287,7 @@ func (r *resolver) types(e placed) (*scopeTypes, string, error) {
 		key = append(key, rootOutput, of)
 	}
 	if slices.Contains(e.Reads, rootInputs) {
-		inputs, err := decode(r.plan.Inputs)
+		inputs, err := canon.Decode(r.plan.Inputs)
 		if err != nil {
 			return nil, "", writ.Errorf(writ.CodeTampered, r.op, "the inputs of the plan are not JSON: %w", err)
 		}
@@ -321,7 +321,7 @@ func (r *resolver) variables(e placed, types *scopeTypes) (map[string]any, error
 	for name, shape := range types.steps {
 		outputs := map[string]any{}
 		if raw, ok := r.scope.Outputs[name]; ok {
-			value, err := decode(raw)
+			value, err := canon.Decode(raw)
 			if err != nil {
 				return nil, writ.Errorf(writ.CodeInvalid, r.op, "the output of step %s is not JSON: %w", name, err)
 			}
@@ -331,7 +331,7 @@ func (r *resolver) variables(e placed, types *scopeTypes) (map[string]any, error
 	}
 	vars[rootSteps] = steps
 	if slices.Contains(e.Reads, rootInputs) {
-		inputs, err := decode(r.plan.Inputs)
+		inputs, err := canon.Decode(r.plan.Inputs)
 		if err != nil {
 			return nil, writ.Errorf(writ.CodeTampered, r.op, "the inputs of the plan are not JSON: %w", err)
 		}
@@ -362,7 +362,7 @@ func (r *resolver) variables(e placed, types *scopeTypes) (map[string]any, error
 
 // intentValue has every member of an intent: one that JSON leaves out is empty.
 func intentValue(raw json.RawMessage) (any, error) {
-	value, err := decode(raw)
+	value, err := canon.Decode(raw)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -15,17 +14,6 @@ import (
 	"cel.dev/cel-go/common/types/traits"
 	"github.com/writ-run/writ/canon"
 )
-
-// decode reads JSON with its numbers as they are written.
-func decode(raw []byte) (any, error) {
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.UseNumber()
-	var v any
-	if err := decoder.Decode(&v); err != nil {
-		return nil, fmt.Errorf("json: %w", err)
-	}
-	return v, nil
-}
 
 // plain is a decoded value with the numbers that the validator knows.
 func plain(v any) any {

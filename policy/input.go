@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"unicode/utf8"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -29,23 +30,50 @@ func (m *memory) questionValue(q *writ.Question) (ast.Value, error) {
 		"plan":      &q.Plan,
 		"step":      m.step(&q.Step),
 		"call":      callValue(q.Call),
-		"taint": ast.NewObject(
-			[2]*ast.Term{keyLabels, array(q.Taint.Labels, strOf)},
-			[2]*ast.Term{keyUntrusted, ast.InternedTerm(q.Taint.Untrusted)},
-			[2]*ast.Term{keySinks, array(q.Taint.Sinks, sinkTerm)},
-		),
-		"history": ast.NewObject(
-			[2]*ast.Term{keyStepsLastHour, integer(q.History.StepsLastHour)},
-			[2]*ast.Term{keyCallsInStep, integer(q.History.CallsInStep)},
-			[2]*ast.Term{keyApprovals, integer(q.History.Approvals)},
-		),
-		"host": &q.Host,
-		"time": moment(q.Time),
+		"taint":     m.taint(q),
+		"history":   historyValue(q.History),
+		"host":      &q.Host,
+		"time":      moment(q.Time),
 	}), nil
 }
 
+func taintValue(t *writ.TaintFacts) ast.Value {
+	return ast.NewObject(
+		[2]*ast.Term{keyLabels, array(t.Labels, strOf)},
+		[2]*ast.Term{keyUntrusted, ast.InternedTerm(t.Untrusted)},
+		[2]*ast.Term{keySinks, array(t.Sinks, sinkTerm)},
+	)
+}
+
+// noHistory is that of the first thing that a principal does with a step.
+var noHistory = historyObject(writ.HistoryFacts{})
+
+func historyValue(h writ.HistoryFacts) ast.Value {
+	if h == (writ.HistoryFacts{}) {
+		return noHistory
+	}
+	return historyObject(h)
+}
+
+func historyObject(h writ.HistoryFacts) ast.Value {
+	return ast.NewObject(
+		[2]*ast.Term{keyStepsLastHour, integer(h.StepsLastHour)},
+		[2]*ast.Term{keyCallsInStep, integer(h.CallsInStep)},
+		[2]*ast.Term{keyApprovals, integer(h.Approvals)},
+	)
+}
+
+// step is a map of its own for each question: the evaluator keeps what it has
+// converted in it.
 func (m *memory) step(s *writ.StepFacts) ast.Value {
-	return ast.LazyObject(map[string]any{
+	members := maps.Clone(m.plannedStep(s))
+	members["input"], members["resolved"], members["attempt"] = s.Input, s.Resolved, s.Attempt
+	return ast.LazyObject(members)
+}
+
+// plannedMembers are those that a step has in each of its questions.
+func plannedMembers(s *writ.StepFacts) map[string]any {
+	return map[string]any{
 		"id":           word(s.ID),
 		"name":         word(s.Name),
 		"skill":        word(s.Skill),
@@ -55,12 +83,9 @@ func (m *memory) step(s *writ.StepFacts) ast.Value {
 		"action":       word(s.Action),
 		"effect":       word(s.Effect),
 		"risk":         word(s.Risk),
-		"capabilities": m.capabilities(s),
+		"capabilities": array(s.Capabilities, capabilityTerm).Value,
 		"tools":        array(s.Tools, strOf).Value,
-		"input":        s.Input,
-		"resolved":     s.Resolved,
-		"attempt":      s.Attempt,
-	})
+	}
 }
 
 func callValue(c *writ.CallFacts) ast.Value {

@@ -19,15 +19,17 @@ const memorySlots = 256
 // step to the next. An entry is used only where it equals what is asked for, so
 // it never changes an answer.
 type memory struct {
-	seed     maphash.Seed
-	people   [memorySlots]atomic.Pointer[entry[writ.Principal]]
-	held     [memorySlots]atomic.Pointer[entry[[]writ.Grant]]
-	declared [memorySlots]atomic.Pointer[entry[[]writ.Capability]]
+	seed    maphash.Seed
+	people  [memorySlots]atomic.Pointer[entry[writ.Principal, ast.Value]]
+	held    [memorySlots]atomic.Pointer[entry[[]writ.Grant, ast.Value]]
+	planned [memorySlots]atomic.Pointer[entry[writ.StepFacts, map[string]any]]
+	flows   [memorySlots]atomic.Pointer[entry[writ.TaintFacts, ast.Value]]
 }
 
-type entry[T any] struct {
+// entry is what something was turned into. Nobody changes form.
+type entry[T, F any] struct {
 	of   T // a copy: the caller's may change
-	form ast.Value
+	form F
 }
 
 func newMemory() *memory { return &memory{seed: maphash.MakeSeed()} }
@@ -45,7 +47,7 @@ func (m *memory) principal(p *writ.Principal) ast.Value {
 	kept := *p
 	kept.Roles, kept.Capabilities = slices.Clone(p.Roles), slices.Clone(p.Capabilities)
 	kept.OnBehalfOf = slices.Clone(p.OnBehalfOf)
-	e := &entry[writ.Principal]{of: kept, form: principalTerm(&kept).Value}
+	e := &entry[writ.Principal, ast.Value]{of: kept, form: principalTerm(&kept).Value}
 	slot.Store(e)
 	return e.form
 }
@@ -63,24 +65,37 @@ func (m *memory) grants(p *writ.Principal, grants []writ.Grant) ast.Value {
 		kept[i].Skills = slices.Clone(kept[i].Skills)
 		kept[i].Capability = cloneCapability(kept[i].Capability)
 	}
-	e := &entry[[]writ.Grant]{of: kept, form: array(kept, grantTerm).Value}
+	e := &entry[[]writ.Grant, ast.Value]{of: kept, form: array(kept, grantTerm).Value}
 	slot.Store(e)
 	return e.form
 }
 
-func (m *memory) capabilities(s *writ.StepFacts) ast.Value {
-	if len(s.Capabilities) == 0 {
-		return array(s.Capabilities, capabilityTerm).Value
-	}
-	slot := &m.declared[m.slot(string(s.ID))]
-	if e := slot.Load(); e != nil && slices.EqualFunc(e.of, s.Capabilities, sameCapability) {
+// plannedStep is what plannedMembers says; the caller clones it.
+func (m *memory) plannedStep(s *writ.StepFacts) map[string]any {
+	slot := &m.planned[m.slot(string(s.ID))]
+	if e := slot.Load(); e != nil && sameStep(&e.of, s) {
 		return e.form
 	}
-	kept := slices.Clone(s.Capabilities)
-	for i := range kept {
-		kept[i] = cloneCapability(kept[i])
+	kept := *s
+	kept.Input, kept.Tools, kept.Capabilities = nil, slices.Clone(s.Tools), slices.Clone(s.Capabilities)
+	for i := range kept.Capabilities {
+		kept.Capabilities[i] = cloneCapability(kept.Capabilities[i])
 	}
-	e := &entry[[]writ.Capability]{of: kept, form: array(kept, capabilityTerm).Value}
+	e := &entry[writ.StepFacts, map[string]any]{of: kept, form: plannedMembers(&kept)}
+	slot.Store(e)
+	return e.form
+}
+
+func (m *memory) taint(q *writ.Question) ast.Value {
+	slot := &m.flows[m.slot(string(q.Step.ID))]
+	if e := slot.Load(); e != nil && sameTaint(&e.of, &q.Taint) {
+		return e.form
+	}
+	kept := writ.TaintFacts{Labels: slices.Clone(q.Taint.Labels), Untrusted: q.Taint.Untrusted, Sinks: slices.Clone(q.Taint.Sinks)}
+	for i := range kept.Sinks {
+		kept.Sinks[i].Labels = slices.Clone(kept.Sinks[i].Labels)
+	}
+	e := &entry[writ.TaintFacts, ast.Value]{of: kept, form: taintValue(&kept)}
 	slot.Store(e)
 	return e.form
 }
@@ -111,3 +126,20 @@ func sameCapability(a, b abi.Capability) bool {
 		slices.Equal(a.Prefixes, b.Prefixes) && slices.Equal(a.Servers, b.Servers) && slices.Equal(a.Models, b.Models) &&
 		slices.Equal(a.Channels, b.Channels) && slices.Equal(a.Skills, b.Skills) && slices.Equal(a.Secrets, b.Secrets)
 }
+
+// sameStep leaves out what differs from one question of a step to the next. A nil
+// list is null to a rule.
+func sameStep(a, b *writ.StepFacts) bool {
+	return a.ID == b.ID && a.Name == b.Name && a.Skill == b.Skill && a.Publisher == b.Publisher && a.Version == b.Version &&
+		a.Digest == b.Digest && a.Action == b.Action && a.Effect == b.Effect && a.Risk == b.Risk &&
+		sameList(a.Tools, b.Tools) && sameNil(a.Capabilities, b.Capabilities) && slices.EqualFunc(a.Capabilities, b.Capabilities, sameCapability)
+}
+
+func sameTaint(a, b *writ.TaintFacts) bool {
+	return a.Untrusted == b.Untrusted && sameList(a.Labels, b.Labels) && sameNil(a.Sinks, b.Sinks) &&
+		slices.EqualFunc(a.Sinks, b.Sinks, func(x, y writ.SinkFlow) bool { return x.Path == y.Path && sameList(x.Labels, y.Labels) })
+}
+
+func sameList[T comparable](a, b []T) bool { return sameNil(a, b) && slices.Equal(a, b) }
+
+func sameNil[T any](a, b []T) bool { return (a == nil) == (b == nil) }

@@ -12,9 +12,12 @@ package policy
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/metrics"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
 
@@ -32,12 +35,40 @@ var decisionPoints = []writ.Point{writ.PointStep, writ.PointCall}
 // concurrent use.
 type Policy struct {
 	ref      writ.PolicyRef
-	queries  map[writ.Point]rego.PreparedEvalQuery
+	queries  map[writ.Point]*query
 	memory   *memory
 	deadline time.Duration
 }
 
 var _ writ.Judge = (*Policy)(nil)
+
+// query is a decision point with its last answer: a rule that says the same each
+// time gives the very same value, which need not be read again.
+type query struct {
+	rego.PreparedEvalQuery
+	last atomic.Pointer[entry[ast.Object, *writ.Verdict]]
+}
+
+// verdict reads an answer; the caller may change what it gets.
+func (q *query) verdict(value ast.Value) *writ.Verdict {
+	object, ok := value.(ast.Object)
+	if !ok {
+		return decodeVerdict(value)
+	}
+	e := q.last.Load()
+	if e == nil || e.of != object {
+		e = &entry[ast.Object, *writ.Verdict]{of: object, form: decodeVerdict(value)}
+		q.last.Store(e)
+	}
+	v := *e.form
+	v.Reasons = slices.Clone(v.Reasons)
+	v.Approvals.Roles, v.Approvals.EscalateTo = slices.Clone(v.Approvals.Roles), slices.Clone(v.Approvals.EscalateTo)
+	if v.Budget != nil {
+		budget := *v.Budget
+		v.Budget = &budget
+	}
+	return &v
+}
 
 // Compile prepares a bundle for decisions; deadline 0 is DefaultDeadline.
 // CodeInvalid where the rules do not compile, use a function that is not allowed
@@ -50,13 +81,13 @@ func Compile(ctx context.Context, b *Bundle, deadline time.Duration) (*Policy, e
 	if err != nil {
 		return nil, err
 	}
-	p := &Policy{ref: b.Ref(), queries: map[writ.Point]rego.PreparedEvalQuery{}, memory: newMemory(), deadline: deadline}
+	p := &Policy{ref: b.Ref(), queries: map[writ.Point]*query{}, memory: newMemory(), deadline: deadline}
 	for _, point := range decisionPoints {
-		query, err := program.prepare(ctx, ast.MustParseRef("data.writ."+string(point)))
+		prepared, err := program.prepare(ctx, ast.MustParseRef("data.writ."+string(point)))
 		if err != nil {
 			return nil, err
 		}
-		p.queries[point] = query
+		p.queries[point] = &query{PreparedEvalQuery: prepared}
 	}
 	return p, nil
 }
@@ -99,7 +130,7 @@ func (p *Policy) answer(ctx context.Context, q *writ.Question, options []rego.Ev
 	case err == nil && value == nil:
 		return fault("undefined", "the policy gives no answer"), nil
 	case err == nil:
-		return decodeVerdict(value), nil
+		return query.verdict(value), nil
 	case ctx.Err() != nil:
 		return nil, &writ.Error{Code: writ.CodeCancelled, Op: "policy " + p.ref.Version, Message: "the caller went away before the decision", Err: ctx.Err()}
 	case topdown.IsCancel(err):
@@ -108,16 +139,10 @@ func (p *Policy) answer(ctx context.Context, q *writ.Question, options []rego.Ev
 	return fault("evaluation", "a rule of the policy failed: "+err.Error()), nil
 }
 
-// evaluate returns nil where the rule is undefined. One timer stands for the
-// goroutine that the evaluator would start for each decision.
-func (p *Policy) evaluate(ctx context.Context, query rego.PreparedEvalQuery, options []rego.EvalOption) (ast.Value, error) {
-	stop := topdown.NewCancel()
-	timer := time.AfterFunc(p.deadline, stop.Cancel)
-	defer timer.Stop()
-	if ctx.Done() != nil {
-		defer context.AfterFunc(ctx, stop.Cancel)()
-	}
-	results, err := query.Eval(ctx, append(options, rego.EvalExternalCancel(stop))...)
+// evaluate returns nil where the rule is undefined.
+func (p *Policy) evaluate(ctx context.Context, query *query, options []rego.EvalOption) (ast.Value, error) {
+	bound := &bound{ctx: ctx, until: time.Now().Add(p.deadline)}
+	results, err := query.Eval(ctx, append(options, rego.EvalExternalCancel(bound), rego.EvalMetrics(metrics.NoOp()))...)
 	if err != nil || len(results) == 0 || len(results[0].Expressions) == 0 {
 		return nil, err
 	}
@@ -126,6 +151,30 @@ func (p *Policy) evaluate(ctx context.Context, query rego.PreparedEvalQuery, opt
 		return nil, nil
 	}
 	return value, nil
+}
+
+// bound ends a decision at its deadline or when the caller goes away. The
+// evaluator asks it before each expression, so it needs neither the goroutine that
+// the evaluator would start nor a timer. One goroutine uses it.
+type bound struct {
+	ctx   context.Context
+	until time.Time
+	asked uint
+	over  bool
+}
+
+// lookEvery is how often the clock is read: 16 expressions take microseconds.
+const lookEvery = 16
+
+// Cancel implements topdown.Cancel.
+func (b *bound) Cancel() { b.over = true }
+
+// Cancelled implements topdown.Cancel.
+func (b *bound) Cancelled() bool {
+	if b.asked++; b.asked%lookEvery == 1 {
+		b.over = b.over || b.ctx.Err() != nil || !time.Now().Before(b.until)
+	}
+	return b.over
 }
 
 // fault is the blocked verdict of a policy that did not answer as it must.

@@ -33,7 +33,7 @@ func (r *Registry) tenantDir(tenant writ.TenantID) (string, error) {
 
 func (r *Registry) bundleDir(tenant writ.TenantID, content writ.Digest) (string, error) {
 	dir, err := r.tenantDir(tenant)
-	return filepath.Join(dir, content.Hex()), err
+	return dir + string(filepath.Separator) + content.Hex(), err
 }
 
 // contentDigest names a layout with all that is attached to it.
