@@ -95,7 +95,7 @@ func (x *execution) audit() writ.Audit {
 // auditOf is kept for the last principal: most records of an execution have one
 // and the same. Nobody changes a principal that acts, nor what a record points to.
 func (x *execution) auditOf(p *writ.Principal) writ.Audit {
-	if x.acting != p || x.acts.TraceID != x.state.TraceID {
+	if x.acting != p || x.acts.TraceID != x.state.TraceID || x.acts.WorkspaceID != x.state.Workspace {
 		a := writ.AuditOf(p, x.state.TraceID)
 		a.WorkflowID, a.WorkspaceID = string(x.id), x.state.Workspace
 		x.acting, x.acts = p, a

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 
 	"github.com/writ-run/writ"
@@ -137,6 +138,10 @@ func (r *replayer) compare(name string, step writ.StepID, recorded, replayed any
 
 // member is compare for one named member.
 func (r *replayer) member(name string, step writ.StepID, field string, values ...any) {
+	if reflect.DeepEqual(values[0], values[1]) {
+		r.stage(name, step) // it was looked at; what is equal needs no name
+		return
+	}
 	r.compare(name, step, map[string]any{field: values[0]}, map[string]any{field: values[1]})
 }
 

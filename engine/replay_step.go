@@ -50,6 +50,16 @@ func (r *replayer) dispatch(id writ.StepID) (*dispatch, error) {
 	}, nil
 }
 
+// askedFacts are what is read of a recorded question; the rest of it is derived,
+// and compared as bytes.
+type askedFacts struct {
+	Principal *writ.Principal `json:"principal"`
+	Grants    []writ.Grant    `json:"grants"`
+	Call      *writ.CallFacts `json:"call"`
+	Host      writ.HostFacts  `json:"host"`
+	Time      writ.Time       `json:"time"`
+}
+
 // verdict makes the question again, takes from the record only what is a
 // recorded fact (grants, host, time), and judges it again.
 func (r *replayer) verdict(record *writ.Record) error {
@@ -57,7 +67,7 @@ func (r *replayer) verdict(record *writ.Record) error {
 	if r.loader.err != nil {
 		return r.loader.err
 	}
-	var recorded writ.Question
+	var recorded askedFacts
 	if err := json.Unmarshal(raw, &recorded); err != nil {
 		r.member(stageVerdict, record.Step, "question", string(raw), "a question")
 		return nil
@@ -112,7 +122,7 @@ func (r *replayer) verdictOnUndo(record *writ.Record) *writ.Verdict {
 }
 
 // stageOfDecision follows from what is asked and from what has begun.
-func (r *replayer) stageOfDecision(facts *writ.DecidedFacts, recorded *writ.Question) string {
+func (r *replayer) stageOfDecision(facts *writ.DecidedFacts, recorded *askedFacts) string {
 	switch {
 	case recorded.Call != nil:
 		return writ.StageCall
@@ -136,7 +146,7 @@ func (r *replayer) judge(digest writ.Digest) (writ.Judge, error) {
 	return judge, err
 }
 
-func (r *replayer) question(record *writ.Record, recorded *writ.Question, stage string) (*writ.Question, error) {
+func (r *replayer) question(record *writ.Record, recorded *askedFacts, stage string) (*writ.Question, error) {
 	step, ok := r.x.planned(string(record.Step))
 	if !ok {
 		return nil, writ.Errorf(writ.CodeTampered, "step "+string(record.Step), "the plan has no such step")
