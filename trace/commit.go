@@ -259,10 +259,10 @@ func (c *change) addRecord(b *batch, r *sealed, s *strand) error {
 			return err
 		}
 	}
-	if b.stream == writ.SystemStream {
-		return nil
+	if b.stream != writ.SystemStream {
+		s.fold(r.record)
 	}
-	return s.fold(r)
+	return nil
 }
 
 // finish writes records, heads, projections, lists and the state.

@@ -1,6 +1,8 @@
 package trace
 
 import (
+	"slices"
+
 	badger "github.com/dgraph-io/badger/v4"
 
 	"github.com/writ-run/writ"
@@ -66,18 +68,26 @@ func loadTrack(txn *badger.Txn, b *batch, t *track) error {
 }
 
 // fold applies the record that was encoded. Facts of an intent hold what lives as
-// long as the process, such as the principal: they are taken from the bytes, so
-// that no later change of it reaches the projection.
-func (t *track) fold(r *sealed) error {
-	record := r.record
-	if record.Body.Intent != nil {
-		record = new(writ.Record)
-		if err := canon.UnmarshalCBOR(r.bytes, record); err != nil {
-			return err
-		}
+// long as the process, the principal and its grants: the projection has copies, so
+// that no later change of them reaches it.
+func (t *track) fold(record *writ.Record) {
+	if facts := record.Body.Intent; facts != nil {
+		own := *record
+		own.Body.Intent = copyOf(facts)
+		record = &own
 	}
 	t.execution.Apply(record)
-	return nil
+}
+
+func copyOf(facts *writ.IntentFacts) *writ.IntentFacts {
+	own := *facts
+	if p := facts.Principal; p != nil {
+		person := *p
+		person.Roles, person.Capabilities, person.OnBehalfOf = slices.Clone(p.Roles), slices.Clone(p.Capabilities), slices.Clone(p.OnBehalfOf)
+		own.Principal = &person
+	}
+	own.Grants = slices.Clone(facts.Grants)
+	return &own
 }
 
 // appendProjection adds the stored form of a projection, nothing where it is too
