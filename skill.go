@@ -152,6 +152,9 @@ const (
 	GuestCallLimit    = "call_limit"
 	GuestModuleBad    = "module_invalid"
 	GuestNoEntrypoint = "entrypoint_missing"
+	// GuestEngineChanged is of a step that is indeterminate because it wrote
+	// something on another engine than the one that would go on with it.
+	GuestEngineChanged = "engine_changed"
 )
 
 // ToolGate is the way of a guest's tool call out of the sandbox. The engine

@@ -56,15 +56,37 @@ func (x *execution) unansweredWrite(id writ.StepID) *call {
 // tried counts the attempts since an operator had the execution tried again.
 func (a *attempt) tried() int { return a.number - a.earlier }
 
+// movedTo is why the attempt cannot go on by itself: it has written something on
+// another engine, such as before an upgrade. Its guest would run again from its
+// start, and nobody knows that it comes to the same calls here. Without a write
+// there is nothing to lose.
+func (a *attempt) movedTo(engine string) *abi.Failure {
+	wrote := slices.ContainsFunc(a.calls, func(c *call) bool {
+		return !c.denied && c.facts.Effect.Writes() && c.facts.Tool != abi.ToolSkillCall
+	})
+	if a.engine == "" || a.engine == engine || !wrote {
+		return nil
+	}
+	return &abi.Failure{
+		Code: writ.GuestEngineChanged, Message: "it began on " + a.engine + ", has written something, and this is " + engine,
+		Fix: "look at the trace, then let it go on here with `writ exec resolve --retry`, or end it with `--fail`",
+	}
+}
+
 // resolve applies an operator's ruling. A call that is to be sent again never
 // began, as far as the guest's next run is concerned: it is judged and recorded
 // as any other, and has the same key.
 func (a *attempt) resolve(f *writ.ResolvedFacts, result []byte, at writ.Time) {
 	a.ruling = f.Ruling
-	last := len(a.calls) - 1
+	moved, last := a.moved, len(a.calls)-1
+	if moved {
+		a.engine, a.moved = "", false
+	}
 	switch {
 	case f.Ruling == writ.RulingRetry && f.Sequence == 0:
-		a.before = nil
+		if !moved {
+			a.before = nil
+		}
 	case f.Ruling == writ.RulingRetry && last >= 0:
 		a.calls = a.calls[:last]
 	case f.Ruling == writ.RulingDone && last >= 0:
@@ -124,8 +146,11 @@ func (x *execution) follow(r *writ.Record) {
 		return
 	}
 	switch r.Type {
-	case writ.RecApprovalOpened, writ.RecStepIndeterminate:
+	case writ.RecApprovalOpened:
 		a.waited.hold(r.Time)
+	case writ.RecStepIndeterminate:
+		a.waited.hold(r.Time)
+		a.moved = r.Body.Ended.Failure != nil && r.Body.Ended.Failure.Code == writ.GuestEngineChanged
 	case writ.RecApprovalDecided:
 		if r.Body.Approval.Status == writ.ApprovalApproved {
 			a.waited.release(r.Time)

@@ -7,8 +7,62 @@ import (
 	"testing"
 
 	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/host"
 )
+
+// Going on with a step on another engine, as after an upgrade, is for people where
+// the step has written something, and for nobody else.
+func TestGoingOnWithAStepOnAnotherEngine(t *testing.T) {
+	for name, c := range map[string]struct {
+		draft  string
+		dies   writ.RecordType // before it is written
+		asks   bool
+		ruling writ.Ruling
+		ends   writ.ExecutionStatus
+		writes int
+	}{
+		"nothing written":      {store, writ.RecToolCalled, false, "", writ.ExecCompleted, 1},
+		"written, goes on":     {store, writ.RecStepCompleted, true, writ.RulingRetry, writ.ExecCompleted, 1},
+		"written, fails":       {store, writ.RecStepCompleted, true, writ.RulingFail, writ.ExecFailed, 1},
+		"answer lost, goes on": {store, writ.RecToolReturned, true, writ.RulingRetry, writ.ExecCompleted, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			id := r.submit(agent, c.draft)
+			r.compile(agent, id)
+			r.line.before = func(b *writ.Batch) bool {
+				return !slices.ContainsFunc(b.Records, func(n writ.NewRecord) bool { return n.Type == c.dies })
+			}
+			_, _ = r.engine.ExecutionStart(as(agent), &contract.ExecutionStartInput{ExecutionID: id, Wait: true})
+			r.machine = "wazero/v9 compiler elsewhere"
+			r.crash()
+			r.start(agent, id)
+			if c.asks {
+				state := r.expect(id, writ.ExecIndeterminate)
+				if f := state.Steps[0].Failure; f == nil || f.Code != writ.GuestEngineChanged {
+					t.Fatalf("the failure is %+v", f)
+				}
+				r.identical(id)
+				r.crash()
+				r.start(agent, id)
+				r.expect(id, writ.ExecIndeterminate)
+				if c.dies == writ.RecStepCompleted {
+					if err := r.rule(id, writ.RulingDone); !writ.IsCode(err, writ.CodeConflict) {
+						t.Errorf("done, and every call has its answer: %v", err)
+					}
+				}
+				r.do(r.rule(id, c.ruling))
+				r.start(agent, id)
+			}
+			r.expect(id, c.ends)
+			if r.tools.count() != c.writes {
+				t.Errorf("%d writes, want %d", r.tools.count(), c.writes)
+			}
+			r.identical(id)
+		})
+	}
+}
 
 // clockedSandbox notes of each run whether the clock of this machine ends it.
 type clockedSandbox struct {

@@ -60,6 +60,8 @@ type attempt struct {
 	earlier int         // attempts before an operator had the execution tried again
 	waited  stopwatch   // for people
 	ruling  writ.Ruling // of an operator, about its last call
+	engine  string      // on which it began; empty: an operator lets it go on on any
+	moved   bool        // it stands because this is another engine
 }
 
 // call is one tool call as the journal holds it.

@@ -308,8 +308,8 @@ func (x *execution) ruling(in *contract.ExecutionResolveInput, id writ.StepID) (
 	case in.Ruling != writ.RulingDone:
 		return nil, nil, invalid("ruling", "unknown ruling "+string(in.Ruling), "one of retry, done, fail")
 	case c == nil:
-		return nil, nil, writ.Errorf(writ.CodeConflict, "resolve", "no call is without an answer: the step wants another write than an earlier attempt made").
-			WithFix("rule `retry` to let it be made, or `fail`")
+		return nil, nil, writ.Errorf(writ.CodeConflict, "resolve", "no call is without an answer: the step wants another write than an earlier attempt made, or began on another engine").
+			WithFix("rule `retry` to let it go on, or `fail`")
 	}
 	result, err := canon.JSON(json.RawMessage(in.Answer))
 	if err != nil {

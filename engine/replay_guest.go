@@ -85,7 +85,7 @@ func hostFailure(f *abi.Failure) bool {
 		return false
 	}
 	switch f.Code {
-	case writ.GuestTimeout, string(writ.CodeInternal), string(writ.CodeTampered), string(writ.CodeUnavailable),
+	case writ.GuestTimeout, writ.GuestEngineChanged, string(writ.CodeInternal), string(writ.CodeTampered), string(writ.CodeUnavailable),
 		string(writ.CodeSkillRefused), string(writ.CodeNotFound):
 		return true
 	}

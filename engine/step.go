@@ -190,7 +190,7 @@ func (x *execution) begin(d *dispatch) error {
 	if err != nil {
 		return err
 	}
-	d.attempt = &attempt{number: state.Attempt + 1, earlier: state.Earlier, input: d.resolved.Input, clock: x.now()}
+	d.attempt = &attempt{number: state.Attempt + 1, earlier: state.Earlier, input: d.resolved.Input, clock: x.now(), engine: x.engine.EngineID}
 	copy(d.attempt.seed[:], seed)
 	if known != nil {
 		d.attempt.before = known.completedWrites()
@@ -221,6 +221,10 @@ func (x *execution) runGuest(d *dispatch) *writ.NewRecord {
 		return nil
 	case err != nil:
 		return x.failed(d, failureOf(err))
+	}
+	if moved := d.attempt.movedTo(x.engine.EngineID); moved != nil {
+		record := stepEnded(writ.RecStepIndeterminate, d.step, d.attempt.number, &writ.EndedFacts{Failure: moved})
+		return &record
 	}
 	x.mu.Lock()
 	scope, evidence, covered := x.evidence(d)
