@@ -45,12 +45,20 @@ type Options struct {
 	Labels   map[string]string // of this host, for policy
 	EngineID string            // of the sandbox, pinned in the journal
 	Parallel int               // steps that run at once; 0: 64
+	Idle     int               // executions without a run that stay in memory for their next request; 0: 4096
 	Logger   hclog.Logger      // nil: none
 }
 
 // defaultParallel keeps goroutines bounded; guests themselves are capped by the
 // sandbox, and most steps wait for a tool.
 const defaultParallel = 64
+
+// defaultIdle is some 20 MiB.
+const defaultIdle = 4096
+
+// idleFor is how long an execution without a run must have had no request before
+// it is let go of: by then nobody is in the middle of one.
+const idleFor = 10 * time.Minute
 
 // Engine runs executions. Its methods are the handlers of the contracts.
 type Engine struct {
@@ -63,6 +71,7 @@ type Engine struct {
 
 	mu     sync.Mutex
 	live   map[writ.ExecutionID]*execution
+	tidyAt int // size of live at which the idle are looked for
 	closed bool
 }
 
@@ -80,6 +89,9 @@ func New(opts Options) (*Engine, error) {
 	if opts.Parallel <= 0 {
 		opts.Parallel = defaultParallel
 	}
+	if opts.Idle <= 0 {
+		opts.Idle = defaultIdle
+	}
 	if len(opts.Tenants) == 0 {
 		opts.Tenants = []writ.TenantID{writ.DefaultTenant}
 	}
@@ -89,7 +101,7 @@ func New(opts Options) (*Engine, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Engine{
 		Options: opts, crew: newCrew(opts.Parallel), ctx: ctx, cancel: cancel,
-		live: map[writ.ExecutionID]*execution{},
+		live: map[writ.ExecutionID]*execution{}, tidyAt: opts.Idle,
 	}, nil
 }
 
@@ -160,10 +172,13 @@ func (e *Engine) Close(ctx context.Context) error {
 func (e *Engine) open(ctx context.Context, tenant writ.TenantID, id writ.ExecutionID) (*execution, error) {
 	e.mu.Lock()
 	x, ok := e.live[id]
-	e.mu.Unlock()
 	if ok && x.tenant == tenant {
+		x.touched = e.Clock.Now()
+		e.mu.Unlock()
 		return x, nil
 	}
+	e.mu.Unlock()
+	e.tidy()
 	loaded, err := e.load(ctx, tenant, id)
 	if err != nil {
 		return nil, err
@@ -187,8 +202,39 @@ func (e *Engine) adopt(x *execution) (*execution, error) {
 		x.stop()
 		return known, nil
 	}
+	x.touched = e.Clock.Now()
 	e.live[x.id] = x
 	return x, nil
+}
+
+// tidy lets go of executions that were compiled and never started, when there are
+// many: they can be folded again. It looks again when there are twice as many.
+func (e *Engine) tidy() {
+	e.mu.Lock()
+	if len(e.live) < e.tidyAt {
+		e.mu.Unlock()
+		return
+	}
+	before := e.Clock.Now().Add(-idleFor)
+	var old []*execution
+	for _, x := range e.live {
+		if x.touched < before {
+			old = append(old, x)
+		}
+	}
+	e.mu.Unlock()
+	for _, x := range old {
+		x.mu.Lock()
+		idle := x.state.RunID == "" && len(x.running) == 0 && x.broken == nil
+		x.mu.Unlock()
+		if idle {
+			x.stop()
+			e.forget(x)
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.tidyAt = max(e.Idle, 2*len(e.live))
 }
 
 var errClosing = &writ.Error{

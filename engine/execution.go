@@ -20,6 +20,8 @@ type execution struct {
 	stop   context.CancelFunc
 	done   chan struct{} // closed once the execution has ended and is durable
 
+	touched writ.Time // by a request; Engine.mu guards it
+
 	mu        sync.Mutex
 	state     writ.Execution
 	position  writ.Position
