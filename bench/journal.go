@@ -4,10 +4,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync"
@@ -184,5 +186,12 @@ func runExecutions(ctx context.Context, o options) error {
 		return err
 	}
 	defer l.close(ctx)
-	return repeat(ctx, o.executions, o.clients, func(ctx context.Context) error { return l.whole(ctx, threeSteps) })
+	if err := repeat(ctx, o.executions, o.clients, func(ctx context.Context) error { return l.whole(ctx, threeSteps) }); err != nil || o.allocations == "" {
+		return err
+	}
+	f, err := os.Create(o.allocations)
+	if err != nil {
+		return err
+	}
+	return errors.Join(pprof.Lookup("allocs").WriteTo(f, 0), f.Close())
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
 	"slices"
@@ -37,6 +38,7 @@ func main() {
 	seconds := flag.Int("seconds", 3, "time of each measurement")
 	only := flag.String("only", "", "regular expression of the measurements to run, such as chains")
 	profile := flag.String("profile", "", "file for a CPU profile of the measurements")
+	allocations := flag.String("allocations", "", "with -executions: file for a profile of what they allocate, each block of 4 KiB on average")
 	alone := flag.Bool("rates", false, "print the rates of executions at 1 and 32 clients as JSON, and nothing else")
 	sizes := flag.String("growth", "", "numbers of executions, such as 1000,100000: measure stores of these sizes alone")
 	executions := flag.Int("executions", 0, "run so many executions of three steps, and nothing else")
@@ -44,7 +46,10 @@ func main() {
 	program := flag.String("writ", filepath.Join("bin", "writ"), "the writ binary")
 	flag.Parse()
 	debug.SetGCPercent(400) // as `writ serve` does
-	opts := options{out: *out, only: *only, profile: *profile, program: *program, clients: *clients, span: time.Duration(*seconds) * time.Second}
+	if *allocations != "" {
+		runtime.MemProfileRate = 4 << 10
+	}
+	opts := options{out: *out, only: *only, profile: *profile, allocations: *allocations, program: *program, clients: *clients, span: time.Duration(*seconds) * time.Second}
 	work := run
 	if *alone {
 		work = printRates
@@ -68,10 +73,11 @@ func main() {
 }
 
 type options struct {
-	out, only, profile, program string
-	span                        time.Duration
-	growth                      []int
-	executions, clients         int
+	out, only, program   string
+	profile, allocations string
+	span                 time.Duration
+	growth               []int
+	executions, clients  int
 }
 
 func run(ctx context.Context, o options) error {
