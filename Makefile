@@ -9,20 +9,23 @@ BUILD   := build
 BIN     := bin/writ
 SKILLS  := http text json github
 KEY     := $(BUILD)/first-party
+# What the compiler is told of where executions spend their time. Tests are built
+# without it, which would compile every dependency once more.
+PGO     := -pgo=$(CURDIR)/bench/writ.pgo
 
 GO_SOURCES := $(shell find . -name '*.go' -not -path './build/*') go.mod go.sum
 
-.PHONY: build skills guests demo test race check format lint generate bench bench-growth bench-peers peers chaos fuzz clean tools vulncheck
+.PHONY: pgo build skills guests demo test race check format lint generate bench bench-growth bench-peers peers chaos fuzz clean tools vulncheck
 
 build: $(BIN) ## the binary, with the public key of the first-party skills
 
 $(KEY).key:
 	@mkdir -p $(BUILD)
-	go run ./cmd/writ --home $(BUILD)/none skill key --out $(KEY)
+	go run $(PGO) ./cmd/writ --home $(BUILD)/none skill key --out $(KEY)
 
-$(BIN): $(GO_SOURCES) $(KEY).key
+$(BIN): $(GO_SOURCES) bench/writ.pgo $(KEY).key
 	@mkdir -p bin
-	go build -ldflags "-s -w -X main.firstPartyKey=$$(base64 -w0 $(KEY).pub)" -o $(BIN) ./cmd/writ
+	go build $(PGO) -ldflags "-s -w -X main.firstPartyKey=$$(base64 -w0 $(KEY).pub)" -o $(BIN) ./cmd/writ
 
 skills: $(BIN) ## the first-party skills, built and signed
 	@for s in $(SKILLS); do \
@@ -76,13 +79,16 @@ check: format lint test ## what CI runs
 	git diff --exit-code
 
 bench: tools $(BIN) ## our numbers, as a table and bench/out/*.json; FLAGS="-only daemon" for some of them
-	go run ./bench -writ $(BIN) $(FLAGS)
+	go run $(PGO) ./bench -writ $(BIN) $(FLAGS)
 
 chaos: tools $(BIN) ## the daemon killed, its disk broken, its files damaged, and what it promised checked; FLAGS="-kills 20 -seed 7"
 	go run ./bench/chaos -writ $(BIN) $(FLAGS)
 
+pgo: $(BIN) ## measures what executions spend their time on, for the compiler of the next build
+	go run ./bench -writ $(BIN) -only 'chains|replays|appends' -seconds 8 -profile bench/writ.pgo
+
 bench-growth: ## get, list and start of stores of 1k to 1M executions; the last takes some minutes and 5 GB
-	go run ./bench -growth 1000,10000,100000,1000000
+	go run $(PGO) ./bench -growth 1000,10000,100000,1000000
 
 PEERS := $(BUILD)/peers
 

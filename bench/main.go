@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -37,7 +38,7 @@ func main() {
 	out := flag.String("out", filepath.Join("bench", "out"), "directory of the result")
 	seconds := flag.Int("seconds", 3, "time of each measurement")
 	only := flag.String("only", "", "regular expression of the measurements to run, such as chains")
-	profile := flag.String("profile", "", "file for a CPU profile of the measurements")
+	profile := flag.String("profile", "", "file for a CPU profile of the measurements, without paths of this machine")
 	allocations := flag.String("allocations", "", "with -executions: file for a profile of what they allocate, each block of 4 KiB on average")
 	alone := flag.Bool("rates", false, "print the rates of executions at 1 and 32 clients as JSON, and nothing else")
 	sizes := flag.String("growth", "", "numbers of executions, such as 1000,100000: measure stores of these sizes alone")
@@ -145,7 +146,9 @@ func profiling(file string) (stop func(), err error) {
 	}
 	return func() {
 		pprof.StopCPUProfile()
-		_ = f.Close()
+		if err := errors.Join(f.Close(), withoutPaths(file)); err != nil {
+			fmt.Fprintln(os.Stderr, "bench: the profile:", err)
+		}
 	}, nil
 }
 
