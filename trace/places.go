@@ -44,13 +44,17 @@ func sealRuns(runs []run) []byte {
 	return sealBlock(b)
 }
 
-// readRuns takes an entry apart, whose key must be at its end.
 func readRuns(item *badger.Item) ([]run, error) {
-	tenant, last, ok := splitPositionKey(item.Key())
 	value, err := item.ValueCopy(nil)
 	if err != nil {
 		return nil, unreadable(err)
 	}
+	return openRuns(item.Key(), value)
+}
+
+// openRuns takes an entry apart, whose key must be of its end.
+func openRuns(key, value []byte) ([]run, error) {
+	tenant, last, ok := splitPositionKey(key)
 	body, err := openBlock(value)
 	if !ok || err != nil {
 		return nil, noIndex()
