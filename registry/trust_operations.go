@@ -48,16 +48,16 @@ func (r *Registry) TrustRevoke(ctx context.Context, in *contract.TrustRevokeInpu
 	if err != nil {
 		return nil, err
 	}
-	var documents []string
+	documents := map[string]*Denial{}
 	for id, key := range t.keys {
 		if key.Publisher == in.Publisher && (in.KeyID == "" || string(id) == in.KeyID) {
-			documents = append(documents, denyKeys+id.hex())
+			documents[denyKeys+id.hex()] = &Denial{}
 		}
 	}
 	if len(documents) == 0 {
 		return nil, writ.Errorf(writ.CodeNotFound, "trust "+clip(in.Publisher), "has no such key").WithFix("writ trust list shows publishers and key ids")
 	}
-	if err := r.deny(ctx, by, in.Reason, documents...); err != nil {
+	if err := r.deny(ctx, by, in.Reason, documents); err != nil {
 		return nil, err
 	}
 	return &contract.TrustRevokeOutput{Result: r.result("revoked")}, nil
@@ -90,5 +90,6 @@ func (r *Registry) TrustList(ctx context.Context, in *contract.TrustListInput) (
 	slices.SortFunc(out.Items, func(a, b contract.TrustedKey) int {
 		return strings.Compare(a.Publisher+"/"+a.KeyID, b.Publisher+"/"+b.KeyID)
 	})
+	out.Denied = t.listed(in.Publisher)
 	return out, nil
 }
