@@ -18,11 +18,11 @@ import (
 // Documents of the deny lists. What does not fit into a key stands under its
 // digest, and the document says what it is.
 const (
-	denyKeys       = trustPrefix + "deny-key/"       // + hexadecimal key id
-	denyDigests    = trustPrefix + "deny-digest/"    // + hexadecimal digest
-	denyPublishers = trustPrefix + "deny-publisher/" // + name
-	denyIdentities = trustPrefix + "deny-identity/"  // + digest of the subject
-	denySkills     = trustPrefix + "deny-skill/"     // + digest of the subject
+	denyKeys         = trustPrefix + "deny-key/"         // + hexadecimal key id
+	denyDigests      = trustPrefix + "deny-digest/"      // + hexadecimal digest
+	denyPublishers   = trustPrefix + "deny-publisher/"   // + name
+	denyCertificates = trustPrefix + "deny-certificate/" // + digest of issuer and SAN
+	denySkills       = trustPrefix + "deny-skill/"       // + digest of the subject
 )
 
 // maxReason bounds what people give as a reason.
@@ -60,7 +60,7 @@ func (d *Denial) said() string {
 
 // denials are all that is taken out, by the operator and by feeds.
 type denials struct {
-	all     map[string]*Denial // by document key; the operator's word before a feed's
+	denied  map[string]*Denial // by document key; the operator's word before a feed's
 	ranges  map[writ.SkillKey][]deniedRange
 	endings []*Denial // identities of any ending
 	minimum map[writ.SkillKey]*minimum
@@ -79,19 +79,19 @@ type minimum struct {
 }
 
 func newDenials() denials {
-	return denials{all: map[string]*Denial{}, ranges: map[writ.SkillKey][]deniedRange{}, minimum: map[writ.SkillKey]*minimum{}}
+	return denials{denied: map[string]*Denial{}, ranges: map[writ.SkillKey][]deniedRange{}, minimum: map[writ.SkillKey]*minimum{}}
 }
 
-func (l *denials) keyDenied(id KeyID) *Denial         { return l.all[denyKeys+id.hex()] }
-func (l *denials) digestDenied(d writ.Digest) *Denial { return l.all[denyDigests+d.Hex()] }
+func (l *denials) keyDenied(id KeyID) *Denial         { return l.denied[denyKeys+id.hex()] }
+func (l *denials) digestDenied(d writ.Digest) *Denial { return l.denied[denyDigests+d.Hex()] }
 func (l *denials) publisherDenied(name string) *Denial {
-	return l.all[denyPublishers+name]
+	return l.denied[denyPublishers+name]
 }
 
-// identityDenied finds the denial of a keyless identity: exact, but that a denied
+// certificateDenied finds the denial of a keyless identity: exact, but that a denied
 // SAN which ends in a star stands for every ending.
-func (l *denials) identityDenied(issuer, san string) *Denial {
-	if d := l.all[denyIdentities+subjectID(issuer+" "+san)]; d != nil {
+func (l *denials) certificateDenied(issuer, san string) *Denial {
+	if d := l.denied[denyCertificates+subjectID(issuer+" "+san)]; d != nil {
 		return d
 	}
 	for _, d := range l.endings {
@@ -131,9 +131,11 @@ func (l *denials) put(key string, d *Denial) error {
 		if subject = d.Subject; subjectID(subject) != name {
 			return writ.Errorf(writ.CodeTampered, key, "the document is not of what it is named after")
 		}
-	case contract.DeniedPublisher:
-	default:
+	case "":
 		return writ.Errorf(writ.CodeTampered, key, "there is no such list")
+	}
+	if subject == "" {
+		return writ.Errorf(writ.CodeTampered, key, "the document is named after nothing")
 	}
 	switch d.kind {
 	case contract.DeniedSkill:
@@ -147,8 +149,8 @@ func (l *denials) put(key string, d *Denial) error {
 			l.endings = append(l.endings, d)
 		}
 	}
-	if l.all[key] == nil {
-		l.all[key] = d
+	if l.denied[key] == nil {
+		l.denied[key] = d
 	}
 	item := contract.TrustDenial{Kind: d.kind, Subject: subject, Reason: d.Reason, At: d.At, By: d.By, Feed: d.feed}
 	item.Final = !d.Liftable && d.feed == ""
@@ -158,7 +160,7 @@ func (l *denials) put(key string, d *Denial) error {
 
 var denialKinds = map[string]contract.DenialKind{
 	denyKeys: contract.DeniedKey, denyDigests: contract.DeniedDigest, denyPublishers: contract.DeniedPublisher,
-	denyIdentities: contract.DeniedIdentity, denySkills: contract.DeniedSkill,
+	denyCertificates: contract.DeniedIdentity, denySkills: contract.DeniedSkill,
 }
 
 func (l *denials) readDenial(doc *writ.Document) error {
@@ -210,7 +212,7 @@ func (r *Registry) RevokeKey(ctx context.Context, by *writ.Principal, id KeyID, 
 	if err != nil {
 		return err
 	}
-	return r.deny(ctx, by, reason, map[string]*Denial{key: {}})
+	return r.deny(ctx, by, reason, key)
 }
 
 // DenyDigest takes a bundle (the digest of its OCI manifest) or a module out for
@@ -220,11 +222,20 @@ func (r *Registry) DenyDigest(ctx context.Context, by *writ.Principal, d writ.Di
 	if err != nil {
 		return err
 	}
-	return r.deny(ctx, by, reason, map[string]*Denial{key: {}})
+	return r.deny(ctx, by, reason, key)
 }
 
-// deny records denials by document key. One that is for good stays as it is.
-func (r *Registry) deny(ctx context.Context, by *writ.Principal, reason string, documents map[string]*Denial) error {
+// deny takes what has these documents out for good.
+func (r *Registry) deny(ctx context.Context, by *writ.Principal, reason string, documents ...string) error {
+	values := map[string]*Denial{}
+	for _, key := range documents {
+		values[key] = &Denial{}
+	}
+	return r.denyAs(ctx, by, reason, values)
+}
+
+// denyAs records denials by document key. One that is for good stays as it is.
+func (r *Registry) denyAs(ctx context.Context, by *writ.Principal, reason string, documents map[string]*Denial) error {
 	r.change.Lock()
 	defer r.change.Unlock()
 	t, err := r.trust(ctx, by.Tenant)
@@ -233,7 +244,7 @@ func (r *Registry) deny(ctx context.Context, by *writ.Principal, reason string, 
 	}
 	values := map[string]any{}
 	for key, d := range documents {
-		if have := t.all[key]; have != nil && have.feed == "" && (!have.Liftable || d.Liftable) {
+		if have := t.denied[key]; have != nil && have.feed == "" && (!have.Liftable || d.Liftable) {
 			continue
 		}
 		d.Reason, d.At, d.By = reason, r.opts.Clock.Now(), by.ID

@@ -67,7 +67,7 @@ func nameDenial(s *contract.DenialSubject) (named, error) {
 			return wrong("give both: --issuer https://token.example.com --san SUBJECT; a star may end the SAN", "an identity is an issuer with a SAN, of at most %d characters each", maxIdentity)
 		}
 		subject := s.Issuer + " " + s.SAN
-		found = append(found, named{denyIdentities + subjectID(subject), contract.DeniedIdentity, subject})
+		found = append(found, named{denyCertificates + subjectID(subject), contract.DeniedIdentity, subject})
 	}
 	if len(found) != 1 {
 		return wrong("name a publisher, a key, an identity, a digest or a skill", "%d things are named, want one", len(found))
@@ -112,7 +112,7 @@ func (r *Registry) TrustDeny(ctx context.Context, in *contract.TrustDenyInput) (
 	if n.kind == contract.DeniedIdentity || n.kind == contract.DeniedSkill {
 		d.Subject = n.subject
 	}
-	if err := r.deny(ctx, by, in.Reason, map[string]*Denial{n.key: d}); err != nil {
+	if err := r.denyAs(ctx, by, in.Reason, map[string]*Denial{n.key: d}); err != nil {
 		return nil, err
 	}
 	return &contract.TrustDenyOutput{Result: r.result("denied"), Kind: n.kind, Subject: n.subject}, nil
@@ -153,7 +153,7 @@ func (r *Registry) liftable(ctx context.Context, tenant writ.TenantID, n *named)
 		if err != nil {
 			return err
 		}
-		if d := t.all[n.key]; d != nil {
+		if d := t.denied[n.key]; d != nil {
 			return writ.Errorf(writ.CodeConflict, op, "it %s", d.said()).
 				WithFix("only the feed takes it back; writ trust feed remove %s no longer follows that feed at all", d.feed)
 		}

@@ -119,7 +119,7 @@ func TestIdentities(t *testing.T) {
 		{github + "x", "https://git.example.com/evil/x", false},
 		{"", "", false},
 	} {
-		if d := tr.identityDenied(c.issuer, c.san); (d != nil) != c.denied {
+		if d := tr.certificateDenied(c.issuer, c.san); (d != nil) != c.denied {
 			t.Errorf("%s %s: %v", c.issuer, c.san, d)
 		}
 	}
@@ -209,8 +209,9 @@ func TestTamperedDenials(t *testing.T) {
 	good := maps.Clone(h.memory.docs[writ.DefaultTenant])
 	for name, value := range map[string]string{
 		denySkills + subjectID("acme/mailer"):   `{"subject":"acme/other","at":"2026-03-01T12:00:00.000000000Z"}`,
-		denyIdentities + subjectID("a b"):       `{}`,
+		denyCertificates + subjectID("a b"):     `{}`,
 		denySkills + subjectID("acme/mailer y"): `{"subject":"acme/mailer y"}`,
+		denyKeys + "zz":                         `{}`,
 		trustPrefix + "deny-nothing/x":          `{}`,
 		trustFeeds + "acme":                     `{"name":"other","list":{"apiVersion":"writ/v1","kind":"Revocations"}}`,
 	} {

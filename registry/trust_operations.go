@@ -48,16 +48,16 @@ func (r *Registry) TrustRevoke(ctx context.Context, in *contract.TrustRevokeInpu
 	if err != nil {
 		return nil, err
 	}
-	documents := map[string]*Denial{}
+	var documents []string
 	for id, key := range t.keys {
 		if key.Publisher == in.Publisher && (in.KeyID == "" || string(id) == in.KeyID) {
-			documents[denyKeys+id.hex()] = &Denial{}
+			documents = append(documents, denyKeys+id.hex())
 		}
 	}
 	if len(documents) == 0 {
 		return nil, writ.Errorf(writ.CodeNotFound, "trust "+clip(in.Publisher), "has no such key").WithFix("writ trust list shows publishers and key ids")
 	}
-	if err := r.deny(ctx, by, in.Reason, documents); err != nil {
+	if err := r.deny(ctx, by, in.Reason, documents...); err != nil {
 		return nil, err
 	}
 	return &contract.TrustRevokeOutput{Result: r.result("revoked")}, nil
