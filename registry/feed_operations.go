@@ -9,6 +9,16 @@ import (
 	"github.com/writ-run/writ/registry/feed"
 )
 
+// trustOfCaller is the caller with the trust store of its tenant.
+func (r *Registry) trustOfCaller(ctx context.Context) (*writ.Principal, *trust, error) {
+	by, err := writ.PrincipalFrom(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := r.trust(ctx, by.Tenant)
+	return by, t, err
+}
+
 // FeedAdd is the operation contract.FeedAdd: a feed that has never been read
 // protects from nothing, so it is read first.
 func (r *Registry) FeedAdd(ctx context.Context, in *contract.FeedAddInput) (*contract.FeedAddOutput, error) {
@@ -60,13 +70,9 @@ func (r *Registry) FeedAdd(ctx context.Context, in *contract.FeedAddInput) (*con
 
 // FeedUpdate is the operation contract.FeedUpdate.
 func (r *Registry) FeedUpdate(ctx context.Context, in *contract.FeedUpdateInput) (*contract.FeedUpdateOutput, error) {
-	by, err := writ.PrincipalFrom(ctx)
-	if err != nil {
-		return nil, err
-	}
 	r.feeding.Lock()
 	defer r.feeding.Unlock()
-	t, err := r.trust(ctx, by.Tenant)
+	by, t, err := r.trustOfCaller(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -96,13 +102,9 @@ func noFeed(name string) error {
 
 // FeedRemove is the operation contract.FeedRemove.
 func (r *Registry) FeedRemove(ctx context.Context, in *contract.FeedRemoveInput) (*contract.FeedRemoveOutput, error) {
-	by, err := writ.PrincipalFrom(ctx)
-	if err != nil {
-		return nil, err
-	}
 	r.change.Lock()
 	defer r.change.Unlock()
-	t, err := r.trust(ctx, by.Tenant)
+	by, t, err := r.trustOfCaller(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -118,11 +120,7 @@ func (r *Registry) FeedRemove(ctx context.Context, in *contract.FeedRemoveInput)
 
 // FeedList is the operation contract.FeedList.
 func (r *Registry) FeedList(ctx context.Context, _ *contract.FeedListInput) (*contract.FeedListOutput, error) {
-	by, err := writ.PrincipalFrom(ctx)
-	if err != nil {
-		return nil, err
-	}
-	t, err := r.trust(ctx, by.Tenant)
+	_, t, err := r.trustOfCaller(ctx)
 	if err != nil {
 		return nil, err
 	}

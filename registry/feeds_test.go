@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"fmt"
 	"net/http/httptest"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/registry/feed/feedtest"
+	"github.com/writ-run/writ/trace"
 )
 
 // feeder is a home with a repository that it follows as acme-security.
@@ -353,4 +355,39 @@ func TestListsThatAreNotUnderstood(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
+}
+
+// TestRevocationsMoveTheEpoch: what running steps were judged under is over with a
+// denial, with its end and with a feed's edition, and not with a look at a feed.
+func TestRevocationsMoveTheEpoch(t *testing.T) {
+	journal, err := trace.Open(context.Background(), trace.Options{InMemory: true, Clock: func() time.Time { return epoch }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := journal.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	f := newFeeder(t, "", func(o *Options) { o.Store, o.Journal = journal, journal })
+	moves := func(by uint64, do func()) {
+		t.Helper()
+		before, err := journal.Epoch(f.ctx, f.by.Tenant)
+		if err != nil {
+			t.Fatal(err)
+		}
+		do()
+		if after, err := journal.Epoch(f.ctx, f.by.Tenant); err != nil || after-before != by {
+			t.Errorf("from %d to %d, %v; want %d more", before, after, err, by)
+		}
+	}
+	what := contract.DenialSubject{Publisher: "evil"}
+	moves(1, func() { f.deny(what) })
+	moves(0, func() { f.deny(what) })
+	moves(1, func() { _ = f.undeny(what) })
+	moves(0, func() { _ = f.undeny(what) })
+	moves(0, func() { f.update("") })
+	f.edition(listOf("publishers", `"publisher":"evil"`))
+	moves(1, func() { f.update("") })
+	moves(0, func() { f.update("") })
 }
