@@ -117,8 +117,7 @@ func revokedBeforeItIsSentAgain(t *testing.T, when func(r *rig)) {
 	id := r.begin(agent, head+"  - {name: send, uses: test/web#run, with: {method: PUT, url: \"https://api.example.com/a\", body: x}}\n")
 	r.say(approver, id, r.pending(id))
 	<-working
-	r.crash()
-	when(r)
+	r.crashAnd(func() { when(r) })
 	state := r.finish(id)
 	close(release)
 	if state.Status != writ.ExecIndeterminate || r.tools.count() != 1 {

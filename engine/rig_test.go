@@ -213,6 +213,13 @@ func (l *lifeline) settle(t *testing.T) {
 
 // crash kills the engine without warning and starts another one.
 func (r *rig) crash() {
+	r.t.Helper()
+	r.crashAnd(func() {})
+}
+
+// crashAnd does something before the other engine takes up what was under way.
+func (r *rig) crashAnd(do func()) {
+	r.t.Helper()
 	r.line.mu.Lock()
 	r.line.cut = true
 	r.line.mu.Unlock()
@@ -223,6 +230,7 @@ func (r *rig) crash() {
 	r.dead = append(r.dead, func() { _ = old.Close(context.Background()) })
 	r.line.settle(r.t)
 	r.boot()
+	do()
 	if err := r.engine.Recover(context.Background()); err != nil {
 		r.t.Fatal(err)
 	}
