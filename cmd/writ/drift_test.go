@@ -7,10 +7,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/hashicorp/go-hclog"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/contract"
@@ -22,15 +21,7 @@ import (
 // TestTheDaemonHearsOfRevocations: it reads the feed by itself, and what that
 // revokes is an event.
 func TestTheDaemonHearsOfRevocations(t *testing.T) {
-	dir := t.TempDir()
-	if err := makeKeys(dir); err != nil {
-		t.Fatal(err)
-	}
-	c := &config{Home: dir, Sandbox: "writ", Payloads: time.Hour, Entries: time.Hour, FeedEvery: time.Hour}
-	h, err := openHome(context.Background(), c, hclog.NewNullLogger(), time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := openTestHome(t, &config{}, time.Now)
 	ctx, cancel := context.WithTimeout(writ.WithPrincipal(context.Background(), itself()), awaitLimit)
 	defer cancel()
 	repository := h.followsAFeed(t, ctx)
@@ -44,7 +35,7 @@ func TestTheDaemonHearsOfRevocations(t *testing.T) {
 		close(done)
 	}()
 	found := errors.New("found")
-	err = h.journal.Feed(ctx, writ.DefaultTenant, 0, func(s *writ.Stored) error {
+	err := h.journal.Feed(ctx, writ.DefaultTenant, 0, func(s *writ.Stored) error {
 		for _, e := range contract.EventsOf(s, nil) {
 			if e.Type == contract.EventDriftDetected && e.Subject == "acme/echo@1.0.0" && e.Actor == "service:host" {
 				return found
@@ -57,9 +48,6 @@ func TestTheDaemonHearsOfRevocations(t *testing.T) {
 	}
 	stop()
 	<-done
-	if err := h.close(context.Background()); err != nil {
-		t.Error(err)
-	}
 }
 
 // followsAFeed gives the home a skill and an empty feed.
@@ -97,18 +85,11 @@ func (h *home) followsAFeed(t *testing.T, ctx context.Context) *feedtest.Reposit
 // TestStaleFeedsRefuseInstalls where the operator says so.
 func TestStaleFeedsRefuseInstalls(t *testing.T) {
 	for _, setting := range []string{staleReport, staleRefuse} {
-		dir, now := t.TempDir(), time.Now()
-		if err := makeKeys(dir); err != nil {
-			t.Fatal(err)
-		}
-		c := &config{Home: dir, Sandbox: "writ", Payloads: time.Hour, Entries: time.Hour, StaleFeeds: setting}
-		h, err := openHome(context.Background(), c, hclog.NewNullLogger(), func() time.Time { return now })
-		if err != nil {
-			t.Fatal(err)
-		}
+		var later atomic.Int64 // what the home's clock is ahead
+		h := openTestHome(t, &config{StaleFeeds: setting}, func() time.Time { return time.Now().Add(time.Duration(later.Load())) })
 		ctx := writ.WithPrincipal(context.Background(), itself())
 		h.followsAFeed(t, ctx)
-		now = now.Add(48 * time.Hour)
+		later.Store(int64(48 * time.Hour))
 		other, err := os.ReadFile(filepath.Join("testdata", "fixtures", "skills", "store", manifestFile))
 		if err != nil {
 			t.Fatal(err)
@@ -123,9 +104,6 @@ func TestStaleFeedsRefuseInstalls(t *testing.T) {
 		_, err = h.registry.Install(ctx, &contract.SkillInstallInput{Bundle: signedBundle(t, key, other, storeModule())})
 		if refused := writ.IsCode(err, writ.CodeSkillRefused); refused != (setting == staleRefuse) {
 			t.Errorf("%s: %v", setting, err)
-		}
-		if err := h.close(context.Background()); err != nil {
-			t.Error(err)
 		}
 	}
 }
