@@ -2,7 +2,6 @@ package main
 
 import (
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/contract"
@@ -29,7 +28,7 @@ func (a *app) trustDeny() *cobra.Command {
 			return a.printResult(out, out.Result, string(out.Kind), out.Subject)
 		},
 	}
-	denialFlags(c.Flags(), in)
+	denialFlags(c, in)
 	return c
 }
 
@@ -49,11 +48,12 @@ func (a *app) trustUndeny() *cobra.Command {
 			return a.printResult(out, out.Result, string(out.Kind), out.Subject)
 		},
 	}
-	denialFlags(c.Flags(), in)
+	denialFlags(c, in)
 	return c
 }
 
-func denialFlags(f *pflag.FlagSet, in *contract.TrustDenyInput) {
+func denialFlags(c *cobra.Command, in *contract.TrustDenyInput) {
+	f := c.Flags()
 	f.StringVar(&in.Publisher, "publisher", "", "everything of this publisher")
 	f.StringVar(&in.KeyID, "key", "", "everything that this key signed: its id, or a PEM file of the public key")
 	f.StringVar((*string)(&in.Digest), "digest", "", "a bundle or a module, by its digest")
