@@ -59,6 +59,8 @@ const (
 	RecGrantChanged     RecordType = "grant.changed"
 	RecEvidenceExported RecordType = "evidence.exported"
 	RecEvidenceImported RecordType = "evidence.imported"
+	RecDriftDetected    RecordType = "drift.detected"
+	RecDriftGone        RecordType = "drift.gone"
 )
 
 // Record is one entry of a journal: a link of its hash chain. It is encoded once

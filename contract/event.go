@@ -151,6 +151,7 @@ const (
 	EventSkillInstalled     = "controlPlane.skill.installed"
 	EventSkillRejected      = "controlPlane.skill.rejected"
 	EventPolicyActivated    = "controlPlane.policy.activated"
+	EventDriftDetected      = "controlPlane.drift.detected"
 )
 
 // words are an event's title and description.
@@ -195,6 +196,7 @@ var events = []*EventContract{
 	event[SkillEvent](EventSkillInstalled, CapSkillRegistry, words{"Skill installed", "A skill was verified and installed."}, writ.RecSkillInstalled),
 	event[SkillEvent](EventSkillRejected, CapSkillRegistry, words{"Skill rejected", "Verification found issues; nothing was installed."}, writ.RecSkillRejected),
 	event[PolicyEvent](EventPolicyActivated, CapCore, words{"Policy activated", "Another bundle decides from now on."}, writ.RecPolicyActivated).pii("reason"),
+	event[DriftFinding](EventDriftDetected, CapAudit, words{"Drift detected", "Something is no longer as it was approved. It is said once for each finding, and again where it had been gone."}, writ.RecDriftDetected),
 }
 
 // Events lists the event contracts, in the order in which the documents show

@@ -229,6 +229,8 @@ func systemEvent(r *writ.Record, f *writ.SystemFacts) (string, any) {
 			digest = writ.Digest(f.Subject)
 		}
 		return EventPolicyActivated, &PolicyEvent{Digest: digest, Version: f.Version, Reason: f.Reason}
+	case writ.RecDriftDetected:
+		return EventDriftDetected, driftOf(r, f)
 	}
 	return "", nil
 }

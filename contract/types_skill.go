@@ -12,6 +12,7 @@ type SkillInstallInput struct {
 	ArtifactDigest writ.Digest   `json:"artifactDigest,omitempty" jsonschema:"Digest of the OCI manifest that the caller expects."`
 	Manifest       Object        `json:"manifest,omitempty" jsonschema:"The skill manifest that the caller expects."`
 	Metadata       Object        `json:"metadata,omitempty"`
+	AllowRollback  string        `json:"allowRollback,omitempty" jsonschema:"Why a version older than what was here may be installed; it is recorded. Absent: it may not."`
 }
 
 // SkillReport is what verification found.
@@ -191,7 +192,8 @@ type TrustListInput struct {
 // TrustListOutput is the output of TrustList.
 type TrustListOutput struct {
 	Result
-	Items []TrustedKey `json:"items"`
+	Items  []TrustedKey  `json:"items"`
+	Denied []TrustDenial `json:"denied,omitempty" jsonschema:"What is taken out, by kind and subject."`
 }
 
 // TrustedKey is one key of a publisher.

@@ -92,7 +92,25 @@ func (g *gate) recorded(ctx context.Context, facts *writ.CallFacts, c *call) (*w
 	if c.facts.Effect.Writes() && c.facts.Tool != abi.ToolSkillCall && !c.resendable(g.x.time()) {
 		return nil, g.indeterminate(&c.facts)
 	}
+	// What has been revoked since it began is not sent again either.
+	if err := g.current(ctx); err != nil {
+		return nil, err
+	}
 	return g.perform(ctx, facts, &c.facts)
+}
+
+// current is an error where the tenant's epoch is no longer the one that the step
+// was loaded and judged under.
+func (g *gate) current(ctx context.Context) error {
+	epoch, err := g.x.engine.Journal.Epoch(ctx, g.x.tenant)
+	if err != nil {
+		return err
+	}
+	if epoch != g.d.epoch {
+		g.superseded = true
+		return errSuperseded
+	}
+	return nil
 }
 
 func (c *call) reply() *writ.ToolReply {
@@ -140,13 +158,8 @@ var errSuperseded = &writ.Error{Code: writ.CodeConflict, Op: "tool", Message: "w
 
 // live authorises a call, and performs it where it may happen now.
 func (g *gate) live(ctx context.Context, facts *writ.CallFacts, occurrence int) (*writ.ToolReply, error) {
-	epoch, err := g.x.engine.Journal.Epoch(ctx, g.x.tenant)
-	if err != nil {
+	if err := g.current(ctx); err != nil {
 		return nil, err
-	}
-	if epoch != g.d.epoch {
-		g.superseded = true
-		return nil, errSuperseded
 	}
 	question, err := g.x.callQuestion(ctx, g.d, facts)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,6 +36,7 @@ type rig struct {
 	judges  judges
 	now     func() time.Time
 	grants  []writ.Grant
+	revoked atomic.Pointer[writ.SkillKey] // a skill that is no longer loaded but for a replay
 
 	entropy io.Reader   // nil: crypto/rand
 	machine string      // what the sandbox is called; empty: its own name
@@ -135,7 +137,7 @@ func (r *rig) boot() {
 	}
 	r.line = &lifeline{Journal: r.journal}
 	r.engine, err = engine.New(engine.Options{
-		Journal: r.line, Traces: r.traces, Planner: planner, Judges: r.judges, Skills: r.skills,
+		Journal: r.line, Traces: r.traces, Planner: planner, Judges: r.judges, Skills: revocable{r.skills, r},
 		Sandbox: r.sandbox, Toolbox: r.tools, Approvals: anySignature{}, Grants: grantList{r}, Clock: r.clock,
 		Entropy: r.entropy, EngineID: r.machine,
 	})
@@ -211,6 +213,13 @@ func (l *lifeline) settle(t *testing.T) {
 
 // crash kills the engine without warning and starts another one.
 func (r *rig) crash() {
+	r.t.Helper()
+	r.crashAnd(func() {})
+}
+
+// crashAnd does something before the other engine takes up what was under way.
+func (r *rig) crashAnd(do func()) {
+	r.t.Helper()
 	r.line.mu.Lock()
 	r.line.cut = true
 	r.line.mu.Unlock()
@@ -221,6 +230,7 @@ func (r *rig) crash() {
 	r.dead = append(r.dead, func() { _ = old.Close(context.Background()) })
 	r.line.settle(r.t)
 	r.boot()
+	do()
 	if err := r.engine.Recover(context.Background()); err != nil {
 		r.t.Fatal(err)
 	}

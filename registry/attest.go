@@ -76,7 +76,7 @@ func badSignature(format string, args ...any) *writ.SkillIssue {
 // key finds a trusted key and judges it.
 func (c *court) key(id KeyID) (*trusted, *writ.SkillIssue) {
 	if d := c.trust.keyDenied(id); d != nil && !c.replay {
-		return nil, fixed(finding(writ.IssueKeyRevoked, "the key %s was revoked at %s: %s", id, d.At, clip(d.Reason)),
+		return nil, fixed(finding(writ.IssueKeyRevoked, "the key %s %s", id, d.said()),
 			"ask the publisher for a bundle that is signed with another key")
 	}
 	key := c.trust.keys[id]

@@ -87,7 +87,7 @@ func (r *Registry) keep(ctx context.Context, by *writ.Principal, entries []entry
 			Fix: "check the free space and the permissions of the skill directory",
 		}
 	}
-	if err := r.append(ctx, installation(by, doc, floor)); err != nil {
+	if err := r.append(ctx, installation(by, doc, floor, report.rollback)); err != nil {
 		if before == nil || before.Content != content {
 			_ = os.RemoveAll(dir) // the error that is returned matters more
 		}
@@ -126,12 +126,18 @@ func (r *Registry) raised(ctx context.Context, tenant writ.TenantID, ref *writ.S
 	return f, nil
 }
 
-func installation(by *writ.Principal, doc *installed, f *floor) *change {
+// installation is the record; rollback is why an older version than the floor's
+// comes back.
+func installation(by *writ.Principal, doc *installed, f *floor, rollback string) *change {
+	details := map[string]string{"installation": doc.ID, "module": string(doc.Module), "signer": string(doc.Signer)}
+	if rollback != "" {
+		details["olderThan"] = f.Highest
+	}
 	return &change{
 		by: by, kind: writ.RecSkillInstalled,
 		facts: writ.SystemFacts{
-			Subject: string(doc.Key), Version: doc.Version, Digest: doc.Digest, Status: string(doc.Status),
-			Details: map[string]string{"installation": doc.ID, "module": string(doc.Module), "signer": string(doc.Signer)},
+			Subject: string(doc.Key), Version: doc.Version, Digest: doc.Digest, Status: string(doc.Status), Reason: rollback,
+			Details: details,
 		},
 		values: map[string]any{documentKey(doc.Key, doc.Version): doc, floorPrefix + string(doc.Key): f},
 	}

@@ -278,7 +278,11 @@ func TestLoadFollowsTheDenyList(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err := h.load(ref)
-			if !writ.IsCode(err, writ.CodeSkillRefused) || !strings.Contains(err.Error(), string(writ.IssueKeyRevoked)) {
+			want := writ.IssueKeyRevoked
+			if name == "bundle" || name == "module" {
+				want = writ.IssueReleaseRevoked
+			}
+			if !writ.IsCode(err, writ.CodeSkillRefused) || !strings.Contains(err.Error(), string(want)) {
 				t.Errorf("%v", err)
 			}
 			replayed, err := h.Load(h.ctx, writ.LoadRequest{Tenant: h.by.Tenant, Ref: ref, Replaying: true})

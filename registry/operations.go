@@ -64,6 +64,11 @@ func (r *Registry) Verify(ctx context.Context, in *contract.SkillVerifyInput) (*
 // so that the gate can say that it is too large.
 func (r *Registry) source(in *contract.SkillInstallInput) ([]byte, error) {
 	const op = "skill bundle"
+	if in.AllowRollback != "" {
+		if err := reasonGiven(op+": allowRollback", in.AllowRollback); err != nil {
+			return nil, err
+		}
+	}
 	if (in.Source == "") == (len(in.Bundle) == 0) {
 		return nil, writ.Errorf(writ.CodeInvalid, op, "want either source or bundle").WithFix("name a .skill file in source, or send its bytes in bundle")
 	}
@@ -85,6 +90,7 @@ func (r *Registry) source(in *contract.SkillInstallInput) ([]byte, error) {
 
 // expect adds findings where the caller expects something else.
 func expect(in *contract.SkillInstallInput, report *Report) {
+	report.permitRollback(in.AllowRollback)
 	ref := report.Ref
 	if in.ArtifactDigest != "" && ref.Digest != "" && in.ArtifactDigest != ref.Digest {
 		report.find(*fixed(finding(writ.IssueArtifactDigest, "the bundle is %s, %s is expected", ref.Digest, clip(string(in.ArtifactDigest))),

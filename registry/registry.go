@@ -31,6 +31,9 @@ type Options struct {
 	Versions   Versions   // empty members: this build's own
 	Ceiling    abi.Limits // the most that a manifest may ask for; zero members: not limited
 	CacheBytes int64      // verified modules kept in memory; 0: 128 MiB
+	// RefuseStale refuses installs while a feed of revocations is past its signed
+	// time. The zero value reports it alone.
+	RefuseStale bool
 }
 
 // Versions are what a manifest's requires is compared with.
@@ -41,12 +44,14 @@ type Versions struct {
 // Registry implements writ.Skills and the operations on skills and trust. It is
 // safe for concurrent use.
 //
-// Lock order: change before cache.mu. change serialises everything that writes
-// documents, so that floors and statuses are read and written as one.
+// Lock order: feeding, change, cache.mu. feeding serialises what reads feeds from
+// their servers; change everything that writes documents, so that floors and
+// statuses are read and written as one.
 type Registry struct {
-	opts   Options
-	change sync.Mutex
-	cache  cache
+	opts    Options
+	feeding sync.Mutex
+	change  sync.Mutex
+	cache   cache
 }
 
 // New opens a registry and removes what an interrupted install left behind.

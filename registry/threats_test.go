@@ -219,7 +219,7 @@ func TestKeyWindowsRevocationAndExpiry(t *testing.T) {
 			if err := h.DenyDigest(h.ctx, h.by, d, "harmful"); err != nil {
 				t.Fatal(err)
 			}
-			h.refused(h.bundle(), writ.IssueKeyRevoked)
+			h.refused(h.bundle(), writ.IssueReleaseRevoked)
 		}
 	})
 	t.Run("signature expired", func(t *testing.T) {

@@ -14,9 +14,8 @@ import (
 // Documents of the trust store.
 const (
 	trustPrefix = "trust/"
-	trustKeys   = trustPrefix + "key/"         // + hexadecimal key id
-	denyKeys    = trustPrefix + "deny-key/"    // + hexadecimal key id
-	denyDigests = trustPrefix + "deny-digest/" // + hexadecimal digest
+	trustKeys   = trustPrefix + "key/"  // + hexadecimal key id
+	trustFeeds  = trustPrefix + "feed/" // + name
 )
 
 // FirstPartyPublisher signs the skills that come with Writ.
@@ -38,17 +37,11 @@ type TrustedKey struct {
 	AddedBy    writ.PrincipalID        `json:"addedBy"`
 }
 
-// Denial takes a key or a bundle out for good.
-type Denial struct {
-	Reason string           `json:"reason,omitempty"`
-	At     writ.Time        `json:"at"`
-	By     writ.PrincipalID `json:"by"`
-}
-
 // trust is a snapshot of one tenant's trust store. The zero trust refuses all.
 type trust struct {
-	keys   map[KeyID]*trusted
-	denied map[string]*Denial // by document key
+	keys  map[KeyID]*trusted
+	feeds []*followed // by name
+	denials
 }
 
 type trusted struct {
@@ -64,9 +57,6 @@ func (k *trusted) covers(at writ.Time) bool {
 	return at >= k.ValidFrom && (k.ValidUntil == 0 || at <= k.ValidUntil)
 }
 
-func (t *trust) keyDenied(id KeyID) *Denial         { return t.denied[denyKeys+id.hex()] }
-func (t *trust) digestDenied(d writ.Digest) *Denial { return t.denied[denyDigests+d.Hex()] }
-
 // trust reads the tenant's store, or the snapshot that no change has voided.
 func (r *Registry) trust(ctx context.Context, tenant writ.TenantID) (*trust, error) {
 	if t := r.cache.trust(tenant); t != nil {
@@ -77,7 +67,7 @@ func (r *Registry) trust(ctx context.Context, tenant writ.TenantID) (*trust, err
 	if err != nil {
 		return nil, err
 	}
-	t := &trust{keys: map[KeyID]*trusted{}, denied: map[string]*Denial{}}
+	t := &trust{keys: map[KeyID]*trusted{}, denials: newDenials()}
 	for _, doc := range docs {
 		if err := t.read(&doc); err != nil {
 			return nil, &writ.Error{
@@ -86,15 +76,23 @@ func (r *Registry) trust(ctx context.Context, tenant writ.TenantID) (*trust, err
 			}
 		}
 	}
+	for _, f := range t.feeds { // after what the operator says: its word stands first
+		if err := t.follow(f); err != nil {
+			return nil, unreadable(trustFeeds+f.Name, err)
+		}
+	}
 	r.cache.keepTrust(tenant, t, mark)
 	return t, nil
 }
 
 func (t *trust) read(doc *writ.Document) error {
-	if !strings.HasPrefix(doc.Key, trustKeys) {
-		denial := &Denial{}
-		t.denied[doc.Key] = denial
-		return json.Unmarshal(doc.Value, denial)
+	switch {
+	case strings.HasPrefix(doc.Key, trustFeeds):
+		f, err := decodeFollowed(doc)
+		t.feeds = append(t.feeds, f)
+		return err
+	case !strings.HasPrefix(doc.Key, trustKeys):
+		return t.readDenial(doc)
 	}
 	k := &trusted{}
 	if err := json.Unmarshal(doc.Value, &k.TrustedKey); err != nil {
@@ -130,8 +128,11 @@ func (r *Registry) Trust(ctx context.Context, by *writ.Principal, key TrustedKey
 	if err != nil {
 		return nil, err
 	}
-	if t.keyDenied(public.ID) != nil {
-		return nil, writ.Errorf(writ.CodeConflict, op, "the key %s is revoked", public.ID).WithFix("ask the publisher for a new key")
+	if d := t.keyDenied(public.ID); d != nil {
+		return nil, writ.Errorf(writ.CodeConflict, op, "the key %s %s", public.ID, d.said()).WithFix("ask the publisher for a new key")
+	}
+	if d := t.publisherDenied(key.Publisher); d != nil {
+		return nil, writ.Errorf(writ.CodeConflict, op, "the publisher %s", d.said()).WithFix("writ trust list shows what is denied and by whom")
 	}
 	now := r.opts.Clock.Now()
 	if key.ValidFrom == 0 {
@@ -169,35 +170,6 @@ func (r *Registry) AddFirstParty(ctx context.Context, by *writ.Principal) (*Trus
 			WithFix("use a release build, or trust a key of your own: writ trust add PUBLISHER --key KEY.pub")
 	}
 	return r.Trust(ctx, by, TrustedKey{Publisher: FirstPartyPublisher, PEM: string(r.opts.FirstParty), FirstParty: true})
-}
-
-// RevokeKey takes a key out for good, known or not. What it signed is refused
-// from the next load on.
-func (r *Registry) RevokeKey(ctx context.Context, by *writ.Principal, id KeyID, reason string) error {
-	if id.hex() == "" {
-		return writ.Errorf(writ.CodeInvalid, "trust: revoke", "%q is not a key id", clip(string(id))).
-			WithFix("writ trust list shows the ids")
-	}
-	return r.deny(ctx, by, reason, denyKeys+id.hex())
-}
-
-// DenyDigest takes a bundle (the digest of its OCI manifest) or a module out for
-// good, whoever signed it.
-func (r *Registry) DenyDigest(ctx context.Context, by *writ.Principal, d writ.Digest, reason string) error {
-	if !d.Valid() {
-		return writ.Errorf(writ.CodeInvalid, "trust: deny", "%q is not a digest", clip(string(d)))
-	}
-	return r.deny(ctx, by, reason, denyDigests+d.Hex())
-}
-
-func (r *Registry) deny(ctx context.Context, by *writ.Principal, reason string, documents ...string) error {
-	r.change.Lock()
-	defer r.change.Unlock()
-	values := map[string]any{}
-	for _, key := range documents {
-		values[key] = &Denial{Reason: reason, At: r.opts.Clock.Now(), By: by.ID}
-	}
-	return r.appendTrust(ctx, by, "revoked", reason, values)
 }
 
 func (r *Registry) appendTrust(ctx context.Context, by *writ.Principal, status, reason string, values map[string]any) error {

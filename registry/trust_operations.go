@@ -90,5 +90,6 @@ func (r *Registry) TrustList(ctx context.Context, in *contract.TrustListInput) (
 	slices.SortFunc(out.Items, func(a, b contract.TrustedKey) int {
 		return strings.Compare(a.Publisher+"/"+a.KeyID, b.Publisher+"/"+b.KeyID)
 	})
+	out.Denied = t.listed(in.Publisher)
 	return out, nil
 }

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/Masterminds/semver/v3"
 
@@ -25,6 +26,8 @@ type Report struct {
 	module        []byte
 	layout        *layout
 	sameInstalled bool
+	older         *writ.SkillIssue // the finding that an operator may overrule
+	rollback      string           // why an older version is installed
 }
 
 // OK reports whether nothing was found.
@@ -50,11 +53,12 @@ func (r *Registry) Examine(ctx context.Context, tenant writ.TenantID, file []byt
 		return report, nil
 	}
 	report.layout = l
+	report.find(r.staleFeeds(t)...)
 	c := &court{trust: t, image: l.digest(), at: r.opts.Clock.Now()}
 	if !c.authenticate(l, report) {
 		return report, nil
 	}
-	if err := r.checkFloor(ctx, tenant, report); err != nil {
+	if err := r.checkFloor(ctx, tenant, t, report); err != nil {
 		return nil, err
 	}
 	if !c.read(l, report, r.opts.Limits) {
@@ -105,16 +109,32 @@ func (c *court) authenticate(l *layout, report *Report) bool {
 	report.Provenance, issues = c.provenance(statements, signer, failed[PredicateProvenance])
 	report.Built = len(issues) == 0
 	report.find(issues...)
-	return !c.deniedDigest(l.digest(), report)
+	return !c.deniedRelease(report)
 }
 
-func (c *court) deniedDigest(d writ.Digest, report *Report) bool {
-	denial := c.trust.digestDenied(d)
-	if denial == nil || c.replay {
+// deniedRelease looks for what is denied about a bundle whose signature holds:
+// its publisher, its version, its digest.
+func (c *court) deniedRelease(report *Report) bool {
+	if c.replay {
 		return false
 	}
-	report.find(*fixed(finding(writ.IssueKeyRevoked, "%s is on the deny list since %s: %s", d, denial.At, clip(denial.Reason)),
-		"install another version"))
+	ref, before := &report.Ref, len(report.Issues)
+	if d := c.trust.publisherDenied(ref.Key.Publisher()); d != nil {
+		report.find(*fixed(finding(writ.IssuePublisherRevoked, "the publisher %s %s", ref.Key.Publisher(), d.said()),
+			"take the skill of another publisher"))
+	}
+	if d := c.trust.versionDenied(ref.Key, ref.Version); d != nil {
+		report.find(*fixed(finding(writ.IssueReleaseRevoked, "%s %s", d.Subject, d.said()), "install another version"))
+	}
+	return c.deniedDigest(ref.Digest, report) || len(report.Issues) > before
+}
+
+func (c *court) deniedDigest(digest writ.Digest, report *Report) bool {
+	d := c.trust.digestDenied(digest)
+	if d == nil || c.replay {
+		return false
+	}
+	report.find(*fixed(finding(writ.IssueReleaseRevoked, "%s %s", digest, d.said()), "install another version"))
 	return true
 }
 
@@ -152,7 +172,7 @@ func (c *court) read(l *layout, report *Report, limits Limits) bool {
 
 // checkFloor holds the version against the highest one and the digests that this
 // tenant has ever installed: an older release is validly signed too.
-func (r *Registry) checkFloor(ctx context.Context, tenant writ.TenantID, report *Report) error {
+func (r *Registry) checkFloor(ctx context.Context, tenant writ.TenantID, t *trust, report *Report) error {
 	f, err := r.floor(ctx, tenant, report.Ref.Key)
 	if err != nil {
 		return err
@@ -163,6 +183,10 @@ func (r *Registry) checkFloor(ctx context.Context, tenant writ.TenantID, report 
 		report.find(*fixed(finding(writ.IssueManifestInvalid, "%q is not a semantic version", clip(ref.Version)),
 			"sign the bundle again with writ skill sign"))
 		return nil
+	}
+	if m := t.minimum[ref.Key]; m != nil && version.LessThan(m.version) {
+		report.find(*fixed(finding(writ.IssueRollback, "%s is older than %s, the least that the feed %s lets in: %s", ref, m.version, m.feed, clip(m.Reason)),
+			"install %s or newer", m.version))
 	}
 	have, err := r.document(ctx, tenant, ref.Key, ref.Version)
 	if err != nil && !writ.IsCode(err, writ.CodeNotFound) {
@@ -179,10 +203,21 @@ func (r *Registry) checkFloor(ctx context.Context, tenant writ.TenantID, report 
 	}
 	highest, err := semver.StrictNewVersion(f.Highest)
 	if f.Highest != "" && err == nil && version.LessThan(highest) {
-		report.find(*fixed(finding(writ.IssueRollback, "%s is older than %s, which was installed here before", ref, f.Highest),
-			"install %s or newer", f.Highest))
+		report.older = fixed(finding(writ.IssueRollback, "%s is older than %s, which was installed here before", ref, f.Highest),
+			"install %s or newer; where an older one is meant: writ skill install --allow-rollback REASON", f.Highest)
+		report.find(*report.older)
 	}
 	return nil
+}
+
+// permitRollback takes back the finding that something newer was here. The word
+// of a feed and other bytes under a known version are not the operator's to overrule.
+func (r *Report) permitRollback(reason string) {
+	if r.older == nil || reason == "" {
+		return
+	}
+	r.Issues = slices.DeleteFunc(r.Issues, func(i writ.SkillIssue) bool { return i == *r.older })
+	r.rollback = reason
 }
 
 // tampered is the error of installed bytes that are not what was verified.

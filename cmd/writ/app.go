@@ -98,7 +98,7 @@ can reach only what this step was granted, and can replay the whole story.`,
 		a.initCommand(), a.serveCommand(), a.doctorCommand(), a.statusCommand(), a.configCommand(),
 		a.skillCommand(), a.intentCommand(), a.planCommand(), a.execCommand(), a.approvalCommand(),
 		a.traceCommand(), a.replayCommand(), a.policyCommand(), a.grantCommand(), a.tokenCommand(),
-		a.trustCommand(), a.secretCommand(), a.contractCommand(),
+		a.trustCommand(), a.driftCommand(), a.secretCommand(), a.contractCommand(),
 	)
 	return root
 }

@@ -38,6 +38,8 @@ type config struct {
 	Entries    time.Duration
 	Labels     map[string]string
 	PolicyKeys map[string]string // name -> PEM file
+	FeedEvery  time.Duration
+	StaleFeeds string // staleReport or staleRefuse
 	// CompilerWrapper starts the process that compiles modules.
 	CompilerWrapper []string
 
@@ -67,10 +69,21 @@ var settings = []setting{
 	{key: "retention.entries", value: "9600h", meaning: "how long entries are kept"},
 	{key: "host.labels", value: map[string]string{}, meaning: "labels of this host, for policy"},
 	{key: "policy.keys", value: map[string]string{}, meaning: "name: PEM file of a public key that may sign policies; none: no policy from outside is activated"},
+	{key: "trust.feedEvery", value: "1h", meaning: "how often the daemon reads the feeds of revocations; at least 1m"},
+	{key: "trust.staleFeeds", value: staleReport, meaning: "report, or refuse to install while a feed is past its signed time"},
 	{key: "server", value: "", meaning: "URL of the daemon that commands talk to"},
 	{key: "token", value: "", meaning: "bearer token of commands", secret: true},
 	{key: "passphrase", value: "", meaning: "passphrase of the approver's key", secret: true},
 }
+
+// What is done while a feed of revocations is past its signed time.
+const (
+	staleReport = "report"
+	staleRefuse = "refuse"
+)
+
+// leastFeedEvery keeps a slip of the pen from hammering somebody's server.
+const leastFeedEvery = time.Minute
 
 // configure reads the layers. Only here does Writ read the environment.
 func (a *app) configure(cmd *cobra.Command) error {
@@ -233,12 +246,18 @@ func (c *config) fill() error {
 	c.LogLevel, c.LogFormat, c.FileRoot = v.String("log/level"), v.String("log/format"), v.String("files/root")
 	c.Upstreams, c.Private, c.Labels = v.StringMap("http/upstreams"), v.Strings("http/allowPrivate"), v.StringMap("host/labels")
 	c.PolicyKeys, c.CompilerWrapper = v.StringMap("policy/keys"), v.Strings("compiler/wrapper")
-	for key, into := range map[string]*time.Duration{"retention/payloads": &c.Payloads, "retention/entries": &c.Entries} {
+	for key, into := range map[string]*time.Duration{"retention/payloads": &c.Payloads, "retention/entries": &c.Entries, "trust/feedEvery": &c.FeedEvery} {
 		d, err := time.ParseDuration(v.String(key))
 		if err != nil || d <= 0 {
 			return usage("%s: %q is not a duration such as 2160h", strings.ReplaceAll(key, keyDelimiter, "."), v.String(key))
 		}
 		*into = d
+	}
+	if c.FeedEvery < leastFeedEvery {
+		return usage("trust.feedEvery: %s is less than %s", c.FeedEvery, leastFeedEvery)
+	}
+	if c.StaleFeeds = v.String("trust/staleFeeds"); c.StaleFeeds != staleReport && c.StaleFeeds != staleRefuse {
+		return usage("trust.staleFeeds: %q: want %s or %s", c.StaleFeeds, staleReport, staleRefuse)
 	}
 	if c.Sandbox != "writ" && c.Sandbox != "extism" {
 		return usage("sandbox: %q: want writ or extism", c.Sandbox)

@@ -12,6 +12,7 @@ import (
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
 	"github.com/writ-run/writ/contract"
+	"github.com/writ-run/writ/drift"
 	"github.com/writ-run/writ/engine"
 	"github.com/writ-run/writ/host"
 	"github.com/writ-run/writ/host/secret"
@@ -37,6 +38,7 @@ type home struct {
 	planner    *plan.Planner
 	secrets    *secret.Store
 	engine     *engine.Engine
+	drift      *drift.Service
 	dispatcher *contract.Dispatcher
 	poisoned   chan error // the writer failed: the process must end
 }
@@ -98,9 +100,13 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 	h.registry, err = registry.New(registry.Options{
 		Dir: filepath.Join(c.Home, "skills"), Store: h.journal, Journal: h.journal,
 		Inspector: host.NewInspector(), Clock: h.clock, FirstParty: firstParty,
-		Ceiling: abi.Limits{Memory: host.MaxMemory, Time: host.MaxTime, Calls: host.MaxCalls, Output: host.MaxOutput},
+		Ceiling:     abi.Limits{Memory: host.MaxMemory, Time: host.MaxTime, Calls: host.MaxCalls, Output: host.MaxOutput},
+		RefuseStale: c.StaleFeeds == staleRefuse,
 	})
 	if err != nil {
+		return err
+	}
+	if err := h.wireDrift(); err != nil {
 		return err
 	}
 	if h.secrets, err = secret.Open(ctx, secret.Options{Home: c.Home, Clock: h.clock, Journal: h.journal}); err != nil {

@@ -59,12 +59,15 @@ func TestScripts(t *testing.T) {
 			e.Vars = append(e.Vars,
 				"WRIT_HOME="+home, "WRIT_PASSPHRASE=correct horse battery", "HOME="+e.WorkDir, "MODULES="+modules, "BASELINE="+baseline, "CONFORMANCE="+conformance)
 			newEffects(e)
+			if err := newFeed(e); err != nil {
+				return err
+			}
 			return os.CopyFS(e.WorkDir, os.DirFS(filepath.Join("testdata", "fixtures")))
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": scriptExits, "json": scriptJSON, "follow": scriptFollow, "dial": scriptDial,
 			"address": scriptAddress, "http": scriptHTTP, "craft": scriptCraft, "flipjson": scriptFlipJSON, "flipmodules": scriptFlipModules,
-			"mode": scriptMode, "snapshot": scriptSnapshot, "arrived": scriptArrived, "effects": scriptEffects, "fill": scriptFill,
+			"mode": scriptMode, "snapshot": scriptSnapshot, "arrived": scriptArrived, "effects": scriptEffects, "fill": scriptFill, "feed": scriptFeed,
 		},
 		RequireUniqueNames: true,
 	})

@@ -36,9 +36,7 @@ func (h *home) bind(d *contract.Dispatcher) {
 	contract.Bind(d, contract.SkillEnable, h.registry.Enable)
 	contract.Bind(d, contract.SkillUninstall, h.registry.Uninstall)
 	contract.Bind(d, contract.SkillList, h.registry.List)
-	contract.Bind(d, contract.TrustAdd, h.registry.TrustAdd)
-	contract.Bind(d, contract.TrustRevoke, h.registry.TrustRevoke)
-	contract.Bind(d, contract.TrustList, h.registry.TrustList)
+	h.bindTrust(d)
 
 	contract.Bind(d, contract.PolicyExplain, h.policies.Explain)
 	contract.Bind(d, contract.PolicyTest, h.policies.Test)
@@ -57,4 +55,18 @@ func (h *home) bind(d *contract.Dispatcher) {
 	contract.Bind(d, contract.SecretList, h.secrets.SecretList)
 
 	contract.Bind(d, contract.SystemStatus, h.systemStatus)
+}
+
+// bindTrust is bind for whose skills count and what has been taken back.
+func (h *home) bindTrust(d *contract.Dispatcher) {
+	contract.Bind(d, contract.TrustAdd, h.registry.TrustAdd)
+	contract.Bind(d, contract.TrustRevoke, h.registry.TrustRevoke)
+	contract.Bind(d, contract.TrustDeny, h.registry.TrustDeny)
+	contract.Bind(d, contract.TrustUndeny, h.registry.TrustUndeny)
+	contract.Bind(d, contract.TrustList, h.registry.TrustList)
+	contract.Bind(d, contract.FeedAdd, h.registry.FeedAdd)
+	contract.Bind(d, contract.FeedUpdate, h.registry.FeedUpdate)
+	contract.Bind(d, contract.FeedRemove, h.registry.FeedRemove)
+	contract.Bind(d, contract.FeedList, h.registry.FeedList)
+	contract.Bind(d, contract.DriftList, h.drift.List)
 }

@@ -80,6 +80,7 @@ func (a *app) serveHome(ctx context.Context, h *home, log hclog.Logger) error {
 	})
 	go h.sweep(ctx)
 	go h.giveBack(ctx)
+	go h.watchTrust(ctx)
 	go func() {
 		select {
 		case err := <-h.poisoned:

@@ -27,15 +27,17 @@ func (a *app) skillCommand() *cobra.Command {
 }
 
 func (a *app) skillInstall() *cobra.Command {
-	return &cobra.Command{
+	var rollback string
+	c := &cobra.Command{
 		Use: "install FILE...", Short: "Verify signed bundles and install them", Args: cobra.MinimumNArgs(1),
-		Example: "  writ skill install greeter-0.1.0.skill",
+		Example: "  writ skill install greeter-0.1.0.skill\n  writ skill install greeter-0.0.9.skill --allow-rollback 'the newer one loses mail'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, file := range args {
 				in, err := a.bundleInput(file)
 				if err != nil {
 					return err
 				}
+				in.AllowRollback = rollback
 				_, _ = fmt.Fprintf(a.err, "verifying and compiling %s ...\n", file)
 				out, err := call(cmd.Context(), a, contract.SkillInstall, in)
 				if err != nil {
@@ -48,6 +50,8 @@ func (a *app) skillInstall() *cobra.Command {
 			return nil
 		},
 	}
+	c.Flags().StringVar(&rollback, "allow-rollback", "", "why a version older than what was here may be installed; it is recorded")
+	return c
 }
 
 // bundleInput names the file to a host of this machine, which reads it itself

@@ -50,7 +50,7 @@ func (h *home) checks(skills *contract.SkillListOutput) []contract.SystemCheck {
 		if s.Status == writ.SkillEnabled && !s.Verified {
 			checks = append(checks, contract.SystemCheck{
 				Name: "skill " + string(s.SkillKey) + "@" + s.Version, Message: "is no longer what was signed, or its key is revoked",
-				Fix: "see `writ skill list`, then install it again or uninstall it",
+				Fix: "see `writ drift list`, then install it again or uninstall it",
 			})
 		}
 	}

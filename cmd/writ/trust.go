@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) trustCommand() *cobra.Command {
-	return group("trust", "Say whose skills may be installed", a.trustAdd(), a.trustRevoke(), a.trustList())
+	return group("trust", "Say whose skills may be installed", a.trustAdd(), a.trustRevoke(), a.trustDeny(), a.trustUndeny(), a.trustList(), a.feedCommand())
 }
 
 func (a *app) trustAdd() *cobra.Command {
@@ -89,12 +89,13 @@ func (a *app) trustList() *cobra.Command {
 			return a.print(out, func(t *table) {
 				if len(out.Items) == 0 {
 					t.line("nobody is trusted: every skill is refused")
-					return
+				} else {
+					t.head("publisher", "fingerprint", "purposes", "until", "revoked")
 				}
-				t.head("publisher", "fingerprint", "purposes", "until", "revoked")
 				for _, k := range out.Items {
 					t.row(k.Publisher, registry.KeyID(k.KeyID).Fingerprint(), fmt.Sprint(k.Purposes), k.ValidUntil.String(), k.RevokedAt.String())
 				}
+				a.denialTable(t, out.Denied)
 			})
 		},
 	}

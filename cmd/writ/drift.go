@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/contract"
+	"github.com/writ-run/writ/drift"
+)
+
+func (a *app) driftCommand() *cobra.Command {
+	in := &contract.DriftListInput{}
+	list := &cobra.Command{
+		Use: "list", Short: "List what is no longer as it was approved", Args: cobra.NoArgs,
+		Example: "  writ drift list                     exit 3 where there is something\n  writ drift list --code SKILL_REVOKED",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			out, err := call(cmd.Context(), a, contract.DriftList, in)
+			if err != nil {
+				return err
+			}
+			err = a.print(out, func(t *table) {
+				if len(out.Items) == 0 {
+					t.line("nothing has drifted")
+					return
+				}
+				for i := range out.Items {
+					f := &out.Items[i]
+					t.row(string(f.Code), f.Subject, "since "+f.Since.String())
+					t.flush()
+					t.line("  %s", clean(f.Message))
+					t.line("  fix: %s", clean(f.Fix))
+				}
+			})
+			if err == nil && len(out.Items) > 0 {
+				return exitError(exitDenied)
+			}
+			return err
+		},
+	}
+	list.Flags().StringVar((*string)(&in.Code), "code", "", "only findings of this code, such as FEED_STALE")
+	return group("drift", "See what is no longer as it was approved", list)
+}
+
+// wireDrift says who knows of drift. More kinds of findings are more sources.
+func (h *home) wireDrift() (err error) {
+	h.drift, err = drift.New(drift.Options{
+		Store: h.journal, Journal: h.journal, Clock: h.clock,
+		Sources: []drift.Source{h.registry.SkillDrift, h.registry.FeedDrift},
+	})
+	return err
+}
+
+// driftEvery is how often the daemon looks for drift: a look is some stats of
+// files for each skill.
+const driftEvery = 10 * time.Minute
+
+// itself is the host where nobody asked: its background work.
+func itself() *writ.Principal {
+	return &writ.Principal{
+		ID: "service:host", Kind: writ.Service, Name: "the host itself", Tenant: writ.DefaultTenant, Workspace: writ.DefaultWorkspace,
+		Roles: []string{contract.RoleSystem}, Capabilities: []string{contract.CapSkillRegistry, contract.CapAudit}, Source: "host",
+	}
+}
+
+// watchTrust reads the feeds and looks for drift until ctx ends.
+func (h *home) watchTrust(ctx context.Context) {
+	ctx = writ.WithPrincipal(ctx, itself())
+	feeds, looks := time.NewTicker(h.config.FeedEvery), time.NewTicker(driftEvery)
+	defer feeds.Stop()
+	defer looks.Stop()
+	h.readFeeds(ctx)
+	for {
+		h.lookForDrift(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-feeds.C:
+			h.readFeeds(ctx)
+		case <-looks.C:
+		}
+	}
+}
+
+func (h *home) readFeeds(ctx context.Context) {
+	out, err := h.registry.FeedUpdate(ctx, &contract.FeedUpdateInput{})
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		h.log.Error("feeds could not be read", "code", writ.CodeOf(err))
+	default:
+		for _, f := range out.Items {
+			if f.Failure != nil {
+				h.log.Warn("a feed of revocations could not be read", "feed", f.Name, "code", f.Failure.Code, "stale", f.Stale)
+			}
+		}
+	}
+}
+
+func (h *home) lookForDrift(ctx context.Context) {
+	fresh, err := h.drift.Check(ctx, itself())
+	if err != nil && ctx.Err() == nil {
+		h.log.Error("drift could not be looked for", "code", writ.CodeOf(err))
+	}
+	for _, f := range fresh {
+		h.log.Warn("drift", "code", f.Code, "subject", f.Subject)
+	}
+}
