@@ -47,7 +47,7 @@ const compileAheadFor = 20 * time.Second
 // installSkill compiles what it installs, so that the first step does not wait for
 // it. What cannot be compiled stays installed and fails its steps.
 func (h *home) installSkill(ctx context.Context, in *contract.SkillInstallInput) (*contract.SkillInstallOutput, error) {
-	out, err := h.registry.Install(ctx, in)
+	out, err := h.installAccepted(ctx, in)
 	if err != nil {
 		return nil, err
 	}
