@@ -84,15 +84,14 @@ func lines(out *contract.ExecutionImpact) string {
 	return b.String()
 }
 
-const draftHead = "apiVersion: writ/v1\nkind: Plan\nsteps:\n"
 
 func TestWhatIf(t *testing.T) {
-	chain := draftHead + `
+	chain := head + `
   - {name: one, uses: test/echo#run, with: {a: 1, b: 2}}
   - {name: two, uses: test/keep#run, with: {key: k1, value: "${{ string(steps.one.output.b) }}"}}
 `
 	single := func(skill, with string) string {
-		return draftHead + "  - {name: one, uses: test/" + skill + "#run, with: " + with + "}\n"
+		return head + "  - {name: one, uses: test/" + skill + "#run, with: " + with + "}\n"
 	}
 	get := `{method: GET, url: "https://api.example.com/a"}`
 	write := func(m *abi.Manifest) { m.Actions[0].Effects = []writ.Effect{abi.EffectWriteExternal} }
@@ -123,7 +122,7 @@ two path /status "completed" -> "skipped" because one
 		"the plan": {draft: single("echo", "{a: 1}"), skill: "test/echo", edit: func(m *abi.Manifest) {
 			m.Actions[0].Input = json.RawMessage(`{"type":"object","properties":{"a":{"type":"string"}}}`)
 		}, want: "one plan draft.yaml:4:"},
-		"the range": {draft: draftHead + "  - {name: one, uses: test/echo@^1.0.0#run, with: {a: 1}}\n", skill: "test/echo", want: "one constraint"},
+		"the range": {draft: head + "  - {name: one, uses: test/echo@^1.0.0#run, with: {a: 1}}\n", skill: "test/echo", want: "one constraint"},
 		"a new call": {draft: single("echo", "{a: 1}"), skill: "test/echo", module: wasmtest.ToolCaller(abi.ToolKVPut), edit: func(m *abi.Manifest) {
 			m.Capabilities = []writ.Capability{{Tool: abi.ToolKVPut, Prefixes: []string{"k"}}}
 			m.Actions[0].Effects = []writ.Effect{abi.EffectWriteLocal}
@@ -145,7 +144,7 @@ one output /a 1 -> 2
 `},
 		"a caller": {draft: single("call", "{skill: test/echo, action: run, input: {a: 1}}"), skill: "test/call"},
 		"iterations": {
-			draft: draftHead + `
+			draft: head + `
   - {name: one, uses: test/echo#run, forEach: "${{ [1, 2] }}", with: {n: "${{ item }}"}}
   - {name: two, uses: test/pass#run, needs: [one], with: {skill: test/echo, action: run, input: {x: "${{ size(steps.one.output) }}"}}}
 `,
@@ -168,7 +167,7 @@ one output /a 1 -> 2
 // Who approved is not asked again: the same call is taken to be approved.
 func TestWhatIfOfApprovedSteps(t *testing.T) {
 	r := newRig(t)
-	id := r.begin(agent, draftHead+"  - {name: one, uses: test/web#run, with: {method: POST, url: \"https://api.example.com/a\"}}\n")
+	id := r.begin(agent, head+"  - {name: one, uses: test/web#run, with: {method: POST, url: \"https://api.example.com/a\"}}\n")
 	r.approve(approver, id)
 	r.expect(id, writ.ExecCompleted)
 	if got := lines(r.whatIf(id, r.candidate("test/web", nil, nil))); got != "" {
@@ -183,12 +182,12 @@ func TestWhatIfOfApprovedSteps(t *testing.T) {
 func TestImpact(t *testing.T) {
 	r := newRig(t)
 	draft := func(n int) string {
-		return draftHead + fmt.Sprintf("  - {name: one, uses: test/echo#run, with: {n: %d}}\n", n)
+		return head + fmt.Sprintf("  - {name: one, uses: test/echo#run, with: {n: %d}}\n", n)
 	}
 	for n := range 5 {
 		r.begin(agent, draft(n))
 	}
-	r.begin(agent, draftHead+"  - {name: one, uses: test/fail#run, with: {a: 1}}\n")
+	r.begin(agent, head+"  - {name: one, uses: test/fail#run, with: {a: 1}}\n")
 	r.compile(agent, r.submit(agent, draft(9))) // has not ended
 	c := r.candidate("test/echo", says(`{"n":3}`), nil)
 	whole, next, err := r.engine.Impact(context.Background(), c, engine.ImpactQuery{Tenant: writ.DefaultTenant})
@@ -253,7 +252,7 @@ func mustJSON(t *testing.T, v any) string {
 // A payload that is gone makes an execution unreplayable, never the same.
 func TestImpactCountsWhatHasExpired(t *testing.T) {
 	r := newRig(t)
-	id := r.begin(agent, draftHead+"  - {name: one, uses: test/echo#run, with: {n: 1}}\n")
+	id := r.begin(agent, head+"  - {name: one, uses: test/echo#run, with: {n: 1}}\n")
 	r.traces = expired{r.journal}
 	r.reboot()
 	c := r.candidate("test/echo", nil, nil)
