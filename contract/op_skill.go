@@ -38,7 +38,7 @@ var SkillVerify = define[SkillVerifyInput, SkillVerifyOutput](Contract{
 var SkillImpact = define[SkillImpactInput, SkillImpactOutput](Contract{
 	Key: "controlPlane.skill.impact", Kind: Query, Capability: CapSkillRegistry, Auth: Operator,
 	CLI: "writ skill impact", Title: "See what a version would change", Idempotent: true,
-	Description: "Verifies a version as an install would, then derives stored executions again in which another version of the skill ran, with the new one in its place. Lists every step whose outcome would differ. Nothing is installed, no effect is performed, and a version that does not verify is not run.",
+	Description: "Verifies a version as an install would, then derives stored executions again in which another version of the skill ran, with the new one in its place. Lists every step whose outcome would differ. Nothing is installed, no effect is performed, and a version that does not verify is not run. Recorded values are shown to those who hold control-plane.audit.",
 	Goal:        "Know what an upgrade does before it does it.",
 	Context:     "Before skill.install. A tool call without a recorded answer makes the outcome unknown, never the same.",
 	PII:         []string{"output.impact.items.recorded", "output.impact.items.candidate", "output.impact.groups.examples.recorded", "output.impact.groups.examples.candidate"},

@@ -185,6 +185,21 @@ func (i *StoredImpact) Merge(next *StoredImpact) {
 	}
 }
 
+// WithoutValues leaves out what stands in the traces, for a caller who may not
+// read them: where something differs is still said.
+func (i *StoredImpact) WithoutValues() {
+	for n := range i.Items {
+		i.Items[n].withoutValue()
+	}
+	for n := range i.Groups {
+		for k := range i.Groups[n].Examples {
+			i.Groups[n].Examples[k].withoutValue()
+		}
+	}
+}
+
+func (d *ImpactDifference) withoutValue() { d.Recorded, d.Candidate, d.Message = nil, nil, "" }
+
 func union(a, b []string) []string {
 	out := slices.Concat(a, b)
 	slices.Sort(out)

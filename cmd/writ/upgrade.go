@@ -49,12 +49,22 @@ func (h *home) upgrade(ctx context.Context, by *writ.Principal, preview *registr
 	if skipImpact {
 		return contract.NewSkillUpgrade(&preview.Before.Release, &preview.Skill.Release, nil), nil
 	}
-	query := engine.ImpactQuery{Tenant: by.Tenant, InUse: candidate(preview.Before)}
-	impact, _, err := h.engine.Impact(ctx, candidate(preview.Skill), query)
+	query := engine.ImpactQuery{InUse: candidate(preview.Before)}
+	impact, _, err := h.impact(ctx, by, preview, query)
 	if err != nil {
 		return nil, err
 	}
 	return contract.NewSkillUpgrade(&preview.Before.Release, &preview.Skill.Release, impact), nil
+}
+
+// impact shows values of traces to those alone who may replay them.
+func (h *home) impact(ctx context.Context, by *writ.Principal, preview *registry.Preview, query engine.ImpactQuery) (*contract.StoredImpact, string, error) {
+	query.Tenant = by.Tenant
+	impact, next, err := h.engine.Impact(ctx, candidate(preview.Skill), query)
+	if err == nil && contract.ReplayRun.Permits(by) != nil {
+		impact.WithoutValues()
+	}
+	return impact, next, err
 }
 
 func candidate(skill *writ.Skill) *engine.Candidate {
@@ -79,8 +89,8 @@ func (h *home) skillImpact(ctx context.Context, in *contract.SkillImpactInput) (
 		out.Status = "refused"
 		return out, nil
 	}
-	out.Impact, out.NextCursor, err = h.engine.Impact(ctx, candidate(preview.Skill), engine.ImpactQuery{
-		Tenant: by.Tenant, Since: in.Since, Limit: in.Limit, Budget: time.Duration(in.BudgetMS) * time.Millisecond, Cursor: in.Cursor,
+	out.Impact, out.NextCursor, err = h.impact(ctx, by, preview, engine.ImpactQuery{
+		Since: in.Since, Limit: in.Limit, Budget: time.Duration(in.BudgetMS) * time.Millisecond, Cursor: in.Cursor,
 	})
 	if err != nil {
 		return nil, err
