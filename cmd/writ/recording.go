@@ -233,11 +233,16 @@ func (r *rehearsal) follow(ctx context.Context) error {
 	if r.script == nil {
 		return nil
 	}
+	options := r.home.engineOptions(r.script)
+	options.Entropy = r.script
+	return r.useEngine(ctx, options)
+}
+
+// useEngine puts another engine in the place of the home's own.
+func (r *rehearsal) useEngine(ctx context.Context, options engine.Options) error {
 	if err := r.home.engine.Close(ctx); err != nil {
 		return err
 	}
-	options := r.home.engineOptions(r.script)
-	options.Entropy = r.script
 	var err error
 	r.home.engine, err = engine.New(options)
 	return err
