@@ -13,9 +13,10 @@ import (
 // input is another, it came to what it came to.
 func (w *whatIf) single(step *writ.Step) error {
 	was := w.was.state.Step(step.Name)
-	if was == nil || was.Status == writ.StepPlanned || was.Status == writ.StepCancelled {
+	if was == nil || w.neverCameSoFar(was) {
 		return nil
 	}
+	conditionFalse := was.Status == writ.StepSkipped
 	skill, err := w.skill(step.Skill)
 	if err != nil {
 		return err
@@ -26,10 +27,10 @@ func (w *whatIf) single(step *writ.Step) error {
 	}
 	resolved, err := w.e.Planner.Resolve(w.now.plan.Plan, step, w.now.scope(step, &skill.Release))
 	d := &dispatch{step: step, skill: skill, resolved: resolved, attempt: w.recording.attempts[was.ID], action: actionOf(skill.Manifest, step.Action)}
-	switch conditionFalse := was.Status == writ.StepSkipped && was.Reason == reasonConditionFalse; {
+	switch {
 	case err != nil:
 		return w.refused(was, step, err)
-	case resolved.Skip && was.Status == writ.StepSkipped, was.Status == writ.StepSkipped && !conditionFalse:
+	case resolved.Skip && conditionFalse:
 		return nil
 	case resolved.Skip:
 		w.end(step.Name, writ.StepSkipped)

@@ -44,13 +44,31 @@ func (w *whatIf) unknown(name string) bool {
 // step derives a step of the plan, with its iterations where it has some.
 func (w *whatIf) step(step *writ.Step) error {
 	was := w.was.state.Step(step.Name)
-	if was == nil || w.waits(step, was) {
+	if was == nil || w.waits(step, was) || w.neverCameSoFar(was) {
 		return nil
 	}
 	if step.ForEach != nil {
 		return w.iterations(step, was)
 	}
 	return w.single(step)
+}
+
+// neverCameSoFar reports whether a step ended before its condition, its list or
+// its input were looked at: because of others, or by a verdict on the plan.
+func (w *whatIf) neverCameSoFar(was *writ.StepState) bool {
+	if w.was.lists[was.ID] != nil {
+		return false // some of its iterations may have run
+	}
+	switch was.Status {
+	case writ.StepPlanned, writ.StepCancelled:
+		return true
+	case writ.StepSkipped:
+		return was.Reason != reasonConditionFalse
+	case writ.StepCompleted, writ.StepFailed:
+		return false
+	}
+	_, judged := w.recording.questions[was.ID]
+	return !judged
 }
 
 // waits holds a step against those that it needs: where one of them has no known
