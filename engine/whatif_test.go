@@ -84,7 +84,6 @@ func lines(out *contract.ExecutionImpact) string {
 	return b.String()
 }
 
-
 func TestWhatIf(t *testing.T) {
 	chain := head + `
   - {name: one, uses: test/echo#run, with: {a: 1, b: 2}}
