@@ -2,6 +2,8 @@ package engine
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"slices"
 
 	"github.com/writ-run/writ"
@@ -232,6 +234,8 @@ func (w *whatIf) guest(was *writ.StepState, d *dispatch) error {
 	run.Limits.Time = replayTime // fuel bounds it, and no clock of a slower machine
 	result, err := w.e.Sandbox.Run(w.ctx, run)
 	switch {
+	case errors.Is(w.ctx.Err(), context.Canceled):
+		return writ.Errorf(writ.CodeCancelled, "what-if", "it was cancelled")
 	case w.ctx.Err() != nil:
 		return writ.Errorf(writ.CodeTimeout, "what-if", "the time for it is over")
 	case gate.err != nil:

@@ -178,6 +178,62 @@ func TestWhatIfOfApprovedSteps(t *testing.T) {
 	}
 }
 
+// A tool that nobody granted: the policy of that time would have blocked it, and
+// what needs the step does not run.
+func TestWhatIfOfABlockedStep(t *testing.T) {
+	r := newRig(t)
+	r.grants = nil
+	id := r.begin(agent, head+`
+  - {name: one, uses: test/echo#run, with: {a: 1}}
+  - {name: two, uses: test/fail#run, needs: [one], with: {a: 1}}
+`)
+	c := r.candidate("test/echo", wasmtest.ToolCaller(abi.ToolKVPut), func(m *abi.Manifest) {
+		m.Capabilities = []writ.Capability{{Tool: abi.ToolKVPut, Prefixes: []string{"k"}}}
+	})
+	got := lines(r.whatIf(id, c))
+	if !strings.Contains(got, `one verdict /mode "autonomous" -> "blocked"`) || !strings.Contains(got, `two path /status "failed" -> "skipped" because one`) || strings.Contains(got, "one call") {
+		t.Errorf("got\n%s", got)
+	}
+	// Granted by now, it would not have been.
+	r.grants = []writ.Grant{{ID: "grant_kv", Principal: agent.ID, Tenant: writ.DefaultTenant, Capability: writ.Capability{Tool: abi.ToolKVPut, Prefixes: []string{"k"}}, MaxRisk: writ.RiskHigh}}
+	if got := lines(r.whatIf(id, c)); strings.Contains(got, "blocked") || !strings.Contains(got, "one call /calls/0") {
+		t.Errorf("got\n%s", got)
+	}
+}
+
+// What cannot be examined says so and changes nothing.
+func TestWhatIfRefuses(t *testing.T) {
+	r := newRig(t)
+	c := r.candidate("test/echo", nil, nil)
+	if _, err := r.engine.WhatIf(context.Background(), writ.DefaultTenant, "exe_none", c); !writ.IsCode(err, writ.CodeNotFound) {
+		t.Error(err)
+	}
+	open := r.submit(agent, head+"  - {name: one, uses: test/echo#run, with: {a: 1}}\n")
+	if out := r.whatIf(open, c); len(out.Versions) != 0 {
+		t.Errorf("there is no plan yet: %+v", out)
+	}
+	r.compile(agent, open)
+	if _, err := r.engine.WhatIf(context.Background(), writ.DefaultTenant, open, c); !writ.IsCode(err, writ.CodeConflict) {
+		t.Error(err)
+	}
+	id := r.begin(agent, head+"  - {name: one, uses: test/echo#run, with: {a: 1}}\n")
+	records := len(r.records(id))
+	other := r.candidate("test/fail", nil, nil)
+	if out := r.whatIf(id, other); len(out.Versions)+len(out.Differences) != 0 {
+		t.Errorf("the skill did not run: %+v", out)
+	}
+	hostile := r.candidate("test/echo", wasmtest.Loop(), func(m *abi.Manifest) { m.Limits.Fuel = 1_000_000 })
+	if got := lines(r.whatIf(id, hostile)); !strings.HasPrefix(got, "one fuel") {
+		t.Error(got)
+	}
+	if got := lines(r.whatIf(id, r.candidate("test/echo", []byte("no module"), nil))); !strings.HasPrefix(got, "one failure") {
+		t.Error(got)
+	}
+	if len(r.records(id)) != records {
+		t.Error("a what-if wrote into the journal")
+	}
+}
+
 func TestImpact(t *testing.T) {
 	r := newRig(t)
 	draft := func(n int) string {
@@ -229,6 +285,20 @@ func TestImpact(t *testing.T) {
 		if _, _, err := r.engine.Impact(context.Background(), c, bad); !writ.IsCode(err, writ.CodeInvalid) {
 			t.Errorf("%+v: %v", bad, err)
 		}
+	}
+	for _, fits := range []engine.ImpactQuery{{Limit: 1000}, {Budget: time.Minute}} {
+		fits.Tenant = writ.DefaultTenant
+		if out, _, err := r.engine.Impact(context.Background(), c, fits); err != nil || out.Examined != 5 {
+			t.Errorf("%+v: %+v %v", fits, out, err)
+		}
+	}
+	if _, _, err := r.engine.Impact(context.Background(), c, engine.ImpactQuery{Tenant: writ.DefaultTenant, Cursor: "no cursor"}); !writ.IsCode(err, writ.CodeInvalid) {
+		t.Error(err)
+	}
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, _, err := r.engine.Impact(gone, c, engine.ImpactQuery{Tenant: writ.DefaultTenant}); !writ.IsCode(err, writ.CodeCancelled) {
+		t.Error(err)
 	}
 	out, next, err := r.engine.Impact(context.Background(), c, engine.ImpactQuery{Tenant: writ.DefaultTenant, Budget: 1})
 	if err != nil || next == "" || out.Complete || out.Examined != 1 || out.Unreplayable != 1 || !strings.Contains(out.Gaps[0].Message, "longer") {

@@ -211,22 +211,15 @@ func (w *whatIf) dropParts(step *writ.Step, length int) {
 	})
 }
 
+// statusOf is the status in which joined iterations end.
 func statusOf(kind writ.RecordType) writ.StepStatus {
-	switch kind {
-	case writ.RecStepCompleted:
-		return writ.StepCompleted
-	case writ.RecStepSkipped:
+	if kind == writ.RecStepSkipped {
 		return writ.StepSkipped
-	case writ.RecStepBlocked:
-		return writ.StepBlocked
-	case writ.RecStepRejected:
-		return writ.StepRejected
-	case writ.RecStepExpired:
-		return writ.StepExpired
-	case writ.RecStepCancelled:
-		return writ.StepCancelled
-	case writ.RecStepIndeterminate:
-		return writ.StepIndeterminate
 	}
-	return writ.StepFailed
+	for _, outcome := range outcomes {
+		if outcome.record == kind {
+			return outcome.step
+		}
+	}
+	return writ.StepCompleted
 }
