@@ -62,7 +62,7 @@ described: exit 3.`,
 	}
 	c.Flags().StringVar(&since, "since", "30d", "executions of this last span, such as 30d or 12h; 0: all that are kept")
 	c.Flags().IntVar(&most, "limit", 1000, "at most so many executions, newest first")
-	c.Flags().DurationVar(&within, "within", time.Minute, "at most so long")
+	c.Flags().DurationVar(&within, "within", time.Minute, "begin no further page of 2 seconds after this")
 	return c
 }
 
@@ -105,7 +105,7 @@ func (a *app) impactPages(ctx context.Context, in *contract.SkillImpactInput, bo
 		if whole != nil {
 			left -= whole.Impact.Examined
 		}
-		in.Limit, in.BudgetMS = min(left, 200), int(min(impactPageTime, bounds.within).Milliseconds())
+		in.Limit, in.BudgetMS = min(left, 200), int(impactPageTime.Milliseconds())
 		page, err := contract.Invoke(ctx, caller, contract.SkillImpact, in)
 		if err != nil {
 			return nil, err

@@ -57,9 +57,14 @@ func (h *home) upgrade(ctx context.Context, by *writ.Principal, preview *registr
 	return contract.NewSkillUpgrade(&preview.Before.Release, &preview.Skill.Release, impact), nil
 }
 
-// impact shows values of traces to those alone who may replay them.
+// impact shows values of traces to those alone who may replay them. The module is
+// compiled before the time of the page begins; what cannot be compiled is a
+// difference of every execution.
 func (h *home) impact(ctx context.Context, by *writ.Principal, preview *registry.Preview, query engine.ImpactQuery) (*contract.StoredImpact, string, error) {
 	query.Tenant = by.Tenant
+	if err := h.prepare(ctx, preview.Skill); err != nil && !writ.IsCode(err, writ.CodeInvalid) {
+		return nil, "", err
+	}
 	impact, next, err := h.engine.Impact(ctx, candidate(preview.Skill), query)
 	if err == nil && contract.ReplayRun.Permits(by) != nil {
 		impact.WithoutValues()
