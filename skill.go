@@ -142,6 +142,7 @@ type GuestResult struct {
 	Failure *abi.Failure
 	Fuel    uint64 // that the action used; zero where the sandbox does not meter
 	Calls   int
+	Memory  uint64 // bytes that the guest had at its end; zero where it failed
 }
 
 // Codes of the Failures that the sandbox itself gives.

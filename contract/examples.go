@@ -63,3 +63,15 @@ func exampleReport() SkillReport {
 		Provenance: &Provenance{BuilderID: "https://ci.example.com/builder", Repository: "https://git.example.com/acme/notes"},
 	}
 }
+
+func exampleImpact() *StoredImpact {
+	out := &StoredImpact{Complete: true}
+	out.Add(&ExecutionImpact{
+		ExecutionID: exExecution, ReceivedAt: exTime, Versions: []string{"1.1.0"},
+		Differences: []ImpactDifference{{
+			ExecutionID: exExecution, StepID: exStep, Step: "file", Action: string(exKey) + "#create", Version: "1.1.0", Kind: ImpactOutput,
+			Field: "/title", Recorded: []byte(`"milk"`), Candidate: []byte(`"Milk"`),
+		}},
+	})
+	return out
+}

@@ -6,12 +6,12 @@ import "github.com/writ-run/writ"
 var SkillInstall = define[SkillInstallInput, SkillInstallOutput](Contract{
 	Key: "controlPlane.skill.install", Version: "1.1.0", Kind: Command, Capability: CapSkillRegistry, Auth: Operator,
 	CLI: "writ skill install", Title: "Install a skill", Idempotent: true,
-	Description: "Verifies signature, publisher, provenance, compatibility and imports, then installs. A refusal is recorded with every issue.",
+	Description: "Verifies signature, publisher, provenance, compatibility and imports, then installs. A refusal is recorded with every issue. An upgrade of an enabled skill that reaches further, does worse, or would have come to something else in stored executions is installed only with acceptChanges. The older version stays.",
 	Goal:        "Let plans use a skill, knowing whose it is and what it can reach.",
 	Context:     "After trust.add. Every load verifies the bytes again.",
 	Errors: []Failure{
 		on(writ.CodeNotFound, "The source does not exist."),
-		on(writ.CodeSkillRefused, "Verification found issues; details has them."),
+		on(writ.CodeSkillRefused, "Verification found issues, which are in details; or it is an upgrade that must be accepted, and details is a SkillUpgrade."),
 		on(writ.CodeConflict, "The version is installed with other bytes."),
 	},
 	Emits: []string{"controlPlane.skill.installed", "controlPlane.skill.rejected"},
@@ -32,6 +32,38 @@ var SkillVerify = define[SkillVerifyInput, SkillVerifyOutput](Contract{
 			SkillKey: exKey, Version: "1.2.0",
 			Issues: []SkillIssue{{Code: writ.IssuePublisherUntrusted, Message: "acme is not in the trust store", Fix: "writ trust add acme"}},
 		}}),
+})
+
+// SkillImpact says what stored executions would have come to with another version.
+var SkillImpact = define[SkillImpactInput, SkillImpactOutput](Contract{
+	Key: "controlPlane.skill.impact", Kind: Query, Capability: CapSkillRegistry, Auth: Operator,
+	CLI: "writ skill impact", Title: "See what a version would change", Idempotent: true,
+	Description: "Verifies a version as an install would, then derives stored executions again in which another version of the skill ran, with the new one in its place. Lists every step whose outcome would differ. Nothing is installed, no effect is performed, and a version that does not verify is not run. Recorded values are shown to those who hold control-plane.audit.",
+	Goal:        "Know what an upgrade does before it does it.",
+	Context:     "Before skill.install. A tool call without a recorded answer makes the outcome unknown, never the same.",
+	PII:         []string{"output.impact.items.recorded", "output.impact.items.candidate", "output.impact.groups.examples.recorded", "output.impact.groups.examples.candidate"},
+	Errors:      []Failure{on(writ.CodeNotFound, "The source does not exist.")},
+	Examples: example(SkillImpactInput{Source: "notes-1.3.0.skill"}, SkillImpactOutput{
+		Result: done("differs"), SkillReport: exampleReport(), From: "1.1.0", Changes: []SkillChange{},
+		Impact: exampleImpact(),
+	}),
+})
+
+// SkillRollback goes back to the version that was in use before.
+var SkillRollback = define[SkillRollbackInput, SkillRollbackOutput](Contract{
+	Key: "controlPlane.skill.rollback", Kind: Command, Capability: CapSkillRegistry, Auth: Operator,
+	CLI: "writ skill rollback", Title: "Roll a skill back", Idempotent: false,
+	Description: "Verifies an older installed version again, and disables every newer one that is enabled. Plans that have pinned a newer one finish with it, unless stop is set.",
+	Goal:        "Undo an upgrade with one call.",
+	Context:     "After skill.install. A version that is revoked or denied is never gone back to; what may be installed does not change.",
+	PII:         []string{"input.reason"},
+	Errors: []Failure{
+		on(writ.CodeNotFound, "The skill or the version is not installed."),
+		on(writ.CodeConflict, "There is no older version to go back to."),
+		on(writ.CodeSkillRefused, "The older version does not verify any more."),
+	},
+	Examples: example(SkillRollbackInput{SkillKey: exKey, Reason: "Files duplicates."},
+		SkillRollbackOutput{Result: done("rolled back"), SkillKey: exKey, Version: "1.1.0", Disabled: []string{"1.2.0"}}),
 })
 
 // SkillDisable takes a skill out of use.

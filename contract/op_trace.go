@@ -86,10 +86,10 @@ var EvidenceImport = define[EvidenceImportInput, EvidenceImportOutput](Contract{
 
 // ReplayRun derives an execution again from what is recorded.
 var ReplayRun = define[ReplayRunInput, ReplayRunOutput](Contract{
-	Key: "controlPlane.replay.run", Kind: Query, Capability: CapAudit, Auth: User,
+	Key: "controlPlane.replay.run", Version: "1.1.0", Kind: Query, Capability: CapAudit, Auth: User,
 	CLI: "writ replay", Title: "Replay an execution", Idempotent: true,
-	Description: "Compiles, judges and runs again from the recorded facts, and names the first field that differs. No effect is performed. With policyDigest it is a what-if.",
-	Goal:        "Prove that the record explains the outcome, or see what another policy would have said.",
+	Description: "Compiles, judges and runs again from the recorded facts, and names the first field that differs. No effect is performed. With policyDigest, or with a skill whose version runs instead, it is a what-if.",
+	Goal:        "Prove that the record explains the outcome, or see what another policy or another version of a skill would have come to.",
 	Context:     "After the execution has ended. Nothing live can be reached.",
 	PII:         []string{"output.report.firstDifference.recorded", "output.report.firstDifference.replayed"},
 	Errors: []Failure{
@@ -97,6 +97,7 @@ var ReplayRun = define[ReplayRunInput, ReplayRunOutput](Contract{
 		on(writ.CodeConflict, "The execution has not ended."),
 		on(writ.CodeTampered, "The chain does not verify."),
 		on(writ.CodeUnreplayable, "A payload that the replay needs has expired."),
+		on(writ.CodeSkillRefused, "The skill of a what-if does not verify."),
 	},
 	Examples: example(ReplayRunInput{ExecutionID: exExecution}, ReplayRunOutput{
 		Result: done("diverged"), ExecutionID: exExecution, Engine: "wazero/v1.12.0 compiler arm64",

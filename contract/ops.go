@@ -13,7 +13,7 @@ func All() []*Contract {
 		TraceGet.Contract, TraceList.Contract, TraceVerify.Contract,
 		EvidenceExport.Contract, EvidenceImport.Contract, ReplayRun.Contract,
 		SkillInstall.Contract, SkillVerify.Contract, SkillDisable.Contract, SkillEnable.Contract,
-		SkillUninstall.Contract, SkillList.Contract,
+		SkillUninstall.Contract, SkillList.Contract, SkillImpact.Contract, SkillRollback.Contract,
 		TrustAdd.Contract, TrustRevoke.Contract, TrustDeny.Contract, TrustUndeny.Contract, TrustList.Contract,
 		FeedAdd.Contract, FeedUpdate.Contract, FeedRemove.Contract, FeedList.Contract, DriftList.Contract,
 		SecretSet.Contract, SecretRemove.Contract, SecretList.Contract,

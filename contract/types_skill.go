@@ -13,6 +13,9 @@ type SkillInstallInput struct {
 	Manifest       Object        `json:"manifest,omitempty" jsonschema:"The skill manifest that the caller expects."`
 	Metadata       Object        `json:"metadata,omitempty"`
 	AllowRollback  string        `json:"allowRollback,omitempty" jsonschema:"Why a version older than what was here may be installed; it is recorded. Absent: it may not."`
+	// Of an upgrade; a verification passes over them.
+	AcceptChanges bool `json:"acceptChanges,omitempty" jsonschema:"Install an upgrade that widens, raises or differs. Without it such an upgrade is refused, and details says what there is to accept."`
+	SkipImpact    bool `json:"skipImpact,omitempty" jsonschema:"Do not derive stored executions again."`
 }
 
 // SkillReport is what verification found.
@@ -59,6 +62,7 @@ type SkillInstallOutput struct {
 	Result
 	InstallationID string `json:"installationId"`
 	SkillReport
+	Upgrade *SkillUpgrade `json:"upgrade,omitempty" jsonschema:"What changed, where an older version was enabled."`
 }
 
 // SkillVerifyInput is the input of SkillVerify: that of SkillInstall.
@@ -105,6 +109,22 @@ type SkillUninstallInput struct {
 // SkillUninstallOutput is the output of SkillUninstall.
 type SkillUninstallOutput struct {
 	Result
+}
+
+// SkillRollbackInput is the input of SkillRollback.
+type SkillRollbackInput struct {
+	SkillKey writ.SkillKey `json:"skillKey"`
+	To       string        `json:"to,omitempty" jsonschema:"Version. Absent: the newest enabled one below the newest enabled."`
+	Stop     bool          `json:"stop,omitempty" jsonschema:"Plans that have pinned a newer version are stopped too, instead of finishing with it."`
+	Reason   string        `json:"reason,omitempty"`
+}
+
+// SkillRollbackOutput is the output of SkillRollback.
+type SkillRollbackOutput struct {
+	Result
+	SkillKey writ.SkillKey `json:"skillKey"`
+	Version  string        `json:"version" jsonschema:"That new plans get now."`
+	Disabled []string      `json:"disabled" jsonschema:"Newer versions that were enabled."`
 }
 
 // SkillListInput is the input of SkillList.

@@ -13,6 +13,12 @@ import (
 	"github.com/writ-run/writ/contract"
 )
 
+// FirstDifference finds the first member, in the order of the canonical form, in
+// which two documents differ; nil where they are equal. Bytes are JSON as it is.
+func FirstDifference(recorded, replayed any) *contract.ReplayDifference {
+	return differenceOf(recorded, replayed)
+}
+
 // differenceOf finds the first member, in the order of the canonical form, in
 // which two documents differ; nil where they are equal.
 func differenceOf(recorded, replayed any) *contract.ReplayDifference {

@@ -10,7 +10,7 @@ import (
 
 // revocable is the shelf without what was revoked, as the registry would answer.
 type revocable struct {
-	shelf
+	writ.Skills
 	r *rig
 }
 
@@ -18,7 +18,7 @@ func (s revocable) Load(ctx context.Context, req writ.LoadRequest) (*writ.Skill,
 	if revoked := s.r.revoked.Load(); revoked != nil && *revoked == req.Ref.Key && !req.Replaying {
 		return nil, writ.Errorf(writ.CodeSkillRefused, "skill "+req.Ref.String(), "RELEASE_REVOKED: it was denied by ada at noon: harmful")
 	}
-	return s.shelf.Load(ctx, req)
+	return s.Skills.Load(ctx, req)
 }
 
 // revoke takes a skill out and records it, which moves the tenant's epoch.

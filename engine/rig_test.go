@@ -32,6 +32,7 @@ type rig struct {
 	journal *trace.Journal
 	sandbox writ.Sandbox
 	skills  shelf
+	library writ.Skills // nil: skills
 	tools   *fakeTools
 	judges  judges
 	now     func() time.Time
@@ -135,9 +136,12 @@ func (r *rig) boot() {
 	if r.machine == "" {
 		r.machine = host.EngineID()
 	}
+	if r.library == nil {
+		r.library = r.skills
+	}
 	r.line = &lifeline{Journal: r.journal}
 	r.engine, err = engine.New(engine.Options{
-		Journal: r.line, Traces: r.traces, Planner: planner, Judges: r.judges, Skills: revocable{r.skills, r},
+		Journal: r.line, Traces: r.traces, Planner: planner, Judges: r.judges, Skills: revocable{r.library, r},
 		Sandbox: r.sandbox, Toolbox: r.tools, Approvals: anySignature{}, Grants: grantList{r}, Clock: r.clock,
 		Entropy: r.entropy, EngineID: r.machine,
 	})

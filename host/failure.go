@@ -121,7 +121,7 @@ func (g *guest) finished(output []byte, err error) *writ.GuestResult {
 	if len(output) > int(g.limits.Output) {
 		return g.failed(writ.GuestOutputLimit, tooMuchOutput)
 	}
-	return &writ.GuestResult{Output: output, Calls: g.calls, Fuel: g.used()}
+	return &writ.GuestResult{Output: output, Calls: g.calls, Fuel: g.used(), Memory: g.memory.own.size()}
 }
 
 func (g *guest) failed(code, message string) *writ.GuestResult {

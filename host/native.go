@@ -21,7 +21,11 @@ type native struct {
 
 func newNative(o *Options) (*native, error) {
 	code, err := newCodeCache(o, true)
-	return &native{functions: allFunctions(), code: code, pool: newPool()}, err
+	idle := newPool()
+	if o.FreshInstances {
+		idle.most = 0
+	}
+	return &native{functions: allFunctions(), code: code, pool: idle}, err
 }
 
 // close implements compiler.

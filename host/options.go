@@ -34,6 +34,9 @@ type Options struct {
 	// nor does a metered one within its first slice of fuel, about a millisecond.
 	// 0: one less than GOMAXPROCS, at least 1.
 	Slots int
+	// FreshInstances lets no instance serve twice, which costs time and is for
+	// measuring that.
+	FreshInstances bool
 	// GuestOutput receives what guests print and log, on the goroutine of the run
 	// and with at most MaxGuestOutput bytes of a run; nil: nobody. It is no effect
 	// and stands in no journal.

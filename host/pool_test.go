@@ -253,3 +253,26 @@ func TestThePoolIsBounded(t *testing.T) {
 		t.Fatalf("%d instances of %d bytes are left", pool.count, pool.bytes)
 	}
 }
+
+// Who measures what an instance costs has none kept; what a run says is the same.
+func TestFreshInstancesAreNotKept(t *testing.T) {
+	for _, fresh := range []bool{false, true} {
+		s, err := NewSandbox(Options{CompileInProcessUnsafe: true, FreshInstances: fresh})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close(context.Background()) })
+		p := programOf(t, s, Echo())
+		for range 3 {
+			run := runOf(t, Echo(), `{"a":1}`)
+			run.Limits.Memory = smallMemory
+			result, err := s.Run(context.Background(), run)
+			if err != nil || string(result.Output) != `{"a":1}` || result.Memory != pageBytes {
+				t.Fatalf("%+v %v", result, err)
+			}
+		}
+		if fresh && len(p.idle) > 0 {
+			t.Errorf("%d instances are kept", len(p.idle))
+		}
+	}
+}

@@ -45,23 +45,40 @@ type recorder struct {
 	writ.Catalogue
 	asked   []answer
 	refused bool
+	ahead   []given // asked for a memo that does not hold
 }
 
-// Resolve implements writ.Catalogue.
+// given is what the catalogue said.
+type given struct {
+	answer
+	release *writ.Release
+	err     error
+}
+
+// Resolve implements writ.Catalogue. The same question is not asked again for the
+// sake of a memo: who writes the questions down sees those of one compilation.
 func (r *recorder) Resolve(key writ.SkillKey, constraint string) (*writ.Release, error) {
-	release, err := r.Catalogue.Resolve(key, constraint)
-	if err != nil || release == nil {
-		r.refused = true
-		return release, err
+	var g given
+	if len(r.ahead) > 0 && r.ahead[0].key == key && r.ahead[0].constraint == constraint {
+		g, r.ahead = r.ahead[0], r.ahead[1:]
+	} else {
+		r.ahead = nil
+		g.release, g.err = r.Catalogue.Resolve(key, constraint)
 	}
-	r.asked = append(r.asked, answer{key, constraint, release.SkillRef})
-	return release, nil
+	if g.err != nil || g.release == nil {
+		r.refused = true
+		return g.release, g.err
+	}
+	r.asked = append(r.asked, answer{key, constraint, g.release.SkillRef})
+	return g.release, nil
 }
 
-// holds asks the catalogue again, in the same order.
-func (m *memo) holds(c writ.Catalogue) bool {
+// holds asks the catalogue again, in the same order, up to an answer that is
+// another one. A compilation asks these first.
+func (m *memo) holds(r *recorder) bool {
 	for _, a := range m.asked {
-		release, err := c.Resolve(a.key, a.constraint)
+		release, err := r.Catalogue.Resolve(a.key, a.constraint)
+		r.ahead = append(r.ahead, given{a, release, err})
 		if err != nil || release == nil || release.SkillRef != a.ref {
 			return false
 		}

@@ -42,9 +42,12 @@ func TestADraftIsCompiledOnce(t *testing.T) {
 			all[i] = &newer
 		}
 	}
-	upgraded, _ := compile()
+	upgraded, askedOfUpgrade := compile()
 	if upgraded.Hash == first.Hash {
 		t.Error("another release of the skill gives the plan of the old one")
+	}
+	if !slices.Equal(asked, askedOfUpgrade) { // it is written down, and a replay asks each question once
+		t.Errorf("a memo that does not hold asks too: %v, then %v", asked, askedOfUpgrade)
 	}
 	req.Origin = writ.OriginModel
 	if other, _ := compile(); other.Hash == upgraded.Hash {

@@ -77,10 +77,10 @@ func (p *Planner) Compile(req writ.CompileRequest) (*writ.CompiledPlan, error) {
 		return nil, writ.Errorf(writ.CodeInvalid, op, "there is no catalogue to resolve skills in")
 	}
 	key := memoKey(&req, of)
-	if m, ok := p.memos.get(key); ok && m.holds(req.Catalogue) {
+	catalogue := &recorder{Catalogue: req.Catalogue}
+	if m, ok := p.memos.get(key); ok && m.holds(catalogue) {
 		return m.plan, nil
 	}
-	catalogue := &recorder{Catalogue: req.Catalogue}
 	draft := parse(req.Draft, ps)
 	if len(ps.list) > 0 {
 		return nil, rejected(op, ps.sorted())

@@ -23,6 +23,7 @@ type installed struct {
 	Module      writ.Digest      `json:"module"`
 	Content     writ.Digest      `json:"content"` // of the layout with its signatures: names its directory
 	Status      writ.SkillStatus `json:"status"`
+	Pinned      bool             `json:"pinned,omitempty"` // disabled by a rollback: plans that pin it may finish
 	Signer      KeyID            `json:"signer"`
 	Provenance  *Provenance      `json:"provenance,omitempty"`
 	InstalledAt writ.Time        `json:"installedAt"` // the moment at which its signature was judged

@@ -75,7 +75,7 @@ func (r *Registry) keep(ctx context.Context, by *writ.Principal, entries []entry
 				return before.ID, nil
 			}
 		}
-		doc.Status = before.Status // installing again does not enable
+		doc.Status, doc.Pinned = before.Status, before.Pinned // installing again does not enable
 	}
 	floor, err := r.raised(ctx, by.Tenant, &report.Ref)
 	if err != nil {
@@ -172,7 +172,7 @@ func (r *Registry) versions(ctx context.Context, tenant writ.TenantID, key writ.
 func (r *Registry) setStatus(ctx context.Context, by *writ.Principal, docs []*installed, to writ.SkillStatus, reason string) error {
 	var changes []*change
 	for _, doc := range docs {
-		if doc.Status == to {
+		if doc.Status == to && !doc.Pinned {
 			continue
 		}
 		if to == writ.SkillEnabled {
@@ -180,7 +180,7 @@ func (r *Registry) setStatus(ctx context.Context, by *writ.Principal, docs []*in
 				return err
 			}
 		}
-		doc.Status, doc.ChangedAt = to, r.opts.Clock.Now()
+		doc.Status, doc.Pinned, doc.ChangedAt = to, false, r.opts.Clock.Now()
 		changes = append(changes, &change{
 			by: by, kind: writ.RecSkillStatus,
 			facts:  writ.SystemFacts{Subject: string(doc.Key), Version: doc.Version, Digest: doc.Digest, Status: string(to), Reason: reason},

@@ -92,6 +92,7 @@ func writeModules(t *testing.T) string {
 	for name, module := range map[string][]byte{
 		"echo": wasmtest.Echo(), "http": wasmtest.ToolCaller(abi.ToolHTTPRequest),
 		"store":   storeModule(),
+		"shout":   sayModule(`{"text":"HELLO"}`),
 		"noentry": wasmtest.NewGuest(1, 1).Export("other", wasmtest.I32(0)).Bytes(),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name+".wasm"), module, 0o600); err != nil {
@@ -104,6 +105,12 @@ func writeModules(t *testing.T) string {
 		}
 	}
 	return dir
+}
+
+// sayModule puts out the same whatever it is given.
+func sayModule(output string) []byte {
+	g := wasmtest.NewGuest(1, 0)
+	return g.Run(g.Say(output)).Bytes()
 }
 
 // storeModule has the actions put and fetch, told apart by the length of their

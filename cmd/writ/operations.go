@@ -20,7 +20,7 @@ func (h *home) bind(d *contract.Dispatcher) {
 	contract.Bind(d, contract.ExecutionResolve, h.engine.ExecutionResolve)
 	contract.Bind(d, contract.ExecutionExpire, h.engine.ExecutionExpire)
 	contract.Bind(d, contract.ApprovalList, h.engine.ApprovalList)
-	contract.Bind(d, contract.ReplayRun, h.engine.ReplayRun)
+	contract.Bind(d, contract.ReplayRun, h.replayRun)
 
 	contract.Bind(d, contract.ExecutionGet, h.journal.ExecutionGet)
 	contract.Bind(d, contract.ExecutionList, h.journal.ExecutionList)
@@ -36,6 +36,8 @@ func (h *home) bind(d *contract.Dispatcher) {
 	contract.Bind(d, contract.SkillEnable, h.registry.Enable)
 	contract.Bind(d, contract.SkillUninstall, h.registry.Uninstall)
 	contract.Bind(d, contract.SkillList, h.registry.List)
+	contract.Bind(d, contract.SkillImpact, h.skillImpact)
+	contract.Bind(d, contract.SkillRollback, h.registry.Rollback)
 	h.bindTrust(d)
 
 	contract.Bind(d, contract.PolicyExplain, h.policies.Explain)

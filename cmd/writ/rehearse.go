@@ -27,17 +27,22 @@ type rehearsal struct {
 	home     *home
 	work     *work
 	dir      string
+	script   *script         // a recording that answers; nil: the tools themselves
 	author   *writ.Principal // approves
 	agent    *writ.Principal // asks
 	approver *identity.ApproverKey
 }
 
 func (a *app) rehearse(ctx context.Context, w *work) (*rehearsal, error) {
+	return a.rehearseWith(ctx, w, nil)
+}
+
+func (a *app) rehearseWith(ctx context.Context, w *work, script *script) (*rehearsal, error) {
 	dir, err := os.MkdirTemp("", "writ-rehearsal-")
 	if err != nil {
 		return nil, usage("no temporary directory: %s", plainCause(err))
 	}
-	r := &rehearsal{work: w, dir: dir}
+	r := &rehearsal{work: w, dir: dir, script: script}
 	if err := r.open(ctx, a); err != nil {
 		r.close(ctx)
 		return nil, err
@@ -52,7 +57,14 @@ func (r *rehearsal) open(ctx context.Context, a *app) error {
 	c := *a.config
 	c.Home = r.dir
 	var err error
-	if r.home, err = openHome(ctx, &c, a.logger(hclog.Warn), a.clock); err != nil {
+	clock := a.clock
+	if r.script != nil {
+		clock = r.script.now
+	}
+	if r.home, err = openHome(ctx, &c, a.logger(hclog.Warn), clock); err != nil {
+		return err
+	}
+	if err := r.follow(ctx); err != nil {
 		return err
 	}
 	if r.approver, err = identity.GenerateApproverKey(entropy); err != nil {
@@ -147,38 +159,74 @@ func (r *rehearsal) approve(ctx context.Context, item *contract.Approval) error 
 }
 
 func (a *app) skillRun() *cobra.Command {
-	var module, dir string
-	var yes bool
+	o := &runOptions{}
 	c := &cobra.Command{
-		Use: "run ACTION [INPUT]", Short: "Run an action of your own work, through policy, in the sandbox", Args: cobra.RangeArgs(1, 2),
+		Use: "run ACTION [INPUT]", Short: "Run an action of your own work, through policy, in the sandbox", Args: cobra.MaximumNArgs(2),
 		Long: `Builds the skill, signs it with a key that is forgotten at once, installs it in a
 throwaway home and runs one action as a plan of one step. There is no other way
-for unsigned work to run. INPUT is JSON, or - for standard input.`,
-		Example: "  writ skill run greet '{\"name\":\"Ada\"}'\n  writ skill run count_vowels '{\"input\":\"hello\"}' --module count_vowels.wasm",
+for unsigned work to run. INPUT is JSON, or - for standard input.
+
+With --record the run is also written to a file: input, seed, clock, tool calls with
+their answers, output and fuel. With --replay the skill, which may have changed, runs
+against such a file instead of the world, and the first difference is named: exit 5.`,
+		Example: "  writ skill run greet '{\"name\":\"Ada\"}'\n  writ skill run count_vowels '{\"input\":\"hello\"}' --module count_vowels.wasm\n" +
+			"  writ skill run greet '{\"name\":\"Ada\"}' --record ada.json\n  writ skill run --replay ada.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			input, err := a.actionInput(args)
-			if err != nil {
-				return err
+			if o.replay != "" {
+				return a.replayRecording(cmd.Context(), args, o)
 			}
-			w, err := a.build(cmd.Context(), dir, module)
-			if err != nil {
-				return err
+			if len(args) == 0 {
+				return usage("which action?").WithFix("see `%s --help`", cmd.CommandPath())
 			}
-			if action(w.manifest, args[0]) == nil {
-				return usage("%s has no action %q", w.manifest.Name, args[0]).WithFix("one of: %s", actionNames(w.manifest))
-			}
-			r, err := a.rehearse(cmd.Context(), w)
-			if err != nil {
-				return err
-			}
-			defer r.close(cmd.Context())
-			return a.rehearseAction(cmd.Context(), r, args[0], input, yes)
+			return a.runAction(cmd.Context(), args, o)
 		},
 	}
-	c.Flags().StringVar(&dir, "dir", ".", "directory of the skill")
-	c.Flags().StringVar(&module, "module", "", "a ready WebAssembly module instead of Go source")
-	c.Flags().BoolVar(&yes, "approve", false, "approve what the action proposes to do")
+	c.Flags().StringVar(&o.dir, "dir", ".", "directory of the skill")
+	c.Flags().StringVar(&o.module, "module", "", "a ready WebAssembly module instead of Go source")
+	c.Flags().BoolVar(&o.approve, "approve", false, "approve what the action proposes to do")
+	c.Flags().StringVar(&o.record, "record", "", "file to write the run to")
+	c.Flags().StringVar(&o.replay, "replay", "", "recording to run against; the action and its input are in it")
 	return c
+}
+
+type runOptions struct {
+	dir, module, record, replay string
+	approve                     bool
+}
+
+func (a *app) runAction(ctx context.Context, args []string, o *runOptions) error {
+	input, err := a.actionInput(args)
+	if err != nil {
+		return err
+	}
+	w, err := a.buildFor(ctx, o, args[0])
+	if err != nil {
+		return err
+	}
+	r, err := a.rehearse(ctx, w)
+	if err != nil {
+		return err
+	}
+	defer r.close(ctx)
+	x, err := a.rehearseAction(ctx, r, args[0], rehearsed{input: input, approve: o.approve})
+	if err != nil {
+		return err
+	}
+	if o.record != "" {
+		if err := a.record(ctx, r, x, o.record); err != nil {
+			return err
+		}
+	}
+	return a.showOutput(args[0], x)
+}
+
+// buildFor builds a skill that must have the action.
+func (a *app) buildFor(ctx context.Context, o *runOptions, name string) (*work, error) {
+	w, err := a.build(ctx, o.dir, o.module)
+	if err == nil && action(w.manifest, name) == nil {
+		err = usage("%s has no action %q", w.manifest.Name, name).WithFix("one of: %s", actionNames(w.manifest))
+	}
+	return w, err
 }
 
 func (a *app) actionInput(args []string) ([]byte, error) {
@@ -218,32 +266,43 @@ func actionNames(m *abi.Manifest) string {
 	return text
 }
 
-// rehearseAction shows the output, or what the action wants to do and why it
-// may not without a person.
-func (a *app) rehearseAction(ctx context.Context, r *rehearsal, name string, input []byte, yes bool) error {
-	x, err := r.start(ctx, name, input)
+// rehearsed is what an action is given in a rehearsal.
+type rehearsed struct {
+	input   []byte
+	approve bool // what it proposes
+}
+
+// rehearseAction runs an action to its end, or shows what it wants to do and may
+// not without a person.
+func (a *app) rehearseAction(ctx context.Context, r *rehearsal, name string, given rehearsed) (*contract.Execution, error) {
+	x, err := r.start(ctx, name, given.input)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for x.Status == writ.ExecAwaitingApproval {
 		list, err := r.home.engine.ApprovalList(writ.WithPrincipal(ctx, r.author), &contract.ApprovalListInput{ExecutionID: x.ExecutionID})
 		if err != nil {
-			return err
+			return nil, err
 		}
 		item := &list.Items[0]
-		if !yes {
+		if !given.approve {
 			t := &table{app: a}
 			a.approvalTable(t, item)
 			t.flush()
-			return writ.Errorf(writ.CodeApprovalNeeded, "action "+name, "it wants to do the above, which needs a person's approval").WithFix("add --approve to let this rehearsal do it")
+			return nil, writ.Errorf(writ.CodeApprovalNeeded, "action "+name, "it wants to do the above, which needs a person's approval").WithFix("add --approve to let this rehearsal do it")
 		}
 		if err := r.approve(ctx, item); err != nil {
-			return err
+			return nil, err
 		}
 		if x, err = r.proceed(ctx, x.ExecutionID); err != nil {
-			return err
+			return nil, err
 		}
 	}
+	return x, nil
+}
+
+// showOutput writes the output of an action; its failure is an error.
+func (a *app) showOutput(name string, x *contract.Execution) error {
 	step := &x.Steps[0]
 	if step.Failure != nil {
 		return writ.Errorf(writ.CodeSkillFailed, "action "+name, "%s: %s", step.Failure.Code, step.Failure.Message).WithFix("%s", step.Failure.Fix)
@@ -255,7 +314,7 @@ func (a *app) rehearseAction(ctx context.Context, r *rehearsal, name string, inp
 	if err := json.Indent(&pretty, step.Output, "", "  "); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(a.out, pretty.String())
+	_, err := fmt.Fprintln(a.out, pretty.String())
 	return err
 }
 

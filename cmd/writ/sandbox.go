@@ -47,7 +47,7 @@ const compileAheadFor = 20 * time.Second
 // installSkill compiles what it installs, so that the first step does not wait for
 // it. What cannot be compiled stays installed and fails its steps.
 func (h *home) installSkill(ctx context.Context, in *contract.SkillInstallInput) (*contract.SkillInstallOutput, error) {
-	out, err := h.registry.Install(ctx, in)
+	out, err := h.installAccepted(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -62,8 +62,7 @@ func (h *home) compileAhead(ctx context.Context, installed *contract.SkillInstal
 	if err != nil {
 		return err
 	}
-	preparer, able := h.sandbox.(host.Preparer)
-	if !able || installed.Status != string(writ.SkillEnabled) {
+	if installed.Status != string(writ.SkillEnabled) {
 		return nil
 	}
 	skills, err := h.registry.Catalogue(ctx, by.Tenant)
@@ -77,6 +76,15 @@ func (h *home) compileAhead(ctx context.Context, installed *contract.SkillInstal
 	skill, err := h.registry.Load(ctx, writ.LoadRequest{Tenant: by.Tenant, Ref: release.SkillRef})
 	if err != nil {
 		return err
+	}
+	return h.prepare(ctx, skill)
+}
+
+// prepare compiles a skill. CodeTimeout where that takes long; it goes on.
+func (h *home) prepare(ctx context.Context, skill *writ.Skill) error {
+	preparer, able := h.sandbox.(host.Preparer)
+	if !able {
+		return nil
 	}
 	timed, cancel := context.WithTimeout(ctx, compileAheadFor)
 	defer cancel()

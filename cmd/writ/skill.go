@@ -22,28 +22,34 @@ func decodeBase64(text string) ([]byte, error) { return base64.StdEncoding.Decod
 
 func (a *app) skillCommand() *cobra.Command {
 	return group("skill", "Write, sign, install and look after skills",
-		a.skillNew(), a.skillBuild(), a.skillTest(), a.skillRun(), a.skillKey(), a.skillSign(), a.skillVerify(), a.skillInspect(),
-		a.skillInstall(), a.skillList(), a.skillDisable(), a.skillEnable(), a.skillUninstall())
+		a.skillNew(), a.skillBuild(), a.skillTest(), a.skillRun(), a.skillBench(), a.skillKey(), a.skillSign(), a.skillVerify(), a.skillInspect(),
+		a.skillImpact(), a.skillInstall(), a.skillRollback(), a.skillList(), a.skillDisable(), a.skillEnable(), a.skillUninstall())
 }
 
 func (a *app) skillInstall() *cobra.Command {
 	var rollback string
+	var accept, noImpact bool
 	c := &cobra.Command{
 		Use: "install FILE...", Short: "Verify signed bundles and install them", Args: cobra.MinimumNArgs(1),
-		Example: "  writ skill install greeter-0.1.0.skill\n  writ skill install greeter-0.0.9.skill --allow-rollback 'the newer one loses mail'",
+		Long: `Verifies each bundle and installs it. Of an upgrade it shows what the manifest says
+otherwise and what the newest stored executions would have come to (at most 200, or 10
+seconds). Where capabilities widen, effects or risk rise, or an execution would differ,
+somebody must accept that: on a terminal it asks, elsewhere it refuses with exit 3. The
+older version stays installed; writ skill rollback goes back to it.`,
+		Example: "  writ skill install greeter-0.1.0.skill\n  writ skill install greeter-0.2.0.skill --accept-changes\n  writ skill install greeter-0.0.9.skill --allow-rollback 'the newer one loses mail'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, file := range args {
 				in, err := a.bundleInput(file)
 				if err != nil {
 					return err
 				}
-				in.AllowRollback = rollback
+				in.AllowRollback, in.AcceptChanges, in.SkipImpact = rollback, accept, noImpact
 				_, _ = fmt.Fprintf(a.err, "verifying and compiling %s ...\n", file)
-				out, err := call(cmd.Context(), a, contract.SkillInstall, in)
+				out, err := a.install(cmd.Context(), in)
 				if err != nil {
 					return err
 				}
-				if err := a.print(out, func(t *table) { a.reportTable(t, &out.SkillReport, out.Status) }); err != nil {
+				if err := a.print(out, func(t *table) { a.installTable(t, out) }); err != nil {
 					return err
 				}
 			}
@@ -51,7 +57,16 @@ func (a *app) skillInstall() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&rollback, "allow-rollback", "", "why a version older than what was here may be installed; it is recorded")
+	c.Flags().BoolVar(&accept, "accept-changes", false, "install an upgrade that widens, raises or differs")
+	c.Flags().BoolVar(&noImpact, "no-impact", false, "do not derive stored executions again")
 	return c
+}
+
+func (a *app) installTable(t *table, out *contract.SkillInstallOutput) {
+	a.reportTable(t, &out.SkillReport, out.Status)
+	if out.Upgrade != nil {
+		a.upgradeTable(t, out.Upgrade)
+	}
 }
 
 // bundleInput names the file to a host of this machine, which reads it itself

@@ -73,17 +73,20 @@ const maxCall = 64 << 20
 
 func (h *home) wireEngine(tools *toolbox.Toolbox) error {
 	var err error
-	h.engine, err = engine.New(engine.Options{
-		Journal: h.journal, Traces: h.journal, Planner: h.planner, Judges: h.policies, Skills: h.skills(),
-		Sandbox: h.sandbox, Toolbox: tools, Approvals: h.identity, Grants: h.identity, Clock: h.clock, Entropy: entropy,
-		Labels: h.config.Labels, EngineID: h.engineID(), Logger: h.log.Named("engine"),
-	})
-	if err != nil {
+	if h.engine, err = engine.New(h.engineOptions(tools)); err != nil {
 		return err
 	}
 	h.dispatcher = contract.NewDispatcher(contract.DispatcherOptions{Clock: h.clock, MaxInput: maxCall})
 	h.bind(h.dispatcher)
 	return nil
+}
+
+func (h *home) engineOptions(tools writ.Toolbox) engine.Options {
+	return engine.Options{
+		Journal: h.journal, Traces: h.journal, Planner: h.planner, Judges: h.policies, Skills: h.skills(),
+		Sandbox: h.sandbox, Toolbox: tools, Approvals: h.identity, Grants: h.identity, Clock: h.clock, Entropy: entropy,
+		Labels: h.config.Labels, EngineID: h.engineID(), Logger: h.log.Named("engine"),
+	}
 }
 
 // systemStatusOf asks whoever serves the home.

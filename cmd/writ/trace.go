@@ -173,17 +173,26 @@ func (a *app) traceImport() *cobra.Command {
 
 func (a *app) replayCommand() *cobra.Command {
 	in := &contract.ReplayRunInput{}
-	var policy string
+	var policy, skill string
 	c := &cobra.Command{
 		Use: "replay EXECUTION", Short: "Derive an execution again from its records and compare", Args: exactly("EXECUTION"),
 		Example: `  writ replay exe_...                      exit 5 where anything differs
-  writ replay exe_... --policy sha256:...  what if: judge with another kept bundle`,
+  writ replay exe_... --policy sha256:...  what if: judge with another kept bundle
+  writ replay exe_... --skill NEW.skill    what if: another version of a skill had run`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.ExecutionID, in.PolicyDigest = writ.ExecutionID(args[0]), writ.Digest(policy)
+			if skill != "" {
+				install, err := a.bundleInput(skill)
+				if err != nil {
+					return err
+				}
+				in.SkillSource, in.SkillBundle = install.Source, install.Bundle
+			}
 			return a.replay(cmd.Context(), in)
 		},
 	}
 	c.Flags().StringVar(&policy, "policy", "", "digest of the bundle to judge with instead")
+	c.Flags().StringVar(&skill, "skill", "", "a .skill file whose version runs instead of others of that skill")
 	return c
 }
 
