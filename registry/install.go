@@ -104,7 +104,7 @@ func (r *Registry) newDocument(by *writ.Principal, content writ.Digest, report *
 	return &installed{
 		ID:  canon.ID("ins", canon.DomainInstallation, []byte(by.Tenant), []byte(ref.String()), []byte(content), []byte(now.String())),
 		Key: ref.Key, Version: ref.Version, Digest: ref.Digest, Module: ref.Module, Content: content,
-		Status: writ.SkillEnabled, Signer: report.Signer, Provenance: report.Provenance,
+		Status: writ.SkillEnabled, Signer: report.Signer, Provenance: report.Provenance, Origin: report.Origin,
 		InstalledAt: now, InstalledBy: by.ID, ChangedAt: now,
 	}
 }
@@ -127,11 +127,14 @@ func (r *Registry) raised(ctx context.Context, tenant writ.TenantID, ref *writ.S
 }
 
 func installation(by *writ.Principal, doc *installed, f *floor) *change {
+	details := map[string]string{"installation": doc.ID, "module": string(doc.Module), "signer": string(doc.Signer)}
+	if doc.Origin != "" {
+		details["origin"] = doc.Origin
+	}
 	return &change{
 		by: by, kind: writ.RecSkillInstalled,
 		facts: writ.SystemFacts{
-			Subject: string(doc.Key), Version: doc.Version, Digest: doc.Digest, Status: string(doc.Status),
-			Details: map[string]string{"installation": doc.ID, "module": string(doc.Module), "signer": string(doc.Signer)},
+			Subject: string(doc.Key), Version: doc.Version, Digest: doc.Digest, Status: string(doc.Status), Details: details,
 		},
 		values: map[string]any{documentKey(doc.Key, doc.Version): doc, floorPrefix + string(doc.Key): f},
 	}

@@ -31,6 +31,17 @@ type Options struct {
 	Versions   Versions   // empty members: this build's own
 	Ceiling    abi.Limits // the most that a manifest may ask for; zero members: not limited
 	CacheBytes int64      // verified modules kept in memory; 0: 128 MiB
+	Fetcher    Fetcher    // of sources that are oci:// references; nil: none is fetched
+}
+
+// Fetcher brings bundles from where they are published. It is an interface so that
+// this package, which judges them, knows of no network.
+type Fetcher interface {
+	// Fetch gives the bytes of a .skill file, which nobody has verified, and the
+	// reference with the digest that it led to. The codes are those of any request:
+	// CodeInvalid, CodeNotFound, CodeUnauthenticated, CodeForbidden, CodeLimited,
+	// CodeTimeout, CodeUnavailable, and CodeSkillRefused for what is no bundle.
+	Fetch(ctx context.Context, reference string) (file []byte, origin string, err error)
 }
 
 // Versions are what a manifest's requires is compared with.
