@@ -31,9 +31,11 @@ var layers = map[string][]string{
 	"policy":   {".", "contract", "abi", "canon"},
 	"identity": {".", "contract", "abi", "canon"},
 	"registry": {".", "contract", "abi", "canon"},
-	"host":     {".", "contract", "abi", "canon"},
-	"engine":   {".", "contract", "abi", "canon"},
-	"trace":    {".", "contract", "abi", "canon"},
+	// Brings bundles from elsewhere; registry, which judges them, knows of no network.
+	"registry/remote": {"registry", ".", "canon"},
+	"host":            {".", "contract", "abi", "canon"},
+	"engine":          {".", "contract", "abi", "canon"},
+	"trace":           {".", "contract", "abi", "canon"},
 
 	"api":      {".", "contract", "canon"},
 	"cmd/writ": {"*"},
@@ -53,7 +55,7 @@ var owners = map[string][]string{
 	"github.com/fxamacker/cbor":                         {"canon"},
 	"github.com/gowebpki/jcs":                           {"canon"},
 	"github.com/sigstore":                               {"registry"},
-	"oras.land/oras-go":                                 {"registry"},
+	"oras.land/oras-go":                                 {"registry/remote"},
 	"github.com/in-toto/attestation":                    {"registry"},
 	"github.com/tetratelabs/wazero":                     {"host"},
 	"github.com/extism/go-sdk":                          {"host"},

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/errdef"
+	"oras.land/oras-go/v2/registry/remote/auth"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
@@ -160,23 +163,11 @@ func (e *cutError) Unwrap() error { return e.cause }
 // stream makes one request, with a range where there is something already; a registry
 // that does not know ranges begins again.
 func (p *pull) stream(ctx context.Context, d ocispec.Descriptor, kept *part) error {
-	body, err := p.from.Blobs().Fetch(ctx, d)
+	body, err := p.body(ctx, d, kept)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = body.Close() }()
-	if have := int64(len(kept.data)); have > 0 {
-		seeker, ranges := body.(io.Seeker)
-		if ranges {
-			_, err = seeker.Seek(have, io.SeekStart)
-		}
-		if !ranges || err != nil {
-			kept.restart()
-		}
-		if err != nil {
-			return &cutError{err}
-		}
-	}
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := body.Read(buffer)
@@ -199,4 +190,36 @@ func (p *pull) stream(ctx context.Context, d ocispec.Descriptor, kept *part) err
 			return &cutError{err}
 		}
 	}
+}
+
+func (p *pull) body(ctx context.Context, d ocispec.Descriptor, kept *part) (io.ReadCloser, error) {
+	have := int64(len(kept.data))
+	if have == 0 {
+		return p.from.Blobs().Fetch(ctx, d)
+	}
+	scheme := "https"
+	if p.from.PlainHTTP {
+		scheme = "http"
+	}
+	ref := p.from.Reference
+	at := &url.URL{Scheme: scheme, Host: ref.Host(), Path: "/v2/" + ref.Repository + "/blobs/" + d.Digest.String()}
+	request, err := http.NewRequestWithContext(auth.AppendRepositoryScope(ctx, ref, auth.ActionPull), http.MethodGet, at.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", have, d.Size-1))
+	answer, err := p.from.Client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	var start int64
+	if _, err := fmt.Sscanf(answer.Header.Get("Content-Range"), "bytes %d-", &start); answer.StatusCode == http.StatusPartialContent && err == nil && start == have {
+		return answer.Body, nil
+	}
+	kept.restart()
+	if answer.StatusCode == http.StatusOK {
+		return answer.Body, nil
+	}
+	_ = answer.Body.Close()
+	return p.from.Blobs().Fetch(ctx, d)
 }

@@ -44,6 +44,9 @@ func ParseReference(text string) (Reference, error) {
 		return Reference{}, malformed(text, "want oci://HOST[:PORT]/REPOSITORY[:TAG][@sha256:...]; a repository is in lower case")
 	}
 	ref.Host, ref.Repository, ref.Tag = parsed.Registry, parsed.Repository, parsed.Reference
+	if ref.String() != text {
+		return Reference{}, malformed(text, "something in it is empty or stands twice")
+	}
 	return ref, nil
 }
 
