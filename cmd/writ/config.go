@@ -40,6 +40,9 @@ type config struct {
 	PolicyKeys map[string]string // name -> PEM file
 	// CompilerWrapper starts the process that compiles modules.
 	CompilerWrapper []string
+	Registries      map[string]registrySetting // by HOST[:PORT]
+	DockerConfig    string                     // Docker's config.json, for its credentials
+	UserCache       string                     // for what is fetched without a home
 
 	values  *koanf.Koanf
 	origins map[string]string // key -> the layer that decided
@@ -67,6 +70,7 @@ var settings = []setting{
 	{key: "retention.entries", value: "9600h", meaning: "how long entries are kept"},
 	{key: "host.labels", value: map[string]string{}, meaning: "labels of this host, for policy"},
 	{key: "policy.keys", value: map[string]string{}, meaning: "name: PEM file of a public key that may sign policies; none: no policy from outside is activated"},
+	{key: "registries", value: map[string]any{}, meaning: "host: {mirrors, ca, plainHttp} of a registry of skills; who is named here may be at a private address"},
 	{key: "server", value: "", meaning: "URL of the daemon that commands talk to"},
 	{key: "token", value: "", meaning: "bearer token of commands", secret: true},
 	{key: "passphrase", value: "", meaning: "passphrase of the approver's key", secret: true},
@@ -89,6 +93,7 @@ func (a *app) configure(cmd *cobra.Command) error {
 			return err
 		}
 	}
+	c.environmentFiles()
 	a.config = c
 	return c.fill()
 }
@@ -160,6 +165,10 @@ func environmentValue(s setting, text string) any {
 			out[name] = value
 		}
 		return out
+	case map[string]any:
+		if text == "" {
+			return map[string]any{}
+		}
 	}
 	return text
 }
@@ -202,6 +211,8 @@ func settingOf(key string) (string, bool) {
 	name := strings.ReplaceAll(key, keyDelimiter, ".")
 	for _, s := range settings {
 		_, isMap := s.value.(map[string]string)
+		_, isTree := s.value.(map[string]any)
+		isMap = isMap || isTree
 		if name == s.key || (isMap && strings.HasPrefix(name, s.key+".")) {
 			return s.key, true
 		}
@@ -246,7 +257,7 @@ func (c *config) fill() error {
 	if len(c.CompilerWrapper) > 0 && !filepath.IsAbs(c.CompilerWrapper[0]) {
 		return usage("compiler.wrapper: %q is not an absolute path", c.CompilerWrapper[0])
 	}
-	return nil
+	return c.fillRegistries()
 }
 
 // policySigners reads the keys of policy.keys; a relative path is the home's.
