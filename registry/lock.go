@@ -59,15 +59,7 @@ func (l *Lock) Add(entry LockedSkill) error {
 }
 
 func byLocked(a, b LockedSkill) int {
-	if d := strings.Compare(string(a.Key), string(b.Key)); d != 0 {
-		return d
-	}
-	x, errX := semver.StrictNewVersion(a.Version)
-	y, errY := semver.StrictNewVersion(b.Version)
-	if errX != nil || errY != nil {
-		return strings.Compare(a.Version, b.Version)
-	}
-	return x.Compare(y)
+	return cmp.Or(cmp.Compare(a.Key, b.Key), compareVersions(a.Version, b.Version))
 }
 
 // YAML is the lock as a file: the same entries give the same bytes.

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -227,13 +228,14 @@ func (r *Registry) List(ctx context.Context, in *contract.SkillListInput) (*cont
 }
 
 func byKeyAndVersion(a, b *installed) int {
-	if d := strings.Compare(string(a.Key), string(b.Key)); d != 0 {
-		return d
-	}
-	x, errX := semver.StrictNewVersion(a.Version)
-	y, errY := semver.StrictNewVersion(b.Version)
+	return cmp.Or(cmp.Compare(a.Key, b.Key), compareVersions(a.Version, b.Version))
+}
+
+func compareVersions(a, b string) int {
+	x, errX := semver.StrictNewVersion(a)
+	y, errY := semver.StrictNewVersion(b)
 	if errX != nil || errY != nil {
-		return strings.Compare(a.Version, b.Version)
+		return strings.Compare(a, b)
 	}
 	return x.Compare(y)
 }
