@@ -181,8 +181,8 @@ func TooLarge(op, format string, args ...any) error {
 // Clip keeps text of strangers short and on one line.
 func Clip(s string) string { return clip(s) }
 
-// DefaultLimits are the limits where none are said.
-func DefaultLimits() Limits { return Limits{}.orDefaults() }
+// WithDefaults are the limits with every zero member filled.
+func (l Limits) WithDefaults() Limits { return l.orDefaults() }
 
 // isOCI reports whether a source is a reference into a registry.
 func isOCI(source string) bool { return strings.HasPrefix(source, OCIScheme) }

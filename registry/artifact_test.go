@@ -97,6 +97,23 @@ func TestReadManifestsOfStrangers(t *testing.T) {
 	}
 }
 
+func FuzzStrangersManifests(f *testing.F) {
+	f.Add([]byte(`{"config":{"mediaType":"` + mediaConfig + `"},"layers":[{"mediaType":"` + mediaModule + `"}],"subject":{},"artifactType":"` + mediaSigstore + `"}`))
+	f.Add([]byte(`{"skill":{"name":"a/b","version":"1.0.0"}}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		limits := Limits{}.WithDefaults()
+		if config, module, err := ReadImageManifest(raw, limits); err == nil && (config.Size > limits.Document || module.Size > limits.Module || !writ.Digest(module.Digest).Valid()) {
+			t.Errorf("%+v %+v", config, module)
+		}
+		if config, bundle, ok := ReadSignatureManifest(raw, ocispec.Descriptor{}, limits); ok && config.Size+bundle.Size > 2*limits.Document {
+			t.Errorf("%+v %+v", config, bundle)
+		}
+		if key, version := ReadConfigName(raw); strings.ContainsAny(version, "/\\") || strings.Count(string(key), "/") > 1 {
+			t.Errorf("%s %s", key, version)
+		}
+	})
+}
+
 type fetcher struct {
 	file []byte
 	err  error

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -96,6 +97,9 @@ func (a *app) skillPull() *cobra.Command {
 			return err
 		}
 		file := cmp.Or(to, pulledName(out))
+		if have, err := os.ReadFile(file); to == "" && err == nil && !bytes.Equal(have, out.File) {
+			return usage("%s is there already, with other bytes", file).WithFix("give --to FILE: the name is what the bundle calls itself")
+		}
 		if err := replaceFile(file, out.File); err != nil {
 			return err
 		}

@@ -276,8 +276,8 @@ func TestPatience(t *testing.T) {
 
 func TestRedirects(t *testing.T) {
 	s, host, file := hostile(t)
-	c := newClient(t)
-	// A registry on loopback may send to its storage on loopback.
+	c := newClient(t, withLogin(dockerConfig(t, loginOf(host, user, password))))
+	// A registry on loopback may send to its storage on loopback, without its login.
 	storage := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "" {
 			t.Error("credentials were sent to the storage")
@@ -286,6 +286,11 @@ func TestRedirects(t *testing.T) {
 	}))
 	t.Cleanup(storage.Close)
 	s.set(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if _, given, _ := r.BasicAuth(); given != password {
+			w.Header().Set("WWW-Authenticate", "Basic realm=x")
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
 		if isGet(r, "/blobs/") {
 			http.Redirect(w, r, storage.URL+r.URL.Path+"?X-Signature=hidden", http.StatusTemporaryRedirect)
 			return

@@ -77,8 +77,11 @@ func (c *Client) anywhere(ctx context.Context, ref Reference, do func(context.Co
 	if ref.target() == "" {
 		return writ.Errorf(writ.CodeInvalid, op, "which version?").WithFix("add :TAG or @sha256:...; there is no tag that stands for the newest")
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
-	defer cancel()
+	ctx, end, err := c.begin(ctx, op)
+	if err != nil {
+		return err
+	}
+	defer end()
 	c.cache.sweep()
 	places := make([]Reference, 0, 1+len(c.hosts[ref.Host].mirrors))
 	for _, m := range c.hosts[ref.Host].mirrors {
@@ -87,7 +90,6 @@ func (c *Client) anywhere(ctx context.Context, ref Reference, do func(context.Co
 		places = append(places, at)
 	}
 	places = append(places, ref)
-	var err error
 	for _, at := range places {
 		if err = c.at(ctx, op, at, do); err == nil || ctx.Err() != nil {
 			return err

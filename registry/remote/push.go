@@ -41,8 +41,11 @@ func (c *Client) Push(ctx context.Context, file []byte, ref Reference) (*Pushed,
 	case ref.Digest != "" && ref.Digest != writ.Digest(image.Digest):
 		return nil, writ.Errorf(writ.CodeInvalid, op, "the bundle is %s", image.Digest).WithFix("leave the digest out, or push the bundle that it names")
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
-	defer cancel()
+	ctx, end, err := c.begin(ctx, op)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	to, err := c.open(ref.Host, ref.Repository)
 	if err != nil {
 		return nil, err

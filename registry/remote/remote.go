@@ -35,6 +35,7 @@ type Options struct {
 	CacheBytes    int64           // 0: 256 MiB
 	Limits        registry.Limits // zero members: the defaults
 	Timeout       time.Duration   // of one push or pull; 0: 10 minutes
+	Transfers     int             // at once, each in memory up to the limit of a bundle; more wait. 0: 4
 	Clock         writ.Clock      // nil: the system's
 	Progress      func(Progress)  // nil: nobody is told
 	// Proxy as in http.Transport; nil: none. What a proxy connects to, the proxy decides.
@@ -49,6 +50,7 @@ type Client struct {
 	opts  Options
 	hosts map[string]host
 	cache *blobs
+	slots chan struct{} // one for each transfer under way
 
 	// As a test needs them; nil and zero: the system's.
 	lookup  func(ctx context.Context, name string) ([]netip.Addr, error)
@@ -77,11 +79,14 @@ func New(opts Options) (*Client, error) {
 	if opts.Clock == nil {
 		opts.Clock = time.Now
 	}
-	def := registry.DefaultLimits()
-	if opts.Limits == (registry.Limits{}) {
-		opts.Limits = def
+	if opts.Transfers == 0 {
+		opts.Transfers = 4
 	}
-	c := &Client{opts: opts, hosts: map[string]host{}, cache: &blobs{dir: opts.CacheDir, bound: opts.CacheBytes, clock: opts.Clock}, backoff: 250 * time.Millisecond}
+	opts.Limits = opts.Limits.WithDefaults()
+	c := &Client{
+		opts: opts, hosts: map[string]host{}, cache: &blobs{dir: opts.CacheDir, bound: opts.CacheBytes, clock: opts.Clock},
+		slots: make(chan struct{}, opts.Transfers), backoff: 250 * time.Millisecond,
+	}
 	for name, h := range opts.Hosts {
 		if !validHost(name) {
 			return nil, writ.Errorf(writ.CodeInvalid, op, "%q is not HOST or HOST:PORT", registry.Clip(name)).WithFix("write the host as references do, without https://")
@@ -107,6 +112,18 @@ func New(opts Options) (*Client, error) {
 		c.hosts[name] = checked
 	}
 	return c, nil
+}
+
+// begin bounds a transfer in time and waits for its turn.
+func (c *Client) begin(ctx context.Context, op string) (context.Context, func(), error) {
+	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
+	select {
+	case c.slots <- struct{}{}:
+		return ctx, func() { <-c.slots; cancel() }, nil
+	case <-ctx.Done():
+		cancel()
+		return nil, nil, writ.Errorf(writ.CodeLimited, op, "other transfers did not end in time").WithFix("try again when they have ended")
+	}
 }
 
 // Fetch implements registry.Fetcher.

@@ -2,8 +2,10 @@ package remote
 
 import (
 	"bytes"
+	"context"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
@@ -132,7 +134,6 @@ func TestLimits(t *testing.T) {
 	mustPush(t, newClient(t), file, at(host))
 	limited := func(edit func(*registry.Limits)) *Client {
 		return newClient(t, func(o *Options) {
-			o.Limits = registry.DefaultLimits()
 			edit(&o.Limits)
 		})
 	}
@@ -229,5 +230,62 @@ func TestProgress(t *testing.T) {
 	mustPull(t, c, at(host))
 	if last.Done != last.Total || last.Total < 300_000 {
 		t.Errorf("pull: %+v", last)
+	}
+}
+
+// More transfers than there are slots wait for one, and not for ever.
+func TestTransfersWait(t *testing.T) {
+	s := &spy{next: ggcrHandler()}
+	host := serve(t, s)
+	file := bundle(t, "1.0.0")
+	c := newClient(t, func(o *Options) { o.Transfers = 1 })
+	mustPush(t, c, file, at(host))
+	under, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	s.set(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		once.Do(func() { close(under); <-release })
+		next.ServeHTTP(w, r)
+	})
+	done := make(chan error)
+	go func() {
+		_, err := c.Pull(t.Context(), at(host))
+		done <- err
+	}()
+	<-under
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := c.Pull(ctx, at(host))
+	refused(t, err, writ.CodeLimited, "other transfers")
+	close(release)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	mustPull(t, c, at(host))
+}
+
+func BenchmarkPull(b *testing.B) {
+	host := serve(b, ggcrHandler())
+	file := sign(b, unsigned(b, "1.0.0", 4<<20), key(b))
+	c := newClient(b)
+	if _, err := c.Push(b.Context(), file, at(host)); err != nil {
+		b.Fatal(err)
+	}
+	for name, dir := range map[string]string{"fetched": "", "cached": b.TempDir()} {
+		b.Run(name, func(b *testing.B) {
+			c := newClient(b, cached(dir))
+			b.SetBytes(int64(len(file)))
+			for b.Loop() {
+				mustPull(b, c, at(host))
+			}
+		})
+	}
+}
+
+func BenchmarkPush(b *testing.B) {
+	file := sign(b, unsigned(b, "1.0.0", 4<<20), key(b))
+	b.SetBytes(int64(len(file)))
+	for b.Loop() {
+		host := serve(b, ggcrHandler())
+		mustPush(b, newClient(b), file, at(host))
 	}
 }
