@@ -84,6 +84,12 @@ func (c *Client) proxy(d *dialer) func(*http.Request) (*url.URL, error) {
 	return func(r *http.Request) (*url.URL, error) {
 		via, err := c.opts.Proxy(r)
 		if via != nil {
+			// A name is the proxy's to resolve; an address needs no resolving.
+			if addr, err := netip.ParseAddr(r.URL.Hostname()); err == nil {
+				if err := d.admit(withPort(r.URL.Host, r.URL.Scheme == "http"), addr); err != nil {
+					return nil, err
+				}
+			}
 			d.usesProxy(withPort(via.Host, via.Scheme == "http"))
 		}
 		return via, err

@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/netip"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -397,6 +399,41 @@ func TestAPublicRegistryLeadsNowhereElse(t *testing.T) {
 	}
 	_, err = c.Pull(t.Context(), at("none.example"))
 	refused(t, err, writ.CodeUnavailable, "no such host")
+}
+
+// A proxy is the operator's, wherever it is; behind it names are the proxy's to resolve.
+func TestProxy(t *testing.T) {
+	s, host, file := hostile(t)
+	asked := 0
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		if asked++; r.In.URL.Host != "registry.example" {
+			t.Errorf("the proxy was asked for %s", r.In.URL)
+		}
+		r.SetURL(&url.URL{Scheme: "http", Host: host})
+	}})
+	t.Cleanup(proxy.Close)
+	at, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newClient(t, func(o *Options) {
+		o.Private, o.PlainLoopback, o.Proxy = false, false, http.ProxyURL(at)
+		o.Hosts = map[string]Host{"registry.example": {PlainHTTP: true}}
+	})
+	t.Cleanup(http.DefaultTransport.(*http.Transport).CloseIdleConnections)
+	got := mustPull(t, c, Reference{Host: "registry.example", Repository: "acme/mailer", Tag: "1.0.0"})
+	if !bytes.Equal(got.File, file) || asked == 0 {
+		t.Errorf("%d requests", asked)
+	}
+	// What is an address already is checked here.
+	s.set(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		w.Header().Set("Location", "http://10.0.0.1/")
+		w.WriteHeader(http.StatusFound)
+	})
+	_, err = c.Pull(t.Context(), Reference{Host: "registry.example", Repository: "acme/mailer", Tag: "1.0.0"})
+	refused(t, err, writ.CodeForbidden, "private")
+	_, err = c.Pull(t.Context(), Reference{Host: "10.0.0.1", Repository: "acme/mailer", Tag: "1.0.0"})
+	refused(t, err, writ.CodeForbidden, "registries:")
 }
 
 func TestKinds(t *testing.T) {
