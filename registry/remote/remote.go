@@ -117,9 +117,15 @@ func New(opts Options) (*Client, error) {
 // begin bounds a transfer in time and waits for its turn.
 func (c *Client) begin(ctx context.Context, op string) (context.Context, func(), error) {
 	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
+	end := func() { <-c.slots; cancel() }
+	select { // a free slot is taken, even if time has run out: the transfer says so itself
+	case c.slots <- struct{}{}:
+		return ctx, end, nil
+	default:
+	}
 	select {
 	case c.slots <- struct{}{}:
-		return ctx, func() { <-c.slots; cancel() }, nil
+		return ctx, end, nil
 	case <-ctx.Done():
 		cancel()
 		return nil, nil, writ.Errorf(writ.CodeLimited, op, "other transfers did not end in time").WithFix("try again when they have ended")
