@@ -109,7 +109,7 @@ var SkillUninstall = define[SkillUninstallInput, SkillUninstallOutput](Contract{
 
 // SkillList shows the installed skills.
 var SkillList = define[SkillListInput, SkillListOutput](Contract{
-	Key: "controlPlane.skill.list", Kind: Query, Capability: CapSkillRegistry, Auth: User,
+	Key: "controlPlane.skill.list", Version: "1.1.0", Kind: Query, Capability: CapSkillRegistry, Auth: User,
 	CLI: "writ skill list", Title: "List skills", Idempotent: true,
 	Description: "Lists the installed skills by key and version, with their actions.",
 	Goal:        "See what plans can use.",

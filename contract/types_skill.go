@@ -5,7 +5,7 @@ import "github.com/writ-run/writ"
 // SkillInstallInput is the input of SkillInstall. Either Source or Bundle names
 // what is to be installed; the other members, where set, must agree with it.
 type SkillInstallInput struct {
-	Source         string        `json:"source,omitempty" jsonschema:"Path on the server, or an OCI reference."`
+	Source         string        `json:"source,omitempty" jsonschema:"Path on the server, or an OCI reference: oci://HOST/REPOSITORY:TAG or @sha256:..."`
 	Bundle         []byte        `json:"bundle,omitempty" jsonschema:"The bundle itself, base64."`
 	SkillKey       writ.SkillKey `json:"skillKey,omitempty"`
 	Version        string        `json:"version,omitempty"`
@@ -150,6 +150,7 @@ type InstalledSkill struct {
 	Publisher   string           `json:"publisher"`
 	Description string           `json:"description,omitempty"`
 	Provenance  *Provenance      `json:"provenance,omitempty"`
+	Origin      string           `json:"origin,omitempty" jsonschema:"OCI reference with its digest; absent: it came as a file."`
 	Actions     []SkillAction    `json:"actions,omitempty"`
 	InstalledAt writ.Time        `json:"installedAt"`
 }

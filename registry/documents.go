@@ -26,7 +26,8 @@ type installed struct {
 	Pinned      bool             `json:"pinned,omitempty"` // disabled by a rollback: plans that pin it may finish
 	Signer      KeyID            `json:"signer"`
 	Provenance  *Provenance      `json:"provenance,omitempty"`
-	InstalledAt writ.Time        `json:"installedAt"` // the moment at which its signature was judged
+	Origin      string           `json:"origin,omitempty"` // where in a registry it came from
+	InstalledAt writ.Time        `json:"installedAt"`      // the moment at which its signature was judged
 	InstalledBy writ.PrincipalID `json:"installedBy"`
 	ChangedAt   writ.Time        `json:"changedAt"`
 }

@@ -104,7 +104,7 @@ func (r *Registry) newDocument(by *writ.Principal, content writ.Digest, report *
 	return &installed{
 		ID:  canon.ID("ins", canon.DomainInstallation, []byte(by.Tenant), []byte(ref.String()), []byte(content), []byte(now.String())),
 		Key: ref.Key, Version: ref.Version, Digest: ref.Digest, Module: ref.Module, Content: content,
-		Status: writ.SkillEnabled, Signer: report.Signer, Provenance: report.Provenance,
+		Status: writ.SkillEnabled, Signer: report.Signer, Provenance: report.Provenance, Origin: report.Origin,
 		InstalledAt: now, InstalledBy: by.ID, ChangedAt: now,
 	}
 }
@@ -132,6 +132,9 @@ func installation(by *writ.Principal, doc *installed, f *floor, rollback string)
 	details := map[string]string{"installation": doc.ID, "module": string(doc.Module), "signer": string(doc.Signer)}
 	if rollback != "" {
 		details["olderThan"] = f.Highest
+	}
+	if doc.Origin != "" {
+		details["origin"] = doc.Origin
 	}
 	return &change{
 		by: by, kind: writ.RecSkillInstalled,

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -22,11 +23,14 @@ func (r *Registry) Install(ctx context.Context, in *contract.SkillInstallInput) 
 	if err != nil {
 		return nil, err
 	}
-	file, err := r.source(in)
+	file, origin, err := r.source(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	report, id, err := r.InstallBundle(ctx, by, file, func(report *Report) { expect(in, report) })
+	report, id, err := r.InstallBundle(ctx, by, file, func(report *Report) {
+		report.Origin = origin
+		expect(in, report)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +52,7 @@ func (r *Registry) Verify(ctx context.Context, in *contract.SkillVerifyInput) (*
 		return nil, err
 	}
 	wanted := contract.SkillInstallInput(*in)
-	file, err := r.source(&wanted)
+	file, _, err := r.source(ctx, &wanted)
 	if err != nil {
 		return nil, err
 	}
@@ -61,31 +65,44 @@ func (r *Registry) Verify(ctx context.Context, in *contract.SkillVerifyInput) (*
 }
 
 // source reads what is to be installed: at most one byte more than is allowed,
-// so that the gate can say that it is too large.
-func (r *Registry) source(in *contract.SkillInstallInput) ([]byte, error) {
+// so that the gate can say that it is too large. origin is where in a registry it
+// came from.
+func (r *Registry) source(ctx context.Context, in *contract.SkillInstallInput) (file []byte, origin string, err error) {
 	const op = "skill bundle"
 	if in.AllowRollback != "" {
 		if err := reasonGiven(op+": allowRollback", in.AllowRollback); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 	}
 	if (in.Source == "") == (len(in.Bundle) == 0) {
-		return nil, writ.Errorf(writ.CodeInvalid, op, "want either source or bundle").WithFix("name a .skill file in source, or send its bytes in bundle")
+		return nil, "", writ.Errorf(writ.CodeInvalid, op, "want either source or bundle").WithFix("name a .skill file or an oci:// reference in source, or send the bytes in bundle")
 	}
 	if in.Source == "" {
-		return in.Bundle, nil
+		return in.Bundle, "", nil
 	}
-	file, err := readBounded(in.Source, r.opts.Limits.Bundle)
+	if isOCI(in.Source) {
+		if r.opts.Fetcher == nil {
+			return nil, "", writ.Errorf(writ.CodeInvalid, op, "this host fetches from no registry").WithFix("fetch it first: writ skill pull REFERENCE")
+		}
+		return r.opts.Fetcher.Fetch(ctx, in.Source)
+	}
+	file, err = r.sourceFile(in.Source)
+	return file, "", err
+}
+
+func (r *Registry) sourceFile(path string) ([]byte, error) {
+	const op = "skill bundle"
+	file, err := readBounded(path, r.opts.Limits.Bundle)
 	switch {
 	case err == nil:
 		return file, nil
 	case errors.Is(err, errTooLarge):
 		return nil, refusal(op, []writ.SkillIssue{*tooLarge("the file has more than %d bytes", r.opts.Limits.Bundle)})
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, writ.Errorf(writ.CodeNotFound, op, "%s does not exist here", clip(in.Source)).
-			WithFix("give the path of a .skill file on this server; an OCI artifact is fetched first: oras copy --to-oci-layout")
+		return nil, writ.Errorf(writ.CodeNotFound, op, "%s does not exist here", clip(path)).
+			WithFix("give the path of a .skill file on this server, or a reference such as oci://registry.example/acme/mailer:1.2.0")
 	}
-	return nil, &writ.Error{Code: writ.CodeInvalid, Op: op, Message: clip(in.Source) + " cannot be read", Err: err}
+	return nil, &writ.Error{Code: writ.CodeInvalid, Op: op, Message: clip(path) + " cannot be read", Err: err}
 }
 
 // expect adds findings where the caller expects something else.
@@ -217,13 +234,14 @@ func (r *Registry) List(ctx context.Context, in *contract.SkillListInput) (*cont
 }
 
 func byKeyAndVersion(a, b *installed) int {
-	if d := strings.Compare(string(a.Key), string(b.Key)); d != 0 {
-		return d
-	}
-	x, errX := semver.StrictNewVersion(a.Version)
-	y, errY := semver.StrictNewVersion(b.Version)
+	return cmp.Or(cmp.Compare(a.Key, b.Key), compareVersions(a.Version, b.Version))
+}
+
+func compareVersions(a, b string) int {
+	x, errX := semver.StrictNewVersion(a)
+	y, errY := semver.StrictNewVersion(b)
 	if errX != nil || errY != nil {
-		return strings.Compare(a.Version, b.Version)
+		return strings.Compare(a, b)
 	}
 	return x.Compare(y)
 }
@@ -233,7 +251,7 @@ func byKeyAndVersion(a, b *installed) int {
 func (r *Registry) item(ctx context.Context, tenant writ.TenantID, doc *installed) contract.InstalledSkill {
 	item := contract.InstalledSkill{
 		SkillKey: doc.Key, Version: doc.Version, Digest: doc.Digest, Status: doc.Status,
-		Publisher: doc.Key.Publisher(), Provenance: doc.Provenance.contract(), InstalledAt: doc.InstalledAt,
+		Publisher: doc.Key.Publisher(), Provenance: doc.Provenance.contract(), Origin: doc.Origin, InstalledAt: doc.InstalledAt,
 	}
 	skill, err := r.content(ctx, tenant, doc, false)
 	item.Verified = err == nil

@@ -34,6 +34,17 @@ type Options struct {
 	// RefuseStale refuses installs while a feed of revocations is past its signed
 	// time. The zero value reports it alone.
 	RefuseStale bool
+	Fetcher     Fetcher // of sources that are oci:// references; nil: none is fetched
+}
+
+// Fetcher brings bundles from where they are published. It is an interface so that
+// this package, which judges them, knows of no network.
+type Fetcher interface {
+	// Fetch gives the bytes of a .skill file, which nobody has verified, and the
+	// reference with the digest that it led to. The codes are those of any request:
+	// CodeInvalid, CodeNotFound, CodeUnauthenticated, CodeForbidden, CodeLimited,
+	// CodeTimeout, CodeUnavailable, and CodeSkillRefused for what is no bundle.
+	Fetch(ctx context.Context, reference string) (file []byte, origin string, err error)
 }
 
 // Versions are what a manifest's requires is compared with.

@@ -24,7 +24,7 @@ type Preview struct {
 // Preview verifies what in names. CodeNotFound and CodeInvalid where it cannot be
 // read; what verification finds is in the report.
 func (r *Registry) Preview(ctx context.Context, by *writ.Principal, in *contract.SkillInstallInput) (*Preview, error) {
-	file, err := r.source(in)
+	file, _, err := r.source(ctx, in)
 	if err != nil {
 		return nil, err
 	}

@@ -18,10 +18,11 @@ type Report struct {
 	Manifest      *abi.Manifest // nil where it was not reached or is not valid
 	Signer        KeyID
 	Provenance    *Provenance
-	Signature     bool // a trusted key signed this very bundle, in time
-	Publisher     bool // and may sign for this publisher
-	Built         bool // provenance of a trusted builder
-	Compatible    bool // with this host
+	Signature     bool   // a trusted key signed this very bundle, in time
+	Publisher     bool   // and may sign for this publisher
+	Built         bool   // provenance of a trusted builder
+	Compatible    bool   // with this host
+	Origin        string // oci:// reference with its digest; "": not from a registry
 	Issues        []writ.SkillIssue
 	module        []byte
 	layout        *layout

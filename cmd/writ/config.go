@@ -42,6 +42,9 @@ type config struct {
 	StaleFeeds string // staleReport or staleRefuse
 	// CompilerWrapper starts the process that compiles modules.
 	CompilerWrapper []string
+	Registries      map[string]registrySetting // by HOST[:PORT]
+	DockerConfig    string                     // Docker's config.json, for its credentials
+	UserCache       string                     // for what is fetched without a home
 
 	values  *koanf.Koanf
 	origins map[string]string // key -> the layer that decided
@@ -71,6 +74,7 @@ var settings = []setting{
 	{key: "policy.keys", value: map[string]string{}, meaning: "name: PEM file of a public key that may sign policies; none: no policy from outside is activated"},
 	{key: "trust.feedEvery", value: "1h", meaning: "how often the daemon reads the feeds of revocations; at least 1m"},
 	{key: "trust.staleFeeds", value: staleReport, meaning: "report, or refuse to install while a feed is past its signed time"},
+	{key: "registries", value: map[string]any{}, meaning: "host: {mirrors, ca, plainHttp} of a registry of skills; who is named here may be at a private address"},
 	{key: "server", value: "", meaning: "URL of the daemon that commands talk to"},
 	{key: "token", value: "", meaning: "bearer token of commands", secret: true},
 	{key: "passphrase", value: "", meaning: "passphrase of the approver's key", secret: true},
@@ -102,6 +106,7 @@ func (a *app) configure(cmd *cobra.Command) error {
 			return err
 		}
 	}
+	c.environmentFiles()
 	a.config = c
 	return c.fill()
 }
@@ -173,6 +178,10 @@ func environmentValue(s setting, text string) any {
 			out[name] = value
 		}
 		return out
+	case map[string]any:
+		if text == "" {
+			return map[string]any{}
+		}
 	}
 	return text
 }
@@ -215,6 +224,8 @@ func settingOf(key string) (string, bool) {
 	name := strings.ReplaceAll(key, keyDelimiter, ".")
 	for _, s := range settings {
 		_, isMap := s.value.(map[string]string)
+		_, isTree := s.value.(map[string]any)
+		isMap = isMap || isTree
 		if name == s.key || (isMap && strings.HasPrefix(name, s.key+".")) {
 			return s.key, true
 		}
@@ -265,7 +276,7 @@ func (c *config) fill() error {
 	if len(c.CompilerWrapper) > 0 && !filepath.IsAbs(c.CompilerWrapper[0]) {
 		return usage("compiler.wrapper: %q is not an absolute path", c.CompilerWrapper[0])
 	}
-	return nil
+	return c.fillRegistries()
 }
 
 // policySigners reads the keys of policy.keys; a relative path is the home's.

@@ -97,13 +97,7 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 	if err != nil {
 		return err
 	}
-	h.registry, err = registry.New(registry.Options{
-		Dir: filepath.Join(c.Home, "skills"), Store: h.journal, Journal: h.journal,
-		Inspector: host.NewInspector(), Clock: h.clock, FirstParty: firstParty,
-		Ceiling:     abi.Limits{Memory: host.MaxMemory, Time: host.MaxTime, Calls: host.MaxCalls, Output: host.MaxOutput},
-		RefuseStale: c.StaleFeeds == staleRefuse,
-	})
-	if err != nil {
+	if err := h.wireRegistry(firstParty); err != nil {
 		return err
 	}
 	if err := h.wireDrift(); err != nil {
@@ -123,6 +117,22 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 		return err
 	}
 	return h.wireEngine(tools)
+}
+
+func (h *home) wireRegistry(firstParty []byte) error {
+	// Whoever may verify a skill can name any host: who is not in the configuration
+	// must be public.
+	fetcher, err := h.config.remote(nil)
+	if err != nil {
+		return err
+	}
+	h.registry, err = registry.New(registry.Options{
+		Dir: filepath.Join(h.config.Home, "skills"), Store: h.journal, Journal: h.journal,
+		Inspector: host.NewInspector(), Clock: h.clock, FirstParty: firstParty, Fetcher: fetcher,
+		Ceiling:     abi.Limits{Memory: host.MaxMemory, Time: host.MaxTime, Calls: host.MaxCalls, Output: host.MaxOutput},
+		RefuseStale: h.config.StaleFeeds == staleRefuse,
+	})
+	return err
 }
 
 func (h *home) wireSandbox(keys *homeKeys) error {

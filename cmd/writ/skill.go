@@ -12,6 +12,7 @@ import (
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/registry"
+	"github.com/writ-run/writ/registry/remote"
 )
 
 // maxBundle is the registry's own limit of a .skill file with room to let the
@@ -23,29 +24,38 @@ func decodeBase64(text string) ([]byte, error) { return base64.StdEncoding.Decod
 func (a *app) skillCommand() *cobra.Command {
 	return group("skill", "Write, sign, install and look after skills",
 		a.skillNew(), a.skillBuild(), a.skillTest(), a.skillRun(), a.skillBench(), a.skillKey(), a.skillSign(), a.skillVerify(), a.skillInspect(),
-		a.skillImpact(), a.skillInstall(), a.skillRollback(), a.skillList(), a.skillDisable(), a.skillEnable(), a.skillUninstall())
+		a.skillPush(), a.skillPull(), a.skillLock(), a.skillImpact(), a.skillInstall(), a.skillRollback(), a.skillList(), a.skillDisable(),
+		a.skillEnable(), a.skillUninstall())
 }
 
 func (a *app) skillInstall() *cobra.Command {
-	var rollback string
+	var rollback, lockFile string
 	var accept, noImpact bool
 	c := &cobra.Command{
-		Use: "install FILE...", Short: "Verify signed bundles and install them", Args: cobra.MinimumNArgs(1),
-		Long: `Verifies each bundle and installs it. Of an upgrade it shows what the manifest says
-otherwise and what the newest stored executions would have come to (at most 200, or 10
-seconds). Where capabilities widen, effects or risk rise, or an execution would differ,
-somebody must accept that: on a terminal it asks, elsewhere it refuses with exit 3. The
-older version stays installed; writ skill rollback goes back to it.`,
-		Example: "  writ skill install greeter-0.1.0.skill\n  writ skill install greeter-0.2.0.skill --accept-changes\n  writ skill install greeter-0.0.9.skill --allow-rollback 'the newer one loses mail'",
+		Use: "install [SOURCE...]", Short: "Verify signed bundles and install them", Args: cobra.ArbitraryArgs,
+		Long: `A source is a .skill file or an oci:// reference, which the host fetches itself: with
+the credentials of its own Docker configuration, and from public addresses alone unless
+its setting registries names the registry.
+
+Of an upgrade it shows what the manifest says otherwise and what the newest stored
+executions would have come to (at most 200, or 10 seconds). Where capabilities widen,
+effects or risk rise, or an execution would differ, somebody must accept that: on a
+terminal it asks, elsewhere it refuses with exit 3. The older version stays installed;
+writ skill rollback goes back to it.`,
+		Example: `  writ skill install greeter-0.1.0.skill
+  writ skill install oci://registry.example/acme/greeter:0.1.0
+  writ skill install --lock skills.lock              exactly what the lock file pins
+  writ skill install greeter-0.2.0.skill --accept-changes
+  writ skill install greeter-0.0.9.skill --allow-rollback 'the newer one loses mail'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			for _, file := range args {
-				in, err := a.bundleInput(file)
-				if err != nil {
-					return err
-				}
-				in.AllowRollback, in.AcceptChanges, in.SkipImpact = rollback, accept, noImpact
-				_, _ = fmt.Fprintf(a.err, "verifying and compiling %s ...\n", file)
-				out, err := a.install(cmd.Context(), in)
+			inputs, err := a.installInputs(args, lockFile)
+			if err != nil {
+				return err
+			}
+			for _, in := range inputs {
+				in.input.AllowRollback, in.input.AcceptChanges, in.input.SkipImpact = rollback, accept, noImpact
+				_, _ = fmt.Fprintf(a.err, "verifying and compiling %s ...\n", in.name)
+				out, err := a.install(cmd.Context(), in.input)
 				if err != nil {
 					return err
 				}
@@ -59,6 +69,7 @@ older version stays installed; writ skill rollback goes back to it.`,
 	c.Flags().StringVar(&rollback, "allow-rollback", "", "why a version older than what was here may be installed; it is recorded")
 	c.Flags().BoolVar(&accept, "accept-changes", false, "install an upgrade that widens, raises or differs")
 	c.Flags().BoolVar(&noImpact, "no-impact", false, "do not derive stored executions again")
+	c.Flags().StringVar(&lockFile, "lock", "", "install what this lock file pins and nothing else; sources, where given, must be in it")
 	return c
 }
 
@@ -69,16 +80,20 @@ func (a *app) installTable(t *table, out *contract.SkillInstallOutput) {
 	}
 }
 
-// bundleInput names the file to a host of this machine, which reads it itself
-// and within its limits; another machine gets the bytes.
-func (a *app) bundleInput(file string) (*contract.SkillInstallInput, error) {
-	if file != "-" && a.config.Server == "" {
-		if _, err := os.Stat(file); err != nil {
-			return nil, usage("%s: %s", file, plainCause(err)).WithFix("check the path, or use - for standard input")
-		}
-		return &contract.SkillInstallInput{Source: absolute(file)}, nil
+// bundleInput names the source to a host of this machine, which reads a file itself
+// and within its limits; another machine gets the bytes. References are the host's.
+func (a *app) bundleInput(source string) (*contract.SkillInstallInput, error) {
+	if strings.HasPrefix(source, registry.OCIScheme) {
+		_, err := remote.ParseReference(source)
+		return &contract.SkillInstallInput{Source: source}, err
 	}
-	raw, err := a.readInput(file, maxBundle)
+	if source != "-" && a.config.Server == "" {
+		if _, err := os.Stat(source); err != nil {
+			return nil, usage("%s: %s", source, plainCause(err)).WithFix("check the path, or use - for standard input")
+		}
+		return &contract.SkillInstallInput{Source: absolute(source)}, nil
+	}
+	raw, err := a.readInput(source, maxBundle)
 	return &contract.SkillInstallInput{Bundle: raw}, err
 }
 
@@ -110,8 +125,8 @@ func verified(ok bool) string {
 
 func (a *app) skillVerify() *cobra.Command {
 	return &cobra.Command{
-		Use: "verify FILE", Short: "Say everything that an install would refuse; nothing is installed", Args: exactly("FILE"),
-		Example: "  writ skill verify greeter-0.1.0.skill       exit 3 where it would be refused",
+		Use: "verify SOURCE", Short: "Say everything that an install would refuse; nothing is installed", Args: exactly("SOURCE"),
+		Example: "  writ skill verify greeter-0.1.0.skill       exit 3 where it would be refused\n  writ skill verify oci://registry.example/acme/greeter:0.1.0",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in, err := a.bundleInput(args[0])
 			if err != nil {
