@@ -54,6 +54,7 @@ var owners = map[string][]string{
 	"github.com/gowebpki/jcs":                           {"canon"},
 	"github.com/sigstore":                               {"registry"},
 	"oras.land/oras-go":                                 {"registry"},
+	"github.com/theupdateframework/go-tuf":              {"registry"},
 	"github.com/digitorus/timestamp":                    {"registry/keyless/keylesstest"},
 	"github.com/in-toto/attestation":                    {"registry"},
 	"github.com/tetratelabs/wazero":                     {"host"},

@@ -4,7 +4,7 @@ import "github.com/writ-run/writ"
 
 // SkillInstall verifies a skill and installs it.
 var SkillInstall = define[SkillInstallInput, SkillInstallOutput](Contract{
-	Key: "controlPlane.skill.install", Kind: Command, Capability: CapSkillRegistry, Auth: Operator,
+	Key: "controlPlane.skill.install", Version: "1.1.0", Kind: Command, Capability: CapSkillRegistry, Auth: Operator,
 	CLI: "writ skill install", Title: "Install a skill", Idempotent: true,
 	Description: "Verifies signature, publisher, provenance, compatibility and imports, then installs. A refusal is recorded with every issue.",
 	Goal:        "Let plans use a skill, knowing whose it is and what it can reach.",
@@ -21,7 +21,7 @@ var SkillInstall = define[SkillInstallInput, SkillInstallOutput](Contract{
 
 // SkillVerify makes the checks of SkillInstall and installs nothing.
 var SkillVerify = define[SkillVerifyInput, SkillVerifyOutput](Contract{
-	Key: "controlPlane.skill.verify", Kind: Query, Capability: CapSkillRegistry, Auth: User,
+	Key: "controlPlane.skill.verify", Version: "1.1.0", Kind: Query, Capability: CapSkillRegistry, Auth: User,
 	CLI: "writ skill verify", Title: "Verify a skill", Idempotent: true,
 	Description: "Makes every check of skill.install and installs nothing. Issues are in the answer, not an error.",
 	Goal:        "Know whether a skill would be accepted, and why not.",
@@ -77,7 +77,7 @@ var SkillUninstall = define[SkillUninstallInput, SkillUninstallOutput](Contract{
 
 // SkillList shows the installed skills.
 var SkillList = define[SkillListInput, SkillListOutput](Contract{
-	Key: "controlPlane.skill.list", Kind: Query, Capability: CapSkillRegistry, Auth: User,
+	Key: "controlPlane.skill.list", Version: "1.1.0", Kind: Query, Capability: CapSkillRegistry, Auth: User,
 	CLI: "writ skill list", Title: "List skills", Idempotent: true,
 	Description: "Lists the installed skills by key and version, with their actions.",
 	Goal:        "See what plans can use.",
@@ -90,35 +90,35 @@ var SkillList = define[SkillListInput, SkillListOutput](Contract{
 
 // TrustAdd lets a publisher's key count.
 var TrustAdd = define[TrustAddInput, TrustAddOutput](Contract{
-	Key: "controlPlane.trust.add", Kind: Command, Capability: CapSkillRegistry, Auth: Admin,
-	CLI: "writ trust add", Title: "Trust a key", Idempotent: true,
-	Description: "Adds a publisher's key to the trust store, for signatures, provenance or both.",
+	Key: "controlPlane.trust.add", Version: "1.1.0", Kind: Command, Capability: CapSkillRegistry, Auth: Admin,
+	CLI: "writ trust add", Title: "Trust a key or an identity", Idempotent: true,
+	Description: "Adds a publisher's key, or an identity that certificates name, to the trust store, for signatures, provenance or both.",
 	Goal:        "Say whose skills may be installed. An empty store refuses all.",
 	Context:     "Before the first skill of a publisher is installed.",
 	PII:         []string{"input.reason"},
-	Errors:      []Failure{on(writ.CodeConflict, "The key is revoked, or belongs to another publisher.")},
+	Errors:      []Failure{on(writ.CodeConflict, "The key or the identity is revoked, or the key belongs to another publisher.")},
 	Examples: example(TrustAddInput{Publisher: "acme", PublicKeyPEM: exPEM, Purposes: []TrustPurpose{TrustSignature}},
 		TrustAddOutput{Result: done("trusted"), Publisher: "acme", KeyID: "key_example"}),
 })
 
 // TrustRevoke makes a publisher's key count no more.
 var TrustRevoke = define[TrustRevokeInput, TrustRevokeOutput](Contract{
-	Key: "controlPlane.trust.revoke", Kind: Command, Capability: CapSkillRegistry, Auth: Admin,
-	CLI: "writ trust revoke", Title: "Revoke a key", Idempotent: true,
-	Description: "Puts a key, or every key of a publisher, on the deny list. Skills that it signed are refused when they are next loaded.",
+	Key: "controlPlane.trust.revoke", Version: "1.1.0", Kind: Command, Capability: CapSkillRegistry, Auth: Admin,
+	CLI: "writ trust revoke", Title: "Revoke a key or an identity", Idempotent: true,
+	Description: "Puts a key or an identity, or all of a publisher, on the deny list. Skills that it signed are refused when they are next loaded.",
 	Goal:        "Undo trust in a key that leaked or a publisher who failed.",
 	Context:     "At any time; it takes effect at once.",
 	PII:         []string{"input.reason"},
-	Errors:      []Failure{on(writ.CodeNotFound, "The publisher or the key is not in the store.")},
+	Errors:      []Failure{on(writ.CodeNotFound, "The publisher, the key or the identity is not in the store.")},
 	Examples: example(TrustRevokeInput{Publisher: "acme", KeyID: "key_example", Reason: "Leaked."},
 		TrustRevokeOutput{Result: done("revoked")}),
 })
 
 // TrustList shows whose keys count.
 var TrustList = define[TrustListInput, TrustListOutput](Contract{
-	Key: "controlPlane.trust.list", Kind: Query, Capability: CapSkillRegistry, Auth: User,
-	CLI: "writ trust list", Title: "List trusted keys", Idempotent: true,
-	Description: "Lists the keys of the trust store, revoked ones included.",
+	Key: "controlPlane.trust.list", Version: "1.1.0", Kind: Query, Capability: CapSkillRegistry, Auth: User,
+	CLI: "writ trust list", Title: "List who is trusted", Idempotent: true,
+	Description: "Lists the keys, identities, policies and roots of the trust store, revoked ones included.",
 	Goal:        "See whose skills may be installed.",
 	Context:     "At any time.",
 	Examples: example(TrustListInput{}, TrustListOutput{

@@ -15,6 +15,7 @@ func All() []*Contract {
 		SkillInstall.Contract, SkillVerify.Contract, SkillDisable.Contract, SkillEnable.Contract,
 		SkillUninstall.Contract, SkillList.Contract,
 		TrustAdd.Contract, TrustRevoke.Contract, TrustList.Contract,
+		TrustPolicySet.Contract, TrustRootImport.Contract, TrustRootUpdate.Contract, TrustRootRevoke.Contract,
 		SecretSet.Contract, SecretRemove.Contract, SecretList.Contract,
 		TokenCreate.Contract, TokenRevoke.Contract, TokenList.Contract,
 		GrantCreate.Contract, GrantRevoke.Contract, GrantList.Contract,

@@ -23,7 +23,8 @@ type installed struct {
 	Module      writ.Digest      `json:"module"`
 	Content     writ.Digest      `json:"content"` // of the layout with its signatures: names its directory
 	Status      writ.SkillStatus `json:"status"`
-	Signer      KeyID            `json:"signer"`
+	Signer      KeyID            `json:"signer"` // empty where a certificate signed
+	Signers     []string         `json:"signers,omitempty"`
 	Provenance  *Provenance      `json:"provenance,omitempty"`
 	InstalledAt writ.Time        `json:"installedAt"` // the moment at which its signature was judged
 	InstalledBy writ.PrincipalID `json:"installedBy"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/Masterminds/semver/v3"
 
@@ -104,7 +105,7 @@ func (r *Registry) newDocument(by *writ.Principal, content writ.Digest, report *
 	return &installed{
 		ID:  canon.ID("ins", canon.DomainInstallation, []byte(by.Tenant), []byte(ref.String()), []byte(content), []byte(now.String())),
 		Key: ref.Key, Version: ref.Version, Digest: ref.Digest, Module: ref.Module, Content: content,
-		Status: writ.SkillEnabled, Signer: report.Signer, Provenance: report.Provenance,
+		Status: writ.SkillEnabled, Signer: report.Signer, Signers: report.Signers, Provenance: report.Provenance,
 		InstalledAt: now, InstalledBy: by.ID, ChangedAt: now,
 	}
 }
@@ -131,7 +132,7 @@ func installation(by *writ.Principal, doc *installed, f *floor) *change {
 		by: by, kind: writ.RecSkillInstalled,
 		facts: writ.SystemFacts{
 			Subject: string(doc.Key), Version: doc.Version, Digest: doc.Digest, Status: string(doc.Status),
-			Details: map[string]string{"installation": doc.ID, "module": string(doc.Module), "signer": string(doc.Signer)},
+			Details: map[string]string{"installation": doc.ID, "module": string(doc.Module), "signer": strings.Join(doc.Signers, ", ")},
 		},
 		values: map[string]any{documentKey(doc.Key, doc.Version): doc, floorPrefix + string(doc.Key): f},
 	}

@@ -39,6 +39,10 @@ func (h *home) bind(d *contract.Dispatcher) {
 	contract.Bind(d, contract.TrustAdd, h.registry.TrustAdd)
 	contract.Bind(d, contract.TrustRevoke, h.registry.TrustRevoke)
 	contract.Bind(d, contract.TrustList, h.registry.TrustList)
+	contract.Bind(d, contract.TrustPolicySet, h.registry.TrustPolicySet)
+	contract.Bind(d, contract.TrustRootImport, h.registry.TrustRootImport)
+	contract.Bind(d, contract.TrustRootUpdate, h.registry.TrustRootUpdate)
+	contract.Bind(d, contract.TrustRootRevoke, h.registry.TrustRootRevoke)
 
 	contract.Bind(d, contract.PolicyExplain, h.policies.Explain)
 	contract.Bind(d, contract.PolicyTest, h.policies.Test)
