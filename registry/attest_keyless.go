@@ -80,5 +80,5 @@ func (c *court) certificateRefused(b *bundle.Bundle, denied []*keyless.Root, cau
 		return fixed(finding(writ.IssueKeyUntrusted, "the bundle is signed with a certificate, and no Sigstore root is trusted"),
 			"import the root of the Sigstore that the publisher uses: writ trust root import FILE")
 	}
-	return badSignature("certificate: %s", clip(cause.Error()))
+	return badSignature("certificate: %s", clipTo(cause.Error(), longestName))
 }
