@@ -468,3 +468,115 @@ func TestTamperedTrustDocuments(t *testing.T) {
 		}
 	}
 }
+
+func TestSignKeyless(t *testing.T) {
+	h := newKeylessHome(t)
+	server := h.sigstore.Serve()
+	defer server.Close()
+	signer := func(who keylesstest.Subject) *keyless.Signer {
+		s, err := keyless.NewSigner(h.ctx, keyless.Services{
+			Fulcio: server.URL, Timestamp: server.URL + keylesstest.TimestampPath, IdentityAuth: keylesstest.Token(who),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	plain := h.pack(mailer(), guest())
+	sign := func(file []byte, who keylesstest.Subject, edit ...func(*SignRequest)) []byte {
+		req := SignRequest{Clock: h.clock()}
+		for _, e := range edit {
+			e(&req)
+		}
+		signed, err := SignKeyless(h.ctx, file, signer(who), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return signed
+	}
+	// What is not given is what the certificate says.
+	report := h.install(sign(plain, ci()))
+	if p := report.Provenance; p.Repository != testRepository || p.Ref != "refs/tags/v1.0.0" || p.Revision != strings.Repeat("a", 40) || p.BuilderID != testWorkflow {
+		t.Errorf("%+v", p)
+	}
+	// Signing again replaces; another identity adds to what is there.
+	again := sign(sign(plain, ci()), ci())
+	about, err := Inspect(sign(again, keylesstest.Subject{SAN: "ada@example.com", Issuer: testIssuer}))
+	if err != nil || len(about.Attached) != 4 || !slices.Equal(about.Identities, []string{ciName(), "ada@example.com (" + testIssuer + ")"}) {
+		t.Errorf("%v %d %v", err, len(about.Attached), about.Identities)
+	}
+	// Somebody who says something else than the certificate is caught.
+	h.refused(sign(plain, ci(), func(r *SignRequest) { r.Provenance.Repository = "https://github.com/acme/other" }), writ.IssueProvenanceUntrusted)
+	// A builder's key in place of the certificate.
+	builder := mustKey(t, KeyECDSA)
+	h.trustKey("acme", builder, contract.TrustProvenance)
+	file := sign(plain, ci(), func(r *SignRequest) { r.ProvenanceKey, r.Provenance.Builder = builder, LocalBuilder })
+	if report := h.install(file); report.Provenance.KeyID != builder.Public().ID {
+		t.Errorf("%+v", report.Provenance)
+	}
+	if _, err := SignKeyless(h.ctx, plain, nil, SignRequest{Clock: h.clock()}); !writ.IsCode(err, writ.CodeInvalid) {
+		t.Error(err)
+	}
+}
+
+// What another tool signs comes in by Attach, and is judged like anything else.
+func TestAttach(t *testing.T) {
+	h := newHome(t)
+	plain := h.pack(mailer(), guest())
+	statements, err := Statements(plain, SignRequest{Clock: h.clock()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	attach := func(file []byte, raw []byte) ([]byte, error) { return Attach(file, raw, h.clock()) }
+	file := plain
+	for _, kind := range []string{PredicateSkill, PredicateProvenance, PredicateSkill} { // the second one replaces
+		raw, err := h.key.bundle(statements[kind])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if file, err = attach(file, raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+	about, err := Inspect(file)
+	if err != nil || len(about.Attached) != 2 {
+		t.Errorf("%v %d", err, len(about.Attached))
+	}
+	h.install(file)
+	good := about.Attached[1].Bundle
+	for name, c := range map[string]struct {
+		file, bundle []byte
+		code         writ.Code
+	}{
+		"not a bundle":        {plain, []byte("{}"), writ.CodeInvalid},
+		"about another skill": {h.pack(mailer(version("1.0.1")), guest()), good, writ.CodeInvalid},
+		"another version":     {plain, []byte(strings.Replace(string(good), "v0.3+json", "v0.2+json", 1)), writ.CodeInvalid},
+		"no skill":            {[]byte("x"), good, writ.CodeSkillRefused},
+		"one byte too large":  {plain, append(slices.Clone(good), make([]byte, 1<<20+1-len(good))...), writ.CodeTooLarge},
+	} {
+		if _, err := attach(c.file, c.bundle); !writ.IsCode(err, c.code) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// Attaching judges nobody: an edited statement comes in and is refused then.
+	if file, err = attach(plain, editPayload(t, good, `"expires":null`, `"expires":"2099-01-01T00:00:00.000000000Z"`)); err != nil {
+		t.Fatal(err)
+	}
+	h.refused(file, writ.IssueSignatureInvalid)
+	for i := range 32 {
+		key := mustKey(t, KeyEd25519)
+		raw, err := key.bundle(statements[PredicateSkill])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			file = plain
+		}
+		if file, err = attach(file, raw); err != nil {
+			t.Fatalf("%d: %v", i, err)
+		}
+	}
+	if _, err = attach(file, good); !writ.IsCode(err, writ.CodeTooLarge) {
+		t.Errorf("one too many: %v", err)
+	}
+}

@@ -16,7 +16,7 @@ import (
 func TestRootUpdatesByTUF(t *testing.T) {
 	h := bareHome(t)
 	sigstore := keylesstest.New(t, epoch)
-	repository := keylesstest.NewRepository(t)
+	repository := keylesstest.NewRepository(t, t.TempDir())
 	server := httptest.NewServer(http.FileServer(http.Dir(repository.Dir)))
 	defer server.Close()
 	in := &contract.TrustRootUpdateInput{URL: server.URL, TUFRoot: string(repository.Root)}
@@ -54,7 +54,7 @@ func TestRootUpdatesByTUF(t *testing.T) {
 	repository.Publish(3, "trusted_root.json", first, -time.Minute)
 	refused("freeze", writ.CodeTampered)
 	// Somebody else's repository under the same address.
-	in.TUFRoot = string(keylesstest.NewRepository(t).Root)
+	in.TUFRoot = string(keylesstest.NewRepository(t, t.TempDir()).Root)
 	h.opts.Metadata = t.TempDir()
 	refused("another root.json", writ.CodeTampered)
 	in.TUFRoot = string(repository.Root)

@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"strings"
 
 	"github.com/sigstore/sigstore-go/pkg/sign"
@@ -63,15 +65,28 @@ func (s *Services) check() error {
 	switch {
 	case !webAddress(s.Fulcio):
 		return writ.Errorf(writ.CodeInvalid, op, "Fulcio's address %q is not a URL", clip(s.Fulcio)).WithFix("give --fulcio-url")
+	case !confidential(s.Fulcio):
+		return writ.Errorf(writ.CodeInvalid, op, "the identity token would travel in the clear").WithFix("give --fulcio-url as https://...; http is for this machine alone")
 	case s.Timestamp == "" && (s.Log == "" || s.LogVersion != 1):
 		return writ.Errorf(writ.CodeInvalid, op, "nothing would say when it was signed: the certificate lives for minutes, and a log of version 2 gives no time").
 			WithFix("give --tsa-url")
 	case s.Timestamp != "" && !webAddress(s.Timestamp), s.Log != "" && !webAddress(s.Log):
 		return writ.Errorf(writ.CodeInvalid, op, "the address of the timestamp authority or of the log is not a URL").WithFix("give --tsa-url and --rekor-url as https://...")
 	case s.LogVersion > 2:
-		return writ.Errorf(writ.CodeInvalid, op, "version %d of a log: want 1 or 2", s.LogVersion)
+		return writ.Errorf(writ.CodeInvalid, op, "version %d of a log: want 1 or 2", s.LogVersion).WithFix("leave --rekor-version out for version 2")
 	}
 	return checkToken(s.IdentityAuth)
+}
+
+// confidential reports whether what is sent to an address stays between the two:
+// https, or this machine.
+func confidential(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil || u.User != nil {
+		return false
+	}
+	host, err := netip.ParseAddr(u.Hostname())
+	return u.Scheme == "https" || u.Hostname() == "localhost" || (err == nil && host.IsLoopback())
 }
 
 // checkToken reads as much of a token as a mistake would show: that it is one.

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"testing"
 	"time"
 
 	"github.com/sigstore/sigstore/pkg/signature"
@@ -21,14 +20,14 @@ type Repository struct {
 	Dir  string
 	Root []byte // root.json
 
-	t    testing.TB
+	t    T
 	keys map[string]ed25519.PrivateKey
 }
 
-// NewRepository makes one that has published nothing.
-func NewRepository(t testing.TB) *Repository {
+// NewRepository makes one in a directory, that has published nothing.
+func NewRepository(t T, dir string) *Repository {
 	t.Helper()
-	r := &Repository{Dir: t.TempDir(), t: t, keys: map[string]ed25519.PrivateKey{}}
+	r := &Repository{Dir: dir, t: t, keys: map[string]ed25519.PrivateKey{}}
 	root := metadata.Root(time.Now().Add(24 * time.Hour))
 	for _, role := range []string{"root", "targets", "snapshot", "timestamp"} {
 		_, key, err := ed25519.GenerateKey(rand.Reader)

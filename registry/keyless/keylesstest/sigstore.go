@@ -16,7 +16,6 @@ import (
 	"math/big"
 	"net/url"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/digitorus/timestamp"
@@ -38,10 +37,16 @@ var always, never = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2100,
 
 const payloadType = "application/vnd.in-toto+json"
 
+// T is what of a testing.TB is needed; a test script has it too.
+type T interface {
+	Helper()
+	Fatal(args ...any)
+}
+
 // Sigstore is one deployment. A root trusts its authorities for a day around the
 // moment that it was made for.
 type Sigstore struct {
-	t          testing.TB
+	t          T
 	now        time.Time
 	root       *x509.Certificate
 	issuer     pair
@@ -56,7 +61,7 @@ type pair struct {
 }
 
 // New makes a deployment for a moment.
-func New(t testing.TB, now time.Time) *Sigstore {
+func New(t T, now time.Time) *Sigstore {
 	t.Helper()
 	s := &Sigstore{t: t, now: now}
 	top := s.certify(&x509.Certificate{
@@ -99,13 +104,19 @@ func (s *Sigstore) certify(template *x509.Certificate, by pair) pair {
 	if by.key == nil {
 		by = pair{template, key}
 	}
+	return pair{s.certifyKey(template, key.Public(), by), key}
+}
+
+func (s *Sigstore) certifyKey(template *x509.Certificate, key crypto.PublicKey, by pair) *x509.Certificate {
+	s.t.Helper()
+	var err error
 	template.SerialNumber, err = rand.Int(rand.Reader, big.NewInt(1<<62))
 	s.must(err)
-	der, err := x509.CreateCertificate(rand.Reader, template, by.cert, key.Public(), by.key)
+	der, err := x509.CreateCertificate(rand.Reader, template, by.cert, key, by.key)
 	s.must(err)
 	cert, err := x509.ParseCertificate(der)
 	s.must(err)
-	return pair{cert, key}
+	return cert
 }
 
 // Trusted says what a trusted root of the deployment names besides its
@@ -180,7 +191,7 @@ func (s *Sigstore) Sign(statement []byte, who Subject, how Signing) []byte {
 	orElse(&how.CertifiedAt, s.now)
 	orElse(&how.StampedAt, how.CertifiedAt.Add(time.Minute))
 	orElse(&how.LoggedAt, how.StampedAt)
-	leaf := s.leaf(who, how.CertifiedAt)
+	leaf := s.certify(s.template(who, how.CertifiedAt), s.issuer)
 	digest := crypto.SHA256.New()
 	digest.Write(dsse.PAE(payloadType, statement))
 	sig, err := leaf.key.Sign(rand.Reader, digest.Sum(nil), crypto.SHA256)
@@ -228,6 +239,11 @@ func (s *Sigstore) stamp(sig []byte, at time.Time) []byte {
 	s.t.Helper()
 	request, err := timestamp.CreateRequest(bytes.NewReader(sig), &timestamp.RequestOptions{Hash: crypto.SHA256})
 	s.must(err)
+	return s.answer(request, at)
+}
+
+func (s *Sigstore) answer(request []byte, at time.Time) []byte {
+	s.t.Helper()
 	asked, err := timestamp.ParseRequest(request)
 	s.must(err)
 	stamp := timestamp.Timestamp{
@@ -238,7 +254,7 @@ func (s *Sigstore) stamp(sig []byte, at time.Time) []byte {
 	return response
 }
 
-func (s *Sigstore) leaf(who Subject, from time.Time) pair {
+func (s *Sigstore) template(who Subject, from time.Time) *x509.Certificate {
 	s.t.Helper()
 	template := &x509.Certificate{
 		NotBefore: from, NotAfter: from.Add(10 * time.Minute), KeyUsage: x509.KeyUsageDigitalSignature,
@@ -269,5 +285,5 @@ func (s *Sigstore) leaf(who Subject, from time.Time) pair {
 		s.must(err)
 		template.ExtraExtensions = append(template.ExtraExtensions, pkix.Extension{Id: extension.id, Value: value})
 	}
-	return s.certify(template, s.issuer)
+	return template
 }
