@@ -36,13 +36,7 @@ func (h *home) bind(d *contract.Dispatcher) {
 	contract.Bind(d, contract.SkillEnable, h.registry.Enable)
 	contract.Bind(d, contract.SkillUninstall, h.registry.Uninstall)
 	contract.Bind(d, contract.SkillList, h.registry.List)
-	contract.Bind(d, contract.TrustAdd, h.registry.TrustAdd)
-	contract.Bind(d, contract.TrustRevoke, h.registry.TrustRevoke)
-	contract.Bind(d, contract.TrustList, h.registry.TrustList)
-	contract.Bind(d, contract.TrustPolicySet, h.registry.TrustPolicySet)
-	contract.Bind(d, contract.TrustRootImport, h.registry.TrustRootImport)
-	contract.Bind(d, contract.TrustRootUpdate, h.registry.TrustRootUpdate)
-	contract.Bind(d, contract.TrustRootRevoke, h.registry.TrustRootRevoke)
+	h.bindTrust(d)
 
 	contract.Bind(d, contract.PolicyExplain, h.policies.Explain)
 	contract.Bind(d, contract.PolicyTest, h.policies.Test)
@@ -61,4 +55,15 @@ func (h *home) bind(d *contract.Dispatcher) {
 	contract.Bind(d, contract.SecretList, h.secrets.SecretList)
 
 	contract.Bind(d, contract.SystemStatus, h.systemStatus)
+}
+
+// bindTrust is about whose skills may be installed.
+func (h *home) bindTrust(d *contract.Dispatcher) {
+	contract.Bind(d, contract.TrustAdd, h.registry.TrustAdd)
+	contract.Bind(d, contract.TrustRevoke, h.registry.TrustRevoke)
+	contract.Bind(d, contract.TrustList, h.registry.TrustList)
+	contract.Bind(d, contract.TrustPolicySet, h.registry.TrustPolicySet)
+	contract.Bind(d, contract.TrustRootImport, h.registry.TrustRootImport)
+	contract.Bind(d, contract.TrustRootUpdate, h.registry.TrustRootUpdate)
+	contract.Bind(d, contract.TrustRootRevoke, h.registry.TrustRootRevoke)
 }

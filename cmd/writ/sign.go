@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/writ-run/writ/registry"
 	"github.com/writ-run/writ/registry/keyless"
@@ -62,7 +63,11 @@ it signs are the statements that ` + "`writ skill inspect FILE --export DIR`" + 
 			})
 		},
 	}
-	f := c.Flags()
+	s.flags(c.Flags())
+	return c
+}
+
+func (s *signing) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.key, "key", "", "the publisher's private key")
 	f.StringVar(&s.provenanceKey, "provenance-key", "", "the builder's key (default: who signs)")
 	f.StringVar(&s.passphrase, "passphrase-file", "", "file with the key's passphrase; - for standard input")
@@ -77,7 +82,6 @@ it signs are the statements that ` + "`writ skill inspect FILE --export DIR`" + 
 	f.StringVar(&s.in.Repository, "repository", "", "source repository")
 	f.StringVar(&s.in.Ref, "ref", "", "full ref of the source, such as refs/tags/v1.2.0")
 	f.StringVar(&s.in.Revision, "revision", "", "git commit")
-	return c
 }
 
 // signer is who signed, for people: a fingerprint or an identity.

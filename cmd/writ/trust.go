@@ -48,18 +48,7 @@ func (a *app) trustAdd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(out, func(t *table) {
-				t.pair("publisher", out.Publisher)
-				if out.IdentityID != "" {
-					t.pair("identity", out.IdentityID)
-					t.pair("status", out.Status)
-					t.line("Certificates count under a trusted root alone: writ trust root import, then writ trust list.")
-					return
-				}
-				t.pair("fingerprint", registry.KeyID(out.KeyID).Fingerprint())
-				t.pair("status", out.Status)
-				t.line("Compare the fingerprint with the one that the publisher shows elsewhere.")
-			})
+			return a.print(out, func(t *table) { trustedTable(t, out) })
 		},
 	}
 	f := add.Flags()
@@ -71,6 +60,19 @@ func (a *app) trustAdd() *cobra.Command {
 	f.StringSliceVar(&in.BuildTypes, "build-type", nil, "build type that its provenance may name, repeatable")
 	identity.add(f)
 	return add
+}
+
+func trustedTable(t *table, out *contract.TrustAddOutput) {
+	t.pair("publisher", out.Publisher)
+	if out.IdentityID != "" {
+		t.pair("identity", out.IdentityID)
+		t.pair("status", out.Status)
+		t.line("Certificates count under a trusted root alone: `writ trust list` shows them, `writ trust root import` adds one.")
+		return
+	}
+	t.pair("fingerprint", registry.KeyID(out.KeyID).Fingerprint())
+	t.pair("status", out.Status)
+	t.line("Compare the fingerprint with the one that the publisher shows elsewhere.")
 }
 
 func (a *app) trustRevoke() *cobra.Command {

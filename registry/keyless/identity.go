@@ -32,7 +32,6 @@ type Identity struct {
 
 // Check is CodeInvalid where the identity could match what nobody meant.
 func (i *Identity) Check() error {
-	const op = "identity"
 	for name, text := range map[string]string{
 		"issuer": i.Issuer, "san": i.SAN, "sanPattern": i.SANPattern, "sourceRepository": i.SourceRepository,
 		"sourceRef": i.SourceRef, "runnerEnvironment": i.RunnerEnvironment,

@@ -148,8 +148,11 @@ func TestIdentityIsTheWholeName(t *testing.T) {
 		{"a name before it", tags, with(func(w *keylesstest.Subject) {
 			w.SAN = "https://evil.test/https://github.com/acme/skills/.github/workflows/release.yml@refs/tags/v1"
 		}), false},
-		{"an alternative stays inside of the anchors", Identity{Issuer: issuer, SANPattern: "https://x|" + tags.SANPattern, SourceRepository: repository},
-			with(func(w *keylesstest.Subject) { w.SAN = "https://x.evil.test/a" }), false},
+		{
+			"an alternative stays inside of the anchors",
+			Identity{Issuer: issuer, SANPattern: "https://x|" + tags.SANPattern, SourceRepository: repository},
+			with(func(w *keylesstest.Subject) { w.SAN = "https://x.evil.test/a" }), false,
+		},
 		{"lines of their own", Identity{Issuer: issuer, SANPattern: "(?m)^" + tags.SANPattern + "$", SourceRepository: repository}, good, true},
 		{"another workflow", Identity{Issuer: issuer, SAN: workflow, SourceRepository: repository}, with(func(w *keylesstest.Subject) { w.SAN = strings.Replace(w.SAN, "release", "test", 1) }), false},
 		{"letters of other case", Identity{Issuer: issuer, SAN: workflow, SourceRepository: repository}, with(func(w *keylesstest.Subject) { w.SAN = strings.ToUpper(w.SAN) }), false},
@@ -158,8 +161,11 @@ func TestIdentityIsTheWholeName(t *testing.T) {
 		{"called from another repository", Identity{Issuer: issuer, SAN: workflow, SourceRepository: repository}, with(func(w *keylesstest.Subject) { w.Repository = "https://github.com/evil/skills" }), false},
 		{"the certificate names no repository", Identity{Issuer: issuer, SAN: workflow, SourceRepository: repository}, with(func(w *keylesstest.Subject) { w.Repository = "" }), false},
 		{"another ref", Identity{Issuer: issuer, SAN: workflow, SourceRepository: repository, SourceRef: "refs/heads/main"}, good, false},
-		{"a runner of one's own", Identity{Issuer: issuer, SAN: workflow, SourceRepository: repository, RunnerEnvironment: "github-hosted"},
-			with(func(w *keylesstest.Subject) { w.Runner = "self-hosted" }), false},
+		{
+			"a runner of one's own",
+			Identity{Issuer: issuer, SAN: workflow, SourceRepository: repository, RunnerEnvironment: "github-hosted"},
+			with(func(w *keylesstest.Subject) { w.Runner = "self-hosted" }), false,
+		},
 		{"a person", Identity{Issuer: issuer, SAN: "ada@example.com"}, keylesstest.Subject{SAN: "ada@example.com", Issuer: issuer}, true},
 		{"a person who is not meant", Identity{Issuer: issuer, SAN: "ada@example.com"}, keylesstest.Subject{SAN: "xada@example.com", Issuer: issuer}, false},
 		{"the zero identity", Identity{}, good, false},

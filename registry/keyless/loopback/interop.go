@@ -15,6 +15,19 @@ const (
 	noRoot = `{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}`
 )
 
+func verify(key, bundle, predicateType, blob string) step {
+	return step{args: []string{
+		"cosign", "verify-blob-attestation", "--key", key, "--bundle", bundle, "--type", predicateType, "--insecure-ignore-tlog", blob,
+	}}
+}
+
+func attest(key, statement, bundle string) step {
+	return step{args: []string{
+		"cosign", "attest-blob", "--key", key, "--statement", statement, "--bundle", bundle,
+		"--signing-config", "no-log.json", "--trusted-root", "no-root.json", "-y",
+	}}
+}
+
 // interop shows cosign what Writ signs, and Writ what cosign signs.
 func (s *session) interop(ctx context.Context) error {
 	if err := s.begin(ctx); err != nil {
@@ -25,20 +38,12 @@ func (s *session) interop(ctx context.Context) error {
 			return err
 		}
 	}
-	verify := func(key, bundle, predicateType, blob string) step {
-		return step{args: []string{
-			"cosign", "verify-blob-attestation", "--key", key, "--bundle", bundle, "--type", predicateType, "--insecure-ignore-tlog", blob,
-		}}
-	}
-	attest := func(key, statement, bundle string) step {
-		return step{args: []string{"cosign", "attest-blob", "--key", key, "--statement", statement, "--bundle", bundle, "--signing-config", "no-log.json", "--trusted-root", "no-root.json", "-y"}}
-	}
 	for _, name := range []string{"ours.skill", "ed.skill", "theirs.skill"} {
 		if err := s.copied("unsigned.skill", name); err != nil {
 			return err
 		}
 	}
-	return s.steps(ctx,
+	err := s.steps(ctx,
 		// Writ signs, cosign verifies; also with Ed25519, and never something else.
 		writ("skill", "key", "--out", "ours"),
 		writ("skill", "sign", "ours.skill", "--key", "ours.key"),
@@ -51,8 +56,16 @@ func (s *session) interop(ctx context.Context) error {
 		writ("skill", "sign", "ed.skill", "--key", "ed.key"),
 		writ("skill", "inspect", "ed.skill", "--export", "ed"),
 		verify("ed.pub", "ed/signature-1.sigstore.json", skillType, "ed/manifest.json").ends(0, "Verified OK"),
+	)
+	if err != nil {
+		return err
+	}
+	return s.theirs(ctx)
+}
 
-		// cosign signs, Writ installs where the key is trusted.
+// theirs is what cosign signs, installed where its key is trusted.
+func (s *session) theirs(ctx context.Context) error {
+	return s.steps(ctx,
 		step{args: []string{"cosign", "generate-key-pair", "--output-key-prefix", "theirs"}},
 		writ("skill", "inspect", "theirs.skill", "--export", "theirs"),
 		attest("theirs.key", "theirs/signature.statement.json", "s.json"),

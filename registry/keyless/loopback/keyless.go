@@ -24,15 +24,7 @@ func (s *session) keyless(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, sigstore.stop()) }()
-	fmt.Printf("fulcio %s, timestamps %s, log %s, issuer %s\n", sigstore.fulcio, sigstore.stamps, sigstore.log, sigstore.issuer.url)
-	trusted, err := sigstore.trustedRoot(ctx)
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(s.dir, "trusted_root.json"), trusted, 0o600); err != nil {
-		return err
-	}
-	if err := errors.Join(s.begin(ctx), s.tokens(sigstore.issuer)); err != nil {
+	if err := s.prepare(ctx, sigstore); err != nil {
 		return err
 	}
 	signAs := func(file, token string, more ...string) step {
@@ -40,11 +32,6 @@ func (s *session) keyless(ctx context.Context) (err error) {
 			"skill", "sign", file, "--keyless", "--identity-token", token, "--fulcio-url", sigstore.fulcio,
 			"--tsa-url", sigstore.stamps + "/api/v1/timestamp", "--rekor-url", sigstore.log,
 		}, more...)...)
-	}
-	for _, name := range []string{"release.skill", "other.skill", "unlogged.skill"} {
-		if err := s.copied("unsigned.skill", name); err != nil {
-			return err
-		}
 	}
 	return s.steps(ctx,
 		signAs("release.skill", "release.token").ends(0, release),
@@ -80,6 +67,27 @@ func (s *session) keyless(ctx context.Context) (err error) {
 		signAs("other.skill", "stale.token").ends(3, "the certificate was not issued"),
 		writ("trust", "list").ends(0, "needs all of"),
 	)
+}
+
+// prepare makes a home, bundles to sign, tokens to sign as, and the trusted root.
+func (s *session) prepare(ctx context.Context, sigstore *stack) error {
+	fmt.Printf("fulcio %s, timestamps %s, log %s, issuer %s\n", sigstore.fulcio, sigstore.stamps, sigstore.log, sigstore.issuer.url)
+	trusted, err := sigstore.trustedRoot(ctx)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, "trusted_root.json"), trusted, 0o600); err != nil {
+		return err
+	}
+	if err := errors.Join(s.begin(ctx), s.tokens(sigstore.issuer)); err != nil {
+		return err
+	}
+	for _, name := range []string{"release.skill", "other.skill", "unlogged.skill"} {
+		if err := s.copied("unsigned.skill", name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *session) tokens(i *issuer) error {
