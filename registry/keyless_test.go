@@ -43,7 +43,7 @@ type keylessHome struct {
 	sigstore *keylesstest.Sigstore
 }
 
-func newKeylessHome(t *testing.T) *keylessHome {
+func newKeylessHome(t testing.TB) *keylessHome {
 	t.Helper()
 	h := &keylessHome{bareHome(t), keylesstest.New(t, epoch)}
 	h.now = epoch.Add(2 * time.Minute)
@@ -579,4 +579,27 @@ func TestAttach(t *testing.T) {
 	if _, err = attach(file, good); !writ.IsCode(err, writ.CodeTooLarge) {
 		t.Errorf("one too many: %v", err)
 	}
+}
+
+// FuzzAttach: what is attached leaves a bundle that opens and is still about the same.
+func FuzzAttach(f *testing.F) {
+	h := newHome(f)
+	plain := h.pack(mailer(), guest())
+	about, err := Inspect(h.bundle())
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, one := range about.Attached {
+		f.Add(one.Bundle)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		file, err := Attach(plain, raw, h.clock())
+		if err != nil {
+			return
+		}
+		again, err := Inspect(file)
+		if err != nil || again.Ref != about.Ref || len(again.Attached) != 1 {
+			t.Fatalf("%v %+v", err, again)
+		}
+	})
 }

@@ -96,7 +96,7 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 		return err
 	}
 	h.registry, err = registry.New(registry.Options{
-		Dir: filepath.Join(c.Home, "skills"), Store: h.journal, Journal: h.journal,
+		Dir: filepath.Join(c.Home, "skills"), Metadata: filepath.Join(c.Home, "tuf"), Store: h.journal, Journal: h.journal,
 		Inspector: host.NewInspector(), Clock: h.clock, FirstParty: firstParty,
 		Ceiling: abi.Limits{Memory: host.MaxMemory, Time: host.MaxTime, Calls: host.MaxCalls, Output: host.MaxOutput},
 	})

@@ -354,3 +354,16 @@ func FuzzIdentity(f *testing.F) {
 		}
 	})
 }
+
+// FuzzRoot: what is accepted has an authority and a source of time.
+func FuzzRoot(f *testing.F) {
+	s := keylesstest.New(f, moment)
+	f.Add(s.Root(keylesstest.Trusted{Log: true, CertificateLog: true}))
+	f.Add([]byte(`{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1","certificateAuthorities":[{}]}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		r, err := ParseRoot(raw)
+		if err == nil && (r.Authorities == 0 || r.TimestampAuthorities+r.Logs == 0 || !r.Digest.Valid()) {
+			t.Errorf("%+v", r)
+		}
+	})
+}
