@@ -122,16 +122,18 @@ $(SIGSTORE)/rekor-server-posix:
 $(SIGSTORE)/cosign:
 	GOBIN=$(CURDIR)/$(SIGSTORE) go install -trimpath $(COSIGN)
 
-test-keyless: $(BIN) $(SIGSTORE)/fulcio $(SIGSTORE)/timestamp-server $(SIGSTORE)/rekor-server-posix ## keyless signatures with a real Sigstore on loopback
+SIGSTORE_SERVERS := $(addprefix $(SIGSTORE)/,fulcio timestamp-server rekor-server-posix)
+
+test-keyless: $(BIN) $(SIGSTORE_SERVERS) ## keyless signatures with a real Sigstore on loopback
 	go run ./registry/keyless/loopback -writ $(BIN) -bin $(SIGSTORE)
 
-test-interop: $(BIN) $(SIGSTORE)/cosign ## what Writ signs, verified by cosign, and the other way
+test-interop: $(BIN) $(SIGSTORE_SERVERS) $(SIGSTORE)/cosign ## what Writ signs, verified by cosign, and the other way
 	go run ./registry/keyless/loopback -writ $(BIN) -bin $(SIGSTORE) -interop
 
 fuzz: ## every fuzz target, a short while each
 	@for p in $$(go list ./... ); do \
 	  for f in $$(go test -list '^Fuzz' $$p 2>/dev/null | grep '^Fuzz'); do \
-	    echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-10s} $$p || exit 1; \
+	    echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-10s} -fuzzminimizetime 10x $$p || exit 1; \
 	  done; \
 	done
 

@@ -78,10 +78,14 @@ func (s *signing) flags(f *pflag.FlagSet) {
 	f.Uint32Var(&s.services.LogVersion, "rekor-version", 2, "1 or 2")
 	f.StringVar(&s.token, "identity-token", "", "file with the OIDC token, - for standard input, or env:NAME")
 	f.StringVar(&s.attach, "attach", "", "a Sigstore bundle that another tool made")
-	f.StringVar(&s.in.Builder, "builder", "", "URI of what built it (default: a local build, or what the certificate says)")
-	f.StringVar(&s.in.Repository, "repository", "", "source repository")
-	f.StringVar(&s.in.Ref, "ref", "", "full ref of the source, such as refs/tags/v1.2.0")
-	f.StringVar(&s.in.Revision, "revision", "", "git commit")
+	provenanceFlags(f, &s.in)
+}
+
+func provenanceFlags(f *pflag.FlagSet, in *registry.ProvenanceInput) {
+	f.StringVar(&in.Builder, "builder", "", "URI of what built it (default: a local build, or what the certificate says)")
+	f.StringVar(&in.Repository, "repository", "", "source repository")
+	f.StringVar(&in.Ref, "ref", "", "full ref of the source, such as refs/tags/v1.2.0")
+	f.StringVar(&in.Revision, "revision", "", "git commit")
 }
 
 // signer is who signed, for people: a fingerprint or an identity.
@@ -146,8 +150,14 @@ func (a *app) signKeyless(ctx context.Context, file []byte, s *signing, request 
 	return signed, signer{"identity", certified.Claims().Signer()}, err
 }
 
+// export is where a bundle's parts are written to, and what its provenance is to say.
+type export struct {
+	dir string
+	in  registry.ProvenanceInput
+}
+
 // exportBundle writes what other tools need to verify a bundle or to sign it.
-func (a *app) exportBundle(dir string, raw []byte, about *registry.Inspection) ([]string, error) {
+func (a *app) exportBundle(to export, raw []byte, about *registry.Inspection) ([]string, error) {
 	files := map[string][]byte{"manifest.json": about.ImageManifest}
 	names := []string{"manifest.json"}
 	add := func(name string, data []byte) {
@@ -164,18 +174,18 @@ func (a *app) exportBundle(dir string, raw []byte, about *registry.Inspection) (
 		count[kind]++
 		add(fmt.Sprintf("%s-%d.sigstore.json", kind, count[kind]), one.Bundle)
 	}
-	statements, err := registry.Statements(raw, registry.SignRequest{Clock: a.clock})
+	statements, err := registry.Statements(raw, registry.SignRequest{Clock: a.clock, Provenance: to.in})
 	if err != nil {
 		return nil, err
 	}
 	for _, predicateType := range []string{registry.PredicateSkill, registry.PredicateProvenance} {
 		add(kinds[predicateType]+".statement.json", statements[predicateType])
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, usage("%s: %s", dir, plainCause(err))
+	if err := os.MkdirAll(to.dir, 0o755); err != nil {
+		return nil, usage("%s: %s", to.dir, plainCause(err))
 	}
 	for i, name := range names {
-		path := filepath.Join(dir, name)
+		path := filepath.Join(to.dir, name)
 		if err := os.WriteFile(path, files[name], 0o644); err != nil {
 			return nil, usage("%s: %s", path, plainCause(err))
 		}

@@ -123,7 +123,7 @@ func (a *app) skillVerify() *cobra.Command {
 }
 
 func (a *app) skillInspect() *cobra.Command {
-	var export string
+	var to export
 	c := &cobra.Command{
 		Use: "inspect FILE", Short: "Show what a bundle says of itself, without judging it", Args: exactly("FILE"),
 		Example: `  writ skill inspect greeter-0.1.0.skill
@@ -141,8 +141,8 @@ func (a *app) skillInspect() *cobra.Command {
 				"skill": about.Ref, "manifest": about.Manifest, "keys": about.KeyIDs, "identities": about.Identities, "moduleBytes": len(about.Module),
 			}
 			var written []string
-			if export != "" {
-				if written, err = a.exportBundle(export, raw, about); err != nil {
+			if to.dir != "" {
+				if written, err = a.exportBundle(to, raw, about); err != nil {
 					return err
 				}
 				document["exported"] = written
@@ -150,7 +150,8 @@ func (a *app) skillInspect() *cobra.Command {
 			return a.print(document, func(t *table) { inspectTable(t, about, written) })
 		},
 	}
-	c.Flags().StringVar(&export, "export", "", "directory to write manifest, Sigstore bundles and statements to")
+	c.Flags().StringVar(&to.dir, "export", "", "directory to write manifest, Sigstore bundles and statements to")
+	provenanceFlags(c.Flags(), &to.in)
 	return c
 }
 

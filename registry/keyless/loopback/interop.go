@@ -60,7 +60,10 @@ func (s *session) interop(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.theirs(ctx)
+	if err := s.theirs(ctx); err != nil {
+		return err
+	}
+	return s.certified(ctx)
 }
 
 // theirs is what cosign signs, installed where its key is trusted.

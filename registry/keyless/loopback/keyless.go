@@ -69,8 +69,8 @@ func (s *session) keyless(ctx context.Context) (err error) {
 	)
 }
 
-// prepare makes a home, bundles to sign, tokens to sign as, and the trusted root.
-func (s *session) prepare(ctx context.Context, sigstore *stack) error {
+// prepareTrust writes down the trusted root, and tokens to sign as.
+func (s *session) prepareTrust(ctx context.Context, sigstore *stack) error {
 	fmt.Printf("fulcio %s, timestamps %s, log %s, issuer %s\n", sigstore.fulcio, sigstore.stamps, sigstore.log, sigstore.issuer.url)
 	trusted, err := sigstore.trustedRoot(ctx)
 	if err != nil {
@@ -79,7 +79,12 @@ func (s *session) prepare(ctx context.Context, sigstore *stack) error {
 	if err := os.WriteFile(filepath.Join(s.dir, "trusted_root.json"), trusted, 0o600); err != nil {
 		return err
 	}
-	if err := errors.Join(s.begin(ctx), s.tokens(sigstore.issuer)); err != nil {
+	return s.tokens(sigstore.issuer)
+}
+
+// prepare makes a home, and bundles to sign.
+func (s *session) prepare(ctx context.Context, sigstore *stack) error {
+	if err := errors.Join(s.begin(ctx), s.prepareTrust(ctx, sigstore)); err != nil {
 		return err
 	}
 	for _, name := range []string{"release.skill", "other.skill", "unlogged.skill"} {
