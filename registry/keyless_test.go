@@ -475,7 +475,7 @@ func TestSignKeyless(t *testing.T) {
 	defer server.Close()
 	signer := func(who keylesstest.Subject) *keyless.Signer {
 		s, err := keyless.NewSigner(h.ctx, keyless.Services{
-			Fulcio: server.URL, Timestamp: server.URL + keylesstest.TimestampPath, IdentityAuth: keylesstest.Token(who),
+			Fulcio: server.URL, Timestamp: server.URL + keylesstest.TimestampPath, Token: keyless.Token(keylesstest.Token(who)),
 		})
 		if err != nil {
 			t.Fatal(err)

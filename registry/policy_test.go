@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -189,4 +190,46 @@ func searched(p *TrustPolicy, signers map[string][]string) bool {
 		return i >= len(p.AllOf) && try(i+1, any, used)
 	}
 	return try(0, 0, map[string]bool{})
+}
+
+// Trust changes while bundles are judged: nothing is judged by half a change.
+func TestTrustHammer(t *testing.T) {
+	h := newKeylessHome(t)
+	file := h.certified(certified{})
+	roots := []string{string(h.sigstore.Root(keylesstest.Trusted{})), string(h.sigstore.Root(keylesstest.Trusted{Log: true}))}
+	var group sync.WaitGroup
+	each := func(do func(i int) error) {
+		group.Go(func() {
+			for i := range 20 {
+				if err := do(i); err != nil && !writ.IsCode(err, writ.CodeNotFound) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	each(func(i int) error {
+		_, err := h.ImportRoot(h.ctx, h.by, TrustedRoot{Root: roots[i%2]})
+		return err
+	})
+	each(func(int) error {
+		_, err := h.TrustIdentity(h.ctx, h.by, ciIdentity("acme"))
+		return err
+	})
+	each(func(i int) error {
+		if i%2 == 0 {
+			return h.RemovePolicy(h.ctx, h.by, "acme", "")
+		}
+		_, err := h.SetPolicy(h.ctx, h.by, TrustPolicy{Publisher: "acme", AllOf: []string{ciID("acme")}})
+		return err
+	})
+	for range 3 {
+		each(func(int) error {
+			report, err := h.Examine(h.ctx, h.by.Tenant, file)
+			if err == nil && !report.OK() && report.Issues[0].Code != writ.IssueSignatureInvalid { // under the root with a log
+				t.Error(describe(report.Issues))
+			}
+			return err
+		})
+	}
+	group.Wait()
 }

@@ -141,7 +141,7 @@ func (a *app) signKeyless(ctx context.Context, file []byte, s *signing, request 
 	if err != nil {
 		return nil, signer{}, err
 	}
-	s.services.IdentityAuth = token
+	s.services.Token = keyless.Token(token)
 	certified, err := keyless.NewSigner(ctx, s.services)
 	if err != nil {
 		return nil, signer{}, err

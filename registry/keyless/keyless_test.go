@@ -72,6 +72,8 @@ func TestSignedTimeDecides(t *testing.T) {
 		{"a timestamp", keylesstest.Signing{}, stamps, true},
 		{"a timestamp and a log entry", keylesstest.Signing{Log: true}, log, true},
 		{"a log's time alone", keylesstest.Signing{Log: true, Unstamped: true}, logAlone, true},
+		{"a log that gives no time, alone", keylesstest.Signing{Log: true, Unstamped: true, Timeless: true}, logAlone, false},
+		{"a log that gives no time, and a timestamp", keylesstest.Signing{Log: true, Timeless: true}, log, true},
 		{"neither", keylesstest.Signing{Unstamped: true}, stamps, false},
 		{"the log entry is left out", keylesstest.Signing{}, log, false},
 		{"a log that the root does not name", keylesstest.Signing{Log: true, Unstamped: true}, stamps, false},

@@ -17,13 +17,22 @@ import (
 
 // Services are the Sigstore services that a signature is made with.
 type Services struct {
-	Fulcio       string            // URL of the certificate authority
-	Timestamp    string            // URL, with its path, of the timestamp authority; empty: none is asked
-	Log          string            // URL of the transparency log; empty: none is asked
-	LogVersion   uint32            // 1 or 2; 0: 2
-	HTTP         http.RoundTripper // nil: the default one
-	IdentityAuth string            // OIDC token; it goes to Fulcio alone and stands in no error
+	Fulcio     string            // URL of the certificate authority
+	Timestamp  string            // URL, with its path, of the timestamp authority; empty: none is asked
+	Log        string            // URL of the transparency log; empty: none is asked
+	LogVersion uint32            // 1 or 2; 0: 2
+	HTTP       http.RoundTripper // of Fulcio and the timestamp authority; nil: the default one
+	Token      Token             // goes to Fulcio alone
 }
+
+// Token is an OIDC token. fmt does not print it.
+type Token string
+
+// String keeps the token out of logs.
+func (Token) String() string { return "[token]" }
+
+// GoString keeps the token out of %#v.
+func (Token) GoString() string { return "[token]" }
 
 // Signer has a certificate for a key that is never written anywhere.
 type Signer struct {
@@ -47,7 +56,7 @@ func NewSigner(ctx context.Context, services Services) (*Signer, error) {
 	}
 	s := &Signer{services: services, key: key}
 	fulcio := sign.NewFulcio(&sign.FulcioOptions{BaseURL: services.Fulcio, Transport: services.HTTP})
-	s.der, err = fulcio.GetCertificate(ctx, key, &sign.CertificateProviderOptions{IDToken: services.IdentityAuth})
+	s.der, err = fulcio.GetCertificate(ctx, key, &sign.CertificateProviderOptions{IDToken: string(services.Token)})
 	if err != nil {
 		return nil, s.failed(err, "the certificate was not issued", "check --fulcio-url, and that the token is fresh and meant for this Fulcio (audience sigstore)")
 	}
@@ -75,7 +84,7 @@ func (s *Services) check() error {
 	case s.LogVersion > 2:
 		return writ.Errorf(writ.CodeInvalid, op, "version %d of a log: want 1 or 2", s.LogVersion).WithFix("leave --rekor-version out for version 2")
 	}
-	return checkToken(s.IdentityAuth)
+	return checkToken(string(s.Token))
 }
 
 // confidential reports whether what is sent to an address stays between the two:
@@ -108,7 +117,7 @@ func checkToken(token string) error {
 // failed hides the token, should a server's answer repeat it.
 func (s *Signer) failed(err error, message, fix string) *writ.Error {
 	text := err.Error()
-	for part := range strings.SplitSeq(s.services.IdentityAuth, ".") {
+	for part := range strings.SplitSeq(string(s.services.Token), ".") {
 		if part != "" {
 			text = strings.ReplaceAll(text, part, "[token]")
 		}

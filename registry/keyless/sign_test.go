@@ -3,6 +3,7 @@ package keyless
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -19,7 +20,7 @@ func TestSignWithACertificate(t *testing.T) {
 	server := s.Serve()
 	defer server.Close()
 	signer, err := NewSigner(context.Background(), Services{
-		Fulcio: server.URL, Timestamp: server.URL + keylesstest.TimestampPath, IdentityAuth: keylesstest.Token(release()),
+		Fulcio: server.URL, Timestamp: server.URL + keylesstest.TimestampPath, Token: Token(keylesstest.Token(release())),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +47,7 @@ func TestSigningThatIsRefused(t *testing.T) {
 	defer server.Close()
 	down := httptest.NewServer(http.NotFoundHandler())
 	down.Close()
-	good := Services{Fulcio: server.URL, Timestamp: server.URL + keylesstest.TimestampPath, IdentityAuth: keylesstest.Token(release())}
+	good := Services{Fulcio: server.URL, Timestamp: server.URL + keylesstest.TimestampPath, Token: Token(keylesstest.Token(release()))}
 	for name, c := range map[string]struct {
 		edit func(*Services)
 		code writ.Code
@@ -58,9 +59,9 @@ func TestSigningThatIsRefused(t *testing.T) {
 		"a log without time":    {func(s *Services) { s.Timestamp, s.Log = "", "https://log.example.com" }, writ.CodeInvalid},
 		"no version of a log":   {func(s *Services) { s.LogVersion = 3 }, writ.CodeInvalid},
 		"a stamper of no URL":   {func(s *Services) { s.Timestamp = "tsa" }, writ.CodeInvalid},
-		"no token":              {func(s *Services) { s.IdentityAuth = "" }, writ.CodeInvalid},
-		"a password as token":   {func(s *Services) { s.IdentityAuth = "hunter2" }, writ.CodeInvalid},
-		"a token of nobody":     {func(s *Services) { s.IdentityAuth = keylesstest.Token(keylesstest.Subject{Issuer: issuer, SAN: ""}) }, writ.CodeUnavailable},
+		"no token":              {func(s *Services) { s.Token = "" }, writ.CodeInvalid},
+		"a password as token":   {func(s *Services) { s.Token = "hunter2" }, writ.CodeInvalid},
+		"a token of nobody":     {func(s *Services) { s.Token = Token(keylesstest.Token(keylesstest.Subject{Issuer: issuer})) }, writ.CodeUnavailable},
 		"Fulcio is down":        {func(s *Services) { s.Fulcio = down.URL }, writ.CodeUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -71,7 +72,7 @@ func TestSigningThatIsRefused(t *testing.T) {
 			if !errors.As(err, &e) || e.Code != c.code || e.Fix == "" {
 				t.Fatalf("%v", err)
 			}
-			if services.IdentityAuth != "" && strings.Contains(err.Error(), services.IdentityAuth) {
+			if services.Token != "" && strings.Contains(err.Error(), string(services.Token)) {
 				t.Errorf("the token stands in the error: %v", err)
 			}
 		})
@@ -87,9 +88,14 @@ func TestSigningThatIsRefused(t *testing.T) {
 	if !writ.IsCode(err, writ.CodeUnauthenticated) {
 		t.Errorf("%v", err)
 	}
-	for part := range strings.SplitSeq(services.IdentityAuth, ".") {
+	for part := range strings.SplitSeq(string(services.Token), ".") {
 		if strings.Contains(err.Error(), part) {
 			t.Errorf("a part of the token stands in the error: %v", err)
+		}
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		if text := fmt.Sprintf(verb, services); strings.Contains(text, string(services.Token)) {
+			t.Errorf("%s prints the token: %s", verb, text)
 		}
 	}
 	services.Fulcio, services.Timestamp = server.URL, down.URL

@@ -178,6 +178,7 @@ type Signing struct {
 	Unstamped   bool
 	Log         bool
 	LoggedAt    time.Time // zero: StampedAt
+	Timeless    bool      // the log signs no time, as one of version 2
 }
 
 // Sign makes the JSON of a Sigstore bundle.
@@ -207,28 +208,31 @@ func (s *Sigstore) Sign(statement []byte, who Subject, how Signing) []byte {
 		}
 	}
 	if how.Log {
-		out.VerificationMaterial.TlogEntries = []*rekorv1.TransparencyLogEntry{s.entry(leaf.cert, statement, sig, how.LoggedAt)}
+		out.VerificationMaterial.TlogEntries = []*rekorv1.TransparencyLogEntry{s.entry(leaf.cert, statement, sig, &how)}
 	}
 	raw, err := protojson.Marshal(out)
 	s.must(err)
 	return raw
 }
 
-func (s *Sigstore) entry(leaf *x509.Certificate, statement, sig []byte, at time.Time) *rekorv1.TransparencyLogEntry {
+func (s *Sigstore) entry(leaf *x509.Certificate, statement, sig []byte, how *Signing) *rekorv1.TransparencyLogEntry {
 	s.t.Helper()
 	envelope := &dsse.Envelope{
 		PayloadType: payloadType, Payload: base64.StdEncoding.EncodeToString(statement),
 		Signatures: []dsse.Signature{{Sig: base64.StdEncoding.EncodeToString(sig)}},
 	}
-	entry, err := s.log.GenerateTlogEntry(leaf, envelope, sig, at.Unix(), true)
+	entry, err := s.log.GenerateTlogEntry(leaf, envelope, sig, how.LoggedAt.Unix(), true)
 	s.must(err)
 	out := entry.TransparencyLogEntry()
 	// What the generator leaves out: the kind, and the promise, which signs the time.
 	out.KindVersion = &rekorv1.KindVersion{Kind: "dsse", Version: "0.0.1"}
+	if how.Timeless {
+		return out
+	}
 	id, err := s.log.RekorLogID()
 	s.must(err)
 	promise, err := s.log.RekorSignPayload(tlog.RekorPayload{
-		Body: base64.StdEncoding.EncodeToString(out.GetCanonicalizedBody()), IntegratedTime: at.Unix(), LogIndex: out.GetLogIndex(), LogID: id,
+		Body: base64.StdEncoding.EncodeToString(out.GetCanonicalizedBody()), IntegratedTime: how.LoggedAt.Unix(), LogIndex: out.GetLogIndex(), LogID: id,
 	})
 	s.must(err)
 	out.InclusionPromise = &rekorv1.InclusionPromise{SignedEntryTimestamp: promise}

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command loopback checks keyless signatures and cosign with the real programs: a
 // Fulcio, a timestamp authority and a transparency log on loopback, an OIDC issuer
 // in this process, cosign beside them. Nothing reaches another machine.
