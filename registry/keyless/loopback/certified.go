@@ -35,43 +35,45 @@ func (s *session) certified(ctx context.Context) (err error) {
 		}
 	}
 	issuer := sigstore.issuer.url + "/ci"
-	check := func(identity string) step {
-		return step{args: []string{
-			"cosign", "verify-blob-attestation", "--certificate-identity", identity, "--certificate-oidc-issuer", issuer,
-			"--trusted-root", "trusted_root.json", "--bundle", "certified/signature-1.sigstore.json", "--type", skillType,
-			"--use-signed-timestamps", "--insecure-ignore-sct", "certified/manifest.json", // this Fulcio has no certificate log
-		}}
-	}
-	sign := func(statement, bundle string) step {
-		return step{args: []string{
-			"cosign", "attest-blob", "--identity-token", "release.token", "--statement", statement, "--bundle", bundle,
-			"--signing-config", "signing_config.json", "--trusted-root", "trusted_root.json", "-y",
-		}}
-	}
 	return s.steps(ctx,
 		writ("skill", "sign", "certified.skill", "--keyless", "--identity-token", "release.token", "--fulcio-url", sigstore.fulcio,
 			"--tsa-url", sigstore.stamps+"/api/v1/timestamp", "--rekor-url", sigstore.log),
 		writ("skill", "inspect", "certified.skill", "--export", "certified"),
-		check(release).ends(0, "Verified OK"),
-		check(release+".evil").ends(1, ""),
+		certifiedAs(release, issuer).ends(0, "Verified OK"),
+		certifiedAs(release+".evil", issuer).ends(1, ""),
 
 		writ("trust", "root", "import", "trusted_root.json"),
 		writ("trust", "add", publisher, "--identity", release, "--issuer", issuer, "--source-repository", source),
 		writ("skill", "inspect", "certified-theirs.skill", "--export", "certified-theirs"),
-		sign("certified-theirs/signature.statement.json", "cs.json"),
+		certify("certified-theirs/signature.statement.json", "cs.json"),
 		writ("skill", "sign", "certified-theirs.skill", "--attach", "cs.json"),
 		writ("skill", "verify", "certified-theirs.skill").ends(3, "PROVENANCE_MISSING"),
 		// What Writ would say of a local build is a lie in a workflow's mouth.
-		sign("certified-theirs/provenance.statement.json", "cp.json"),
+		certify("certified-theirs/provenance.statement.json", "cp.json"),
 		writ("skill", "sign", "certified-theirs.skill", "--attach", "cp.json"),
 		writ("skill", "verify", "certified-theirs.skill").ends(3, "PROVENANCE_UNTRUSTED"),
 		writ("skill", "inspect", "certified-theirs.skill", "--export", "certified-theirs", "--builder", release,
 			"--repository", source, "--ref", ref, "--revision", strings.Repeat("a", 40)),
-		sign("certified-theirs/provenance.statement.json", "cp.json"),
+		certify("certified-theirs/provenance.statement.json", "cp.json"),
 		writ("skill", "sign", "certified-theirs.skill", "--attach", "cp.json"),
 		writ("skill", "verify", "certified-theirs.skill").ends(0, "compatible:"),
 		writ("skill", "install", "certified-theirs.skill").ends(0, "enabled"),
 	)
+}
+
+func certifiedAs(identity, issuer string) step {
+	return step{args: []string{
+		"cosign", "verify-blob-attestation", "--certificate-identity", identity, "--certificate-oidc-issuer", issuer,
+		"--trusted-root", "trusted_root.json", "--bundle", "certified/signature-1.sigstore.json", "--type", skillType,
+		"--use-signed-timestamps", "--insecure-ignore-sct", "certified/manifest.json", // this Fulcio has no certificate log
+	}}
+}
+
+func certify(statement, bundle string) step {
+	return step{args: []string{
+		"cosign", "attest-blob", "--identity-token", "release.token", "--statement", statement, "--bundle", bundle,
+		"--signing-config", "signing_config.json", "--trusted-root", "trusted_root.json", "-y",
+	}}
 }
 
 // signingConfig is what cosign is told of the services.
