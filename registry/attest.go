@@ -104,6 +104,9 @@ func (c *court) attest(raw []byte) ([]*attestation, *writ.SkillIssue) {
 		return c.attestKeyless(&b)
 	}
 	id := KeyID(b.GetVerificationMaterial().GetPublicKey().GetHint())
+	if id == "" {
+		return nil, fixed(finding(writ.IssueKeyUntrusted, "the bundle names no key"), "ask the publisher for a bundle that names the key it is signed with")
+	}
 	key, issue := c.key(id)
 	if issue != nil {
 		return nil, issue

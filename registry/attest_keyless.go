@@ -44,8 +44,13 @@ func (c *court) attestKeyless(b *bundle.Bundle) ([]*attestation, *writ.SkillIssu
 			"ask the publisher for a bundle that somebody else signed")
 	}
 	var out []*attestation
+	var early *TrustedIdentity // or late
 	for _, i := range c.trust.sortedIdentities() {
-		if !i.Matches(claims) || !inWindow(c.at, i.ValidFrom, i.ValidUntil) {
+		if !i.matcher.Matches(claims) {
+			continue
+		}
+		if !inWindow(c.at, i.ValidFrom, i.ValidUntil) {
+			early = i
 			continue
 		}
 		a, issue := c.statement(i.voucher(claims), statement)
@@ -53,6 +58,10 @@ func (c *court) attestKeyless(b *bundle.Bundle) ([]*attestation, *writ.SkillIssu
 			return nil, issue
 		}
 		out = append(out, a)
+	}
+	if len(out) == 0 && early != nil {
+		return nil, fixed(finding(writ.IssueKeyUntrusted, "the identity %s of %s is trusted from %s to %s alone, it is %s",
+			clipTo(claims.Signer(), longestName), early.Publisher, early.ValidFrom, early.ValidUntil, c.at), "ask the publisher who signs now")
 	}
 	if len(out) == 0 {
 		return nil, fixed(finding(writ.IssueKeyUntrusted, "the identity %s%s is not in the trust store", clipTo(claims.Signer(), longestName), sourceText(claims)),

@@ -25,6 +25,8 @@ type TrustedIdentity struct {
 	Reason     string                  `json:"reason,omitempty"`
 	AddedAt    writ.Time               `json:"addedAt"`
 	AddedBy    writ.PrincipalID        `json:"addedBy"`
+
+	matcher *keyless.Matcher // set where it is read from the store
 }
 
 // maxIdentities bounds what each certificate is compared with.
@@ -35,7 +37,8 @@ func (t *trust) readIdentity(doc *writ.Document) error {
 	if err := json.Unmarshal(doc.Value, i); err != nil {
 		return err
 	}
-	if err := i.Check(); err != nil {
+	var err error
+	if i.matcher, err = i.Compile(); err != nil {
 		return err
 	}
 	if i.ID != i.Identity.ID(i.Publisher) || doc.Key != trustIdentities+i.ID {
@@ -49,7 +52,7 @@ func (t *trust) readIdentity(doc *writ.Document) error {
 // one that matches it too does not let it back in.
 func (t *trust) identityDenied(c *keyless.Claims) *Denial {
 	for id, i := range t.identities {
-		if d := t.denied[denyIdentities+id]; d != nil && i.Matches(c) {
+		if d := t.denied[denyIdentities+id]; d != nil && i.matcher.Matches(c) {
 			return d
 		}
 	}

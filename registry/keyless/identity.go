@@ -102,28 +102,41 @@ func (i *Identity) String() string {
 	return name + " (" + i.Issuer + ")"
 }
 
-// Matches reports whether the identity is that of a verified certificate. What
-// Check refuses matches nothing.
-func (i *Identity) Matches(c *Claims) bool {
-	if c == nil || i.Check() != nil {
-		return false
+// Matcher compares certificates with one identity. The zero Matcher matches nothing.
+type Matcher struct{ want *verify.CertificateIdentity }
+
+// Compile makes the identity's matcher. The error is that of Check.
+func (i *Identity) Compile() (*Matcher, error) {
+	if err := i.Check(); err != nil {
+		return nil, err
 	}
 	pattern, err := anchored(i.SANPattern)
 	if err != nil {
-		return false
+		return nil, err
 	}
 	san, err := verify.NewSANMatcher(i.SAN, pattern)
 	if err != nil {
-		return false
+		return nil, err
 	}
 	issuer, err := verify.NewIssuerMatcher(i.Issuer, "")
 	if err != nil {
-		return false
+		return nil, err
 	}
 	want, err := verify.NewCertificateIdentity(san, issuer, certificate.Extensions{
 		SourceRepositoryURI: i.SourceRepository, SourceRepositoryRef: i.SourceRef, RunnerEnvironment: i.RunnerEnvironment,
 	})
-	return err == nil && want.Verify(c.summary) == nil
+	return &Matcher{&want}, err
+}
+
+// Matches reports whether a verified certificate has the identity.
+func (m *Matcher) Matches(c *Claims) bool {
+	return m != nil && m.want != nil && c != nil && m.want.Verify(c.summary) == nil
+}
+
+// Matches is Compile and Matcher.Matches. What Check refuses matches nothing.
+func (i *Identity) Matches(c *Claims) bool {
+	m, err := i.Compile()
+	return err == nil && m.Matches(c)
 }
 
 // clip keeps hostile text in messages short and on one line.
