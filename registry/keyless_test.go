@@ -603,3 +603,17 @@ func FuzzAttach(f *testing.F) {
 		}
 	})
 }
+
+func TestRevokingAPublisherTakesKeysAndIdentities(t *testing.T) {
+	h := newKeylessHome(t)
+	h.trustKey("acme", h.key)
+	if _, err := h.TrustRevoke(h.ctx, &contract.TrustRevokeInput{Publisher: "acme", Reason: "gone"}); err != nil {
+		t.Fatal(err)
+	}
+	h.refused(h.bundle(), writ.IssueKeyRevoked)
+	h.refused(h.certified(certified{}), writ.IssueKeyRevoked)
+	list, err := h.TrustList(h.ctx, &contract.TrustListInput{Publisher: "acme"})
+	if err != nil || list.Items[0].RevokedAt == 0 || list.Identities[0].RevokedAt == 0 || list.Roots != nil {
+		t.Errorf("%v %+v", err, list)
+	}
+}

@@ -55,6 +55,7 @@ type Denial struct {
 type trust struct {
 	keys       map[KeyID]*trusted
 	denied     map[string]*Denial // by document key
+	withdrawn  map[string]*Denial // of identities and roots, by document key
 	identities map[string]*TrustedIdentity
 	roots      []*trustedRoot
 	policies   map[string]*TrustPolicy // by publisher
@@ -62,13 +63,13 @@ type trust struct {
 
 func newTrust() *trust {
 	return &trust{
-		keys: map[KeyID]*trusted{}, denied: map[string]*Denial{},
+		keys: map[KeyID]*trusted{}, denied: map[string]*Denial{}, withdrawn: map[string]*Denial{},
 		identities: map[string]*TrustedIdentity{}, policies: map[string]*TrustPolicy{},
 	}
 }
 
 func (t *trust) empty() bool {
-	return len(t.keys)+len(t.denied)+len(t.identities)+len(t.roots)+len(t.policies) == 0
+	return len(t.keys)+len(t.denied)+len(t.withdrawn)+len(t.identities)+len(t.roots)+len(t.policies) == 0
 }
 
 type trusted struct {
@@ -121,6 +122,10 @@ func (t *trust) read(doc *writ.Document) error {
 		return t.readRoot(doc)
 	case strings.HasPrefix(doc.Key, trustPolicies):
 		return t.readPolicy(doc)
+	case strings.HasPrefix(doc.Key, denyIdentities), strings.HasPrefix(doc.Key, denyRoots):
+		denial := &Denial{}
+		t.withdrawn[doc.Key] = denial
+		return json.Unmarshal(doc.Value, denial)
 	}
 	denial := &Denial{}
 	t.denied[doc.Key] = denial

@@ -52,7 +52,7 @@ func (t *trust) readIdentity(doc *writ.Document) error {
 // one that matches it too does not let it back in.
 func (t *trust) identityDenied(c *keyless.Claims) *Denial {
 	for id, i := range t.identities {
-		if d := t.denied[denyIdentities+id]; d != nil && i.matcher.Matches(c) {
+		if d := t.withdrawn[denyIdentities+id]; d != nil && i.matcher.Matches(c) {
 			return d
 		}
 	}
@@ -84,7 +84,7 @@ func (r *Registry) TrustIdentity(ctx context.Context, by *writ.Principal, i Trus
 		return nil, err
 	}
 	i.ID = i.Identity.ID(i.Publisher)
-	if t.denied[denyIdentities+i.ID] != nil {
+	if t.withdrawn[denyIdentities+i.ID] != nil {
 		return nil, writ.Errorf(writ.CodeConflict, op, "the identity %s is revoked", i.ID).WithFix("ask the publisher to sign as somebody else")
 	}
 	i.AddedAt, i.AddedBy = r.opts.Clock.Now(), by.ID

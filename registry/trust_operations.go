@@ -51,7 +51,7 @@ func (r *Registry) TrustRevoke(ctx context.Context, in *contract.TrustRevokeInpu
 	if err != nil {
 		return nil, err
 	}
-	var documents []string
+	var documents, withdrawn []string
 	all := in.KeyID == "" && in.IdentityID == ""
 	for id, key := range t.keys {
 		if key.Publisher == in.Publisher && (all || string(id) == in.KeyID) {
@@ -60,14 +60,21 @@ func (r *Registry) TrustRevoke(ctx context.Context, in *contract.TrustRevokeInpu
 	}
 	for id, identity := range t.identities {
 		if identity.Publisher == in.Publisher && (all || id == in.IdentityID) {
-			documents = append(documents, denyIdentities+id)
+			withdrawn = append(withdrawn, denyIdentities+id)
 		}
 	}
-	if len(documents) == 0 {
+	if len(documents)+len(withdrawn) == 0 {
 		return nil, writ.Errorf(writ.CodeNotFound, "trust "+clip(in.Publisher), "has no such key or identity").WithFix("writ trust list shows publishers and ids")
 	}
-	if err := r.deny(ctx, by, in.Reason, documents...); err != nil {
-		return nil, err
+	if len(documents) > 0 {
+		if err := r.deny(ctx, by, in.Reason, documents...); err != nil {
+			return nil, err
+		}
+	}
+	if len(withdrawn) > 0 {
+		if err := r.withdraw(ctx, by, in.Reason, withdrawn...); err != nil {
+			return nil, err
+		}
 	}
 	return &contract.TrustRevokeOutput{Result: r.result("revoked")}, nil
 }

@@ -136,7 +136,7 @@ func (t *trust) listKeyless(publisher string, out *contract.TrustListOutput) {
 			Publisher: i.Publisher, IdentityID: i.ID, Identity: contract.Identity(i.Identity), Purposes: i.Purposes,
 			Builders: i.Builders, BuildTypes: i.BuildTypes, ValidFrom: i.ValidFrom, ValidUntil: i.ValidUntil, Reason: i.Reason,
 		}
-		if d := t.denied[denyIdentities+i.ID]; d != nil {
+		if d := t.withdrawn[denyIdentities+i.ID]; d != nil {
 			item.RevokedAt, item.Reason = d.At, d.Reason
 		}
 		out.Identities = append(out.Identities, item)

@@ -150,7 +150,7 @@ func (t *trust) members(publisher string) map[string]string {
 		}
 	}
 	for id, i := range t.identities {
-		if i.Publisher == publisher && slices.Contains(i.Purposes, contract.TrustSignature) && t.denied[denyIdentities+id] == nil {
+		if i.Publisher == publisher && slices.Contains(i.Purposes, contract.TrustSignature) && t.withdrawn[denyIdentities+id] == nil {
 			out[id] = id
 		}
 	}

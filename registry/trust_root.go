@@ -67,7 +67,7 @@ func (t *trust) readRoot(doc *writ.Document) error {
 	return nil
 }
 
-func (t *trust) rootDenied(d writ.Digest) *Denial { return t.denied[denyRoots+d.Hex()] }
+func (t *trust) rootDenied(d writ.Digest) *Denial { return t.withdrawn[denyRoots+d.Hex()] }
 
 // rootsAt are the roots that were trusted at a time, and those of them that are
 // denied today.
@@ -158,7 +158,18 @@ func (r *Registry) RevokeRoot(ctx context.Context, by *writ.Principal, name, rea
 	if len(documents) == 0 {
 		return writ.Errorf(writ.CodeNotFound, "trusted root "+clip(name), "there is none").WithFix("writ trust list shows the names of roots")
 	}
-	return r.deny(ctx, by, reason, documents...)
+	return r.withdraw(ctx, by, reason, documents...)
+}
+
+// withdraw takes identities and roots out for good.
+func (r *Registry) withdraw(ctx context.Context, by *writ.Principal, reason string, documents ...string) error {
+	r.change.Lock()
+	defer r.change.Unlock()
+	values := map[string]any{}
+	for _, key := range documents {
+		values[key] = &Denial{Reason: reason, At: r.opts.Clock.Now(), By: by.ID}
+	}
+	return r.appendTrust(ctx, by, "revoked", reason, values)
 }
 
 // sortedRoots are those that are trusted now or revoked, by name.
