@@ -15,7 +15,7 @@ PGO     := -pgo=$(CURDIR)/bench/writ.pgo
 
 GO_SOURCES := $(shell find . -name '*.go' -not -path './build/*') go.mod go.sum
 
-.PHONY: pgo build skills guests demo test race check format lint generate bench bench-growth bench-peers peers chaos fuzz clean tools vulncheck
+.PHONY: pgo build skills guests demo test race check format lint generate bench bench-growth bench-peers peers chaos test-keyless test-interop fuzz clean tools vulncheck
 
 build: $(BIN) ## the binary, with the public key of the first-party skills
 
@@ -107,10 +107,39 @@ peers: tools $(BIN) ## installs and builds the peers, each in a module of its ow
 	go build -C bench/peers/temporal -o $(CURDIR)/$(PEERS)/ ./server ./worker
 	go build -o $(PEERS)/bench ./bench/peers
 
+# The Sigstore programs, pinned to what builds with Go 1.26; each takes a minute or
+# two, cosign about five. They are not part of this module.
+SIGSTORE := $(BUILD)/keyless
+FULCIO   := github.com/sigstore/fulcio@v1.8.8
+TSA      := github.com/sigstore/timestamp-authority/v2/cmd/timestamp-server@v2.1.3
+REKOR    := github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix@v2.3.0
+COSIGN   := github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3
+
+$(SIGSTORE)/fulcio:
+	GOBIN=$(CURDIR)/$(SIGSTORE) go install -trimpath $(FULCIO)
+
+$(SIGSTORE)/timestamp-server:
+	GOBIN=$(CURDIR)/$(SIGSTORE) go install -trimpath $(TSA)
+
+$(SIGSTORE)/rekor-server-posix:
+	GOBIN=$(CURDIR)/$(SIGSTORE) go install -trimpath $(REKOR)
+	mv $(SIGSTORE)/posix $@
+
+$(SIGSTORE)/cosign:
+	GOBIN=$(CURDIR)/$(SIGSTORE) go install -trimpath $(COSIGN)
+
+SIGSTORE_SERVERS := $(addprefix $(SIGSTORE)/,fulcio timestamp-server rekor-server-posix)
+
+test-keyless: $(BIN) $(SIGSTORE_SERVERS) ## keyless signatures with a real Sigstore on loopback
+	go run ./registry/keyless/loopback -writ $(BIN) -bin $(SIGSTORE)
+
+test-interop: $(BIN) $(SIGSTORE_SERVERS) $(SIGSTORE)/cosign ## what Writ signs, verified by cosign, and the other way
+	go run ./registry/keyless/loopback -writ $(BIN) -bin $(SIGSTORE) -interop
+
 fuzz: ## every fuzz target, a short while each
 	@for p in $$(go list ./... ); do \
 	  for f in $$(go test -list '^Fuzz' $$p 2>/dev/null | grep '^Fuzz'); do \
-	    echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-10s} $$p || exit 1; \
+	    echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-10s} -fuzzminimizetime 10x $$p || exit 1; \
 	  done; \
 	done
 

@@ -58,8 +58,9 @@ var owners = map[string][]string{
 	"github.com/gowebpki/jcs":                           {"canon"},
 	"github.com/sigstore":                               {"registry"},
 	"oras.land/oras-go":                                 {"registry/remote"},
+	"github.com/digitorus/timestamp":                    {"registry/keyless/keylesstest"},
 	"github.com/in-toto/attestation":                    {"registry"},
-	"github.com/theupdateframework/go-tuf":              {"registry/feed"},
+	"github.com/theupdateframework/go-tuf":              {"registry/feed", "registry/keyless"},
 	"github.com/tetratelabs/wazero":                     {"host"},
 	"github.com/extism/go-sdk":                          {"host"},
 	"cel.dev/cel-go":                                    {"plan"},
@@ -67,7 +68,7 @@ var owners = map[string][]string{
 	"github.com/knadh/koanf":                            {"cmd/writ"},
 	"github.com/prometheus/client_golang":               {"api"},
 	"filippo.io/age":                                    {"host/secret", "identity"},
-	"github.com/secure-systems-lab/go-securesystemslib": {"identity", "trace"},
+	"github.com/secure-systems-lab/go-securesystemslib": {"identity", "trace", "registry/keyless/keylesstest"},
 }
 
 // minters may call MintPermit: a permit comes from a verdict and nowhere else.

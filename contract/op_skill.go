@@ -122,26 +122,26 @@ var SkillList = define[SkillListInput, SkillListOutput](Contract{
 
 // TrustAdd lets a publisher's key count.
 var TrustAdd = define[TrustAddInput, TrustAddOutput](Contract{
-	Key: "controlPlane.trust.add", Kind: Command, Capability: CapSkillRegistry, Auth: Admin,
-	CLI: "writ trust add", Title: "Trust a key", Idempotent: true,
-	Description: "Adds a publisher's key to the trust store, for signatures, provenance or both.",
+	Key: "controlPlane.trust.add", Version: "1.1.0", Kind: Command, Capability: CapSkillRegistry, Auth: Admin,
+	CLI: "writ trust add", Title: "Trust a key or an identity", Idempotent: true,
+	Description: "Adds a publisher's key, or an identity that certificates name, to the trust store, for signatures, provenance or both.",
 	Goal:        "Say whose skills may be installed. An empty store refuses all.",
 	Context:     "Before the first skill of a publisher is installed.",
 	PII:         []string{"input.reason"},
-	Errors:      []Failure{on(writ.CodeConflict, "The key is revoked, or belongs to another publisher.")},
+	Errors:      []Failure{on(writ.CodeConflict, "The key or the identity is revoked, or the key belongs to another publisher.")},
 	Examples: example(TrustAddInput{Publisher: "acme", PublicKeyPEM: exPEM, Purposes: []TrustPurpose{TrustSignature}},
 		TrustAddOutput{Result: done("trusted"), Publisher: "acme", KeyID: "key_example"}),
 })
 
 // TrustRevoke makes a publisher's key count no more.
 var TrustRevoke = define[TrustRevokeInput, TrustRevokeOutput](Contract{
-	Key: "controlPlane.trust.revoke", Kind: Command, Capability: CapSkillRegistry, Auth: Admin,
-	CLI: "writ trust revoke", Title: "Revoke a key", Idempotent: true,
-	Description: "Puts a key, or every key of a publisher, on the deny list. Skills that it signed are refused when they are next loaded.",
+	Key: "controlPlane.trust.revoke", Version: "1.1.0", Kind: Command, Capability: CapSkillRegistry, Auth: Admin,
+	CLI: "writ trust revoke", Title: "Revoke a key or an identity", Idempotent: true,
+	Description: "Puts a key or an identity, or all of a publisher, on the deny list. Skills that it signed are refused when they are next loaded.",
 	Goal:        "Undo trust in a key that leaked or a publisher who failed.",
 	Context:     "At any time; it takes effect at once.",
 	PII:         []string{"input.reason"},
-	Errors:      []Failure{on(writ.CodeNotFound, "The publisher or the key is not in the store.")},
+	Errors:      []Failure{on(writ.CodeNotFound, "The publisher, the key or the identity is not in the store.")},
 	Examples: example(TrustRevokeInput{Publisher: "acme", KeyID: "key_example", Reason: "Leaked."},
 		TrustRevokeOutput{Result: done("revoked")}),
 })
@@ -149,8 +149,8 @@ var TrustRevoke = define[TrustRevokeInput, TrustRevokeOutput](Contract{
 // TrustList shows whose keys count.
 var TrustList = define[TrustListInput, TrustListOutput](Contract{
 	Key: "controlPlane.trust.list", Version: "1.1.0", Kind: Query, Capability: CapSkillRegistry, Auth: User,
-	CLI: "writ trust list", Title: "List trusted keys", Idempotent: true,
-	Description: "Lists the keys of the trust store, revoked ones included, and the deny lists.",
+	CLI: "writ trust list", Title: "List who is trusted", Idempotent: true,
+	Description: "Lists the keys, identities, policies and roots of the trust store, revoked ones included, and the deny lists.",
 	Goal:        "See whose skills may be installed.",
 	Context:     "At any time.",
 	Examples: example(TrustListInput{}, TrustListOutput{

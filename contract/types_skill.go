@@ -30,6 +30,7 @@ type SkillReport struct {
 	CompatibilityVerified bool          `json:"compatibilityVerified"`
 	ManifestDigest        writ.Digest   `json:"manifestDigest,omitempty"`
 	Provenance            *Provenance   `json:"provenance,omitempty"`
+	Signers               []string      `json:"signers,omitempty" jsonschema:"Everyone whose good signature is on it: key ids, and identities of certificates."`
 	Issues                []SkillIssue  `json:"issues,omitempty"`
 }
 
@@ -39,6 +40,7 @@ type Provenance struct {
 	BuildType  string `json:"buildType,omitempty"`
 	Repository string `json:"repository,omitempty"`
 	Revision   string `json:"revision,omitempty"`
+	Ref        string `json:"ref,omitempty"`
 }
 
 // SkillIssue is one finding of verification.
@@ -175,6 +177,9 @@ type TrustAddInput struct {
 	ValidUntil   writ.Time      `json:"validUntil,omitempty" jsonschema:"Absent: until it is revoked."`
 	Purposes     []TrustPurpose `json:"purposes,omitempty" jsonschema:"Absent: both."`
 	Reason       string         `json:"reason,omitempty"`
+	Identity     *Identity      `json:"identity,omitempty" jsonschema:"Certificates of this identity count, in place of a key."`
+	Builders     []string       `json:"builders,omitempty" jsonschema:"Builder ids that its provenance may name; one that ends in @ may have any ref behind it. Absent: the workflow that the certificate names, else the local builder."`
+	BuildTypes   []string       `json:"buildTypes,omitempty" jsonschema:"Build types that its provenance may name. Absent: that of writ skill sign."`
 }
 
 // TrustPurpose is what a key may vouch for.
@@ -189,15 +194,17 @@ const (
 // TrustAddOutput is the output of TrustAdd.
 type TrustAddOutput struct {
 	Result
-	Publisher string `json:"publisher"`
-	KeyID     string `json:"keyId"`
+	Publisher  string `json:"publisher"`
+	KeyID      string `json:"keyId"`
+	IdentityID string `json:"identityId,omitempty"`
 }
 
 // TrustRevokeInput is the input of TrustRevoke.
 type TrustRevokeInput struct {
-	Publisher string `json:"publisher"`
-	KeyID     string `json:"keyId,omitempty" jsonschema:"Absent: every key of the publisher."`
-	Reason    string `json:"reason,omitempty"`
+	Publisher  string `json:"publisher"`
+	KeyID      string `json:"keyId,omitempty" jsonschema:"Absent, and identityId too: every key and identity of the publisher."`
+	Reason     string `json:"reason,omitempty"`
+	IdentityID string `json:"identityId,omitempty" jsonschema:"Whatever else is trusted, certificates that this identity covers are refused."`
 }
 
 // TrustRevokeOutput is the output of TrustRevoke.
@@ -213,8 +220,11 @@ type TrustListInput struct {
 // TrustListOutput is the output of TrustList.
 type TrustListOutput struct {
 	Result
-	Items  []TrustedKey  `json:"items"`
-	Denied []TrustDenial `json:"denied,omitempty" jsonschema:"What is taken out, by kind and subject."`
+	Items      []TrustedKey      `json:"items"`
+	Identities []TrustedIdentity `json:"identities,omitempty"`
+	Policies   []TrustPolicy     `json:"policies,omitempty"`
+	Roots      []TrustedRoot     `json:"roots,omitempty"`
+	Denied     []TrustDenial     `json:"denied,omitempty" jsonschema:"What is taken out, by kind and subject."`
 }
 
 // TrustedKey is one key of a publisher.
@@ -227,4 +237,6 @@ type TrustedKey struct {
 	ValidUntil writ.Time      `json:"validUntil,omitempty"`
 	RevokedAt  writ.Time      `json:"revokedAt,omitempty"`
 	Reason     string         `json:"reason,omitempty"`
+	Builders   []string       `json:"builders,omitempty"`
+	BuildTypes []string       `json:"buildTypes,omitempty"`
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	provenancev1 "github.com/in-toto/attestation/go/predicates/provenance/v1"
 	intoto "github.com/in-toto/attestation/go/v1"
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 	"github.com/sigstore/sigstore-go/pkg/root"
@@ -16,15 +15,70 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/contract"
+	"github.com/writ-run/writ/registry/keyless"
 )
 
 // attestation is a statement about the bundle whose signature holds.
 type attestation struct {
-	key           *trusted
+	by            *voucher
 	predicateType string
 	skill         writ.SkillKey // of the subject's name
 	version       string
 	predicate     []byte // JSON
+}
+
+// voucher stands behind a statement: a trusted key, or a certificate that a
+// trusted identity covers.
+type voucher struct {
+	signer               string // tells signers apart: a key's id, a certificate's identity
+	member               string // id in the trust store, which policies name
+	publisher            string
+	purposes             []contract.TrustPurpose
+	builders, buildTypes []string
+	claims               *keyless.Claims // nil: a key, and only the statement speaks
+}
+
+func (k *trusted) voucher() *voucher {
+	return &voucher{
+		signer: string(k.KeyID), member: string(k.KeyID), publisher: k.Publisher, purposes: k.Purposes,
+		builders: orElse(k.Builders, LocalBuilder), buildTypes: orElse(k.BuildTypes, BuildType),
+	}
+}
+
+func (i *TrustedIdentity) voucher(c *keyless.Claims) *voucher {
+	builder := LocalBuilder
+	if c.BuildSigner != "" { // the certificate says which workflow ran
+		builder = c.BuildSigner
+	}
+	return &voucher{
+		signer: c.Signer(), member: i.ID, publisher: i.Publisher, purposes: i.Purposes,
+		builders: orElse(i.Builders, builder), buildTypes: orElse(i.BuildTypes, BuildType), claims: c,
+	}
+}
+
+func (v *voucher) may(p contract.TrustPurpose) bool { return slices.Contains(v.purposes, p) }
+
+// keyID is empty where a certificate signed.
+func (v *voucher) keyID() KeyID {
+	if v.claims != nil {
+		return ""
+	}
+	return KeyID(v.member)
+}
+
+func (v *voucher) identity() string {
+	if v.claims == nil {
+		return ""
+	}
+	return v.signer
+}
+
+// String is the voucher in messages.
+func (v *voucher) String() string {
+	if v.claims != nil {
+		return "the identity " + clipTo(v.signer, longestName)
+	}
+	return "the key " + v.signer
 }
 
 // court judges the statements of one bundle as of one time.
@@ -35,9 +89,10 @@ type court struct {
 	replay bool // the deny list does not count: nothing live can be reached
 }
 
-// attest verifies one Sigstore bundle: the key is looked up by the hint among
-// trusted keys, and only what that very key signed about this very digest passes.
-func (c *court) attest(raw []byte) (*attestation, *writ.SkillIssue) {
+// attest verifies one Sigstore bundle: only what a trusted key, or whom a trusted
+// identity covers, signed about this very digest passes. A certificate that
+// several identities cover is an attestation by each.
+func (c *court) attest(raw []byte) ([]*attestation, *writ.SkillIssue) {
 	var b bundle.Bundle
 	if err := b.UnmarshalJSON(raw); err != nil {
 		return nil, badSignature("not a Sigstore bundle: %s", clip(err.Error()))
@@ -45,10 +100,12 @@ func (c *court) attest(raw []byte) (*attestation, *writ.SkillIssue) {
 	if b.GetMediaType() != mediaSigstore || b.GetDsseEnvelope().GetPayloadType() != payloadType {
 		return nil, badSignature("want a Sigstore bundle v0.3 with an in-toto statement")
 	}
+	if b.GetVerificationMaterial().GetPublicKey() == nil {
+		return c.attestKeyless(&b)
+	}
 	id := KeyID(b.GetVerificationMaterial().GetPublicKey().GetHint())
 	if id == "" {
-		return nil, fixed(finding(writ.IssueKeyUntrusted, "the bundle is signed with a certificate or names no key; only keys can be trusted here"),
-			"ask the publisher for a bundle that is signed with a key")
+		return nil, fixed(finding(writ.IssueKeyUntrusted, "the bundle names no key"), "ask the publisher for a bundle that names the key it is signed with")
 	}
 	key, issue := c.key(id)
 	if issue != nil {
@@ -66,7 +123,8 @@ func (c *court) attest(raw []byte) (*attestation, *writ.SkillIssue) {
 	if err != nil {
 		return nil, badSignature("key %s: %s", id, clip(err.Error()))
 	}
-	return c.statement(key, result.Statement)
+	a, issue := c.statement(key.voucher(), result.Statement)
+	return []*attestation{a}, issue
 }
 
 func badSignature(format string, args ...any) *writ.SkillIssue {
@@ -93,36 +151,38 @@ func (c *court) key(id KeyID) (*trusted, *writ.SkillIssue) {
 
 // statement checks what sigstore-go does not: the statement's version, that the
 // bundle is its only subject, and the subject's name.
-func (c *court) statement(key *trusted, s *intoto.Statement) (*attestation, *writ.SkillIssue) {
+func (c *court) statement(by *voucher, s *intoto.Statement) (*attestation, *writ.SkillIssue) {
 	if s.GetType() != statementType || len(s.GetSubject()) != 1 {
-		return nil, badSignature("key %s: want an in-toto statement v1 with one subject", key.KeyID)
+		return nil, badSignature("%s: want an in-toto statement v1 with one subject", by)
 	}
 	about := s.GetSubject()[0]
 	if len(about.GetDigest()) != 1 || about.GetDigest()["sha256"] != c.image.Hex() {
-		return nil, badSignature("key %s: the statement is about another bundle", key.KeyID)
+		return nil, badSignature("%s: the statement is about another bundle", by)
 	}
 	name, version, ok := strings.Cut(about.GetName(), "@")
 	if !ok || !namePattern.MatchString(name) {
-		return nil, badSignature("key %s: the subject %q is not publisher/name@version", key.KeyID, clip(about.GetName()))
+		return nil, badSignature("%s: the subject %q is not publisher/name@version", by, clip(about.GetName()))
 	}
 	predicate, err := protojson.Marshal(s.GetPredicate())
 	if err != nil {
-		return nil, badSignature("key %s: the predicate cannot be read", key.KeyID)
+		return nil, badSignature("%s: the predicate cannot be read", by)
 	}
-	return &attestation{key, s.GetPredicateType(), writ.SkillKey(name), version, predicate}, nil
+	return &attestation{by, s.GetPredicateType(), writ.SkillKey(name), version, predicate}, nil
 }
 
 // signature picks the statement that signs the skill. Where none is without
-// fault, the issues are of the one that comes nearest, or of all that failed.
-func (c *court) signature(all []*attestation, failed []writ.SkillIssue) (*attestation, []writ.SkillIssue) {
+// fault, the issues are of the one that comes nearest, or of all that failed. It
+// comes with who signed the same release without fault, and what covers them.
+func (c *court) signature(all []*attestation, failed []writ.SkillIssue) (*attestation, map[string][]string, []writ.SkillIssue) {
 	var best *attestation
 	var issues []writ.SkillIssue
+	var good []*attestation
 	for _, a := range all {
 		if a.predicateType != PredicateSkill {
 			continue
 		}
-		if !a.key.may(contract.TrustSignature) {
-			failed = append(failed, *fixed(finding(writ.IssueKeyUntrusted, "the key %s of %s is trusted for provenance alone", a.key.KeyID, a.key.Publisher),
+		if !a.by.may(contract.TrustSignature) {
+			failed = append(failed, *fixed(finding(writ.IssueKeyUntrusted, "%s of %s is trusted for provenance alone", a.by, a.by.publisher),
 				"sign with a key that is trusted for signatures"))
 			continue
 		}
@@ -131,17 +191,42 @@ func (c *court) signature(all []*attestation, failed []writ.SkillIssue) (*attest
 			failed = append(failed, found...)
 			continue
 		}
+		if len(found) == 0 {
+			good = append(good, a)
+		}
 		if best == nil || len(found) < len(issues) {
 			best, issues = a, found
 		}
 	}
 	if best != nil {
-		return best, issues
+		signers := map[string][]string{}
+		for _, a := range good {
+			if a.skill == best.skill && a.version == best.version {
+				signers[a.by.signer] = append(signers[a.by.signer], a.by.member)
+			}
+		}
+		return best, signers, append(issues, c.together(best.skill.Publisher(), signers, failed)...)
 	}
 	if len(failed) == 0 {
 		failed = []writ.SkillIssue{*fixed(finding(writ.IssueSignatureMissing, "the bundle is not signed"), "sign it: writ skill sign FILE")}
 	}
-	return nil, dedupe(failed)
+	return nil, nil, dedupe(failed)
+}
+
+// together holds all good signatures of a release against its publisher's policy.
+// What else failed is said where the policy is not met: it may be why.
+func (c *court) together(publisher string, signers map[string][]string, failed []writ.SkillIssue) []writ.SkillIssue {
+	policy := c.trust.policies[publisher]
+	if policy == nil {
+		return nil
+	}
+	lack := policy.lacks(signers)
+	if lack == "" {
+		return nil
+	}
+	issue := fixed(finding(writ.IssueSignatureMissing, "the policy of %s asks for other signatures: %s", publisher, lack),
+		"have the others sign the bundle too: writ skill sign FILE")
+	return dedupe(append([]writ.SkillIssue{*issue}, failed...))
 }
 
 // signed judges the predicate of a signature; not ok is a statement that says
@@ -151,92 +236,17 @@ func (c *court) signed(a *attestation) (issues []writ.SkillIssue, ok bool) {
 	decoder := json.NewDecoder(bytes.NewReader(a.predicate))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&p); err != nil || p.APIVersion != "writ/v1" || p.Skill != string(a.skill) || p.Version != a.version {
-		return []writ.SkillIssue{*badSignature("key %s: the predicate does not fit its subject", a.key.KeyID)}, false
+		return []writ.SkillIssue{*badSignature("%s: the predicate does not fit its subject", a.by)}, false
 	}
 	if p.Expires != 0 && c.at > p.Expires {
-		issues = append(issues, *fixed(finding(writ.IssueSignatureExpired, "the signature of key %s expired at %s", a.key.KeyID, p.Expires),
+		issues = append(issues, *fixed(finding(writ.IssueSignatureExpired, "the signature of %s expired at %s", a.by, p.Expires),
 			"ask the publisher to sign the bundle again"))
 	}
-	if a.skill.Publisher() != a.key.Publisher {
-		issues = append(issues, *fixed(finding(writ.IssuePublisherUntrusted, "%s is signed with a key of %s", a.skill, a.key.Publisher),
-			"only a key that is trusted for %s may sign its skills", a.skill.Publisher()))
+	if a.skill.Publisher() != a.by.publisher {
+		issues = append(issues, *fixed(finding(writ.IssuePublisherUntrusted, "%s is signed by %s of %s", a.skill, a.by, a.by.publisher),
+			"only a key or an identity that is trusted for %s may sign its skills", a.skill.Publisher()))
 	}
 	return issues, true
-}
-
-// Provenance says where and how a skill was built.
-type Provenance struct {
-	BuilderID  string `json:"builderId"`
-	BuildType  string `json:"buildType"`
-	Repository string `json:"repository,omitempty"`
-	Revision   string `json:"revision,omitempty"`
-	KeyID      KeyID  `json:"keyId"`
-}
-
-const sourcePrefix = "git+"
-
-// provenance picks the first statement that passes.
-func (c *court) provenance(all []*attestation, signer *attestation, failed []writ.SkillIssue) (*Provenance, []writ.SkillIssue) {
-	for _, a := range all {
-		if a.predicateType != PredicateProvenance {
-			continue
-		}
-		p, issue := a.built(signer)
-		if issue == nil {
-			return p, nil
-		}
-		failed = append(failed, *issue)
-	}
-	if len(failed) == 0 {
-		return nil, []writ.SkillIssue{*fixed(finding(writ.IssueProvenanceMissing, "nothing says how the bundle was built"),
-			"ask the publisher to attach SLSA v1 provenance; writ skill sign does")}
-	}
-	for i := range failed {
-		if failed[i].Code != writ.IssueKeyRevoked {
-			failed[i].Code, failed[i].Message = writ.IssueProvenanceUntrusted, "provenance: "+failed[i].Message
-		}
-	}
-	return nil, dedupe(failed)
-}
-
-// built judges a provenance predicate. With a key, only the predicate speaks:
-// trust is that of the builder's key, for the builders that it may name.
-func (a *attestation) built(signer *attestation) (*Provenance, *writ.SkillIssue) {
-	lies := func(format string, args ...any) *writ.SkillIssue {
-		return fixed(finding(writ.IssueProvenanceUntrusted, format, args...), "ask the publisher for provenance of a builder that you trust")
-	}
-	if !a.key.may(contract.TrustProvenance) || a.key.Publisher != signer.skill.Publisher() {
-		return nil, lies("the key %s of %s is not trusted for provenance of %s", a.key.KeyID, a.key.Publisher, signer.skill)
-	}
-	if a.skill != signer.skill || a.version != signer.version {
-		return nil, lies("it is about %s@%s", a.skill, clip(a.version))
-	}
-	p := &provenancev1.Provenance{}
-	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(a.predicate, p); err != nil {
-		return nil, lies("not SLSA v1: %s", clip(err.Error()))
-	}
-	if err := p.Validate(); err != nil {
-		return nil, lies("not SLSA v1: %s", clip(err.Error()))
-	}
-	definition := p.GetBuildDefinition()
-	out := &Provenance{BuilderID: p.GetRunDetails().GetBuilder().GetId(), BuildType: definition.GetBuildType(), KeyID: a.key.KeyID}
-	if !slices.Contains(orElse(a.key.Builders, LocalBuilder), out.BuilderID) {
-		return nil, lies("the builder %q is not one that the key may name", clip(out.BuilderID))
-	}
-	if !slices.Contains(orElse(a.key.BuildTypes, BuildType), out.BuildType) {
-		return nil, lies("the build type %q is not one that the key may name", clip(out.BuildType))
-	}
-	parameters := definition.GetExternalParameters().GetFields()
-	if out.BuildType == BuildType && (parameters["skill"].GetStringValue() != string(a.skill) || parameters["version"].GetStringValue() != a.version) {
-		return nil, lies("it is of the build of another skill")
-	}
-	for _, d := range definition.GetResolvedDependencies() {
-		if repository, ok := strings.CutPrefix(d.GetUri(), sourcePrefix); ok {
-			out.Repository, out.Revision = repository, d.GetDigest()["gitCommit"]
-			break
-		}
-	}
-	return out, nil
 }
 
 func orElse(list []string, fallback string) []string {

@@ -24,7 +24,8 @@ type installed struct {
 	Content     writ.Digest      `json:"content"` // of the layout with its signatures: names its directory
 	Status      writ.SkillStatus `json:"status"`
 	Pinned      bool             `json:"pinned,omitempty"` // disabled by a rollback: plans that pin it may finish
-	Signer      KeyID            `json:"signer"`
+	Signer      KeyID            `json:"signer"`           // empty where a certificate signed
+	Signers     []string         `json:"signers,omitempty"`
 	Provenance  *Provenance      `json:"provenance,omitempty"`
 	Origin      string           `json:"origin,omitempty"` // where in a registry it came from
 	InstalledAt writ.Time        `json:"installedAt"`      // the moment at which its signature was judged

@@ -294,7 +294,7 @@ func (h *home) rebuild(file []byte, edit func(*layout)) []byte {
 // forge signs any statement with any key.
 func (h *home) forge(l *layout, key *Key, s *statement) {
 	h.t.Helper()
-	if err := l.attach(key, h.clock().Now(), s); err != nil {
+	if err := l.attach(key.bundle, h.clock().Now(), s); err != nil {
 		h.t.Fatal(err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/Masterminds/semver/v3"
 
@@ -104,7 +105,7 @@ func (r *Registry) newDocument(by *writ.Principal, content writ.Digest, report *
 	return &installed{
 		ID:  canon.ID("ins", canon.DomainInstallation, []byte(by.Tenant), []byte(ref.String()), []byte(content), []byte(now.String())),
 		Key: ref.Key, Version: ref.Version, Digest: ref.Digest, Module: ref.Module, Content: content,
-		Status: writ.SkillEnabled, Signer: report.Signer, Provenance: report.Provenance, Origin: report.Origin,
+		Status: writ.SkillEnabled, Signer: report.Signer, Signers: report.Signers, Provenance: report.Provenance, Origin: report.Origin,
 		InstalledAt: now, InstalledBy: by.ID, ChangedAt: now,
 	}
 }
@@ -129,7 +130,7 @@ func (r *Registry) raised(ctx context.Context, tenant writ.TenantID, ref *writ.S
 // installation is the record; rollback is why an older version than the floor's
 // comes back.
 func installation(by *writ.Principal, doc *installed, f *floor, rollback string) *change {
-	details := map[string]string{"installation": doc.ID, "module": string(doc.Module), "signer": string(doc.Signer)}
+	details := map[string]string{"installation": doc.ID, "module": string(doc.Module), "signer": strings.Join(doc.Signers, ", ")}
 	if rollback != "" {
 		details["olderThan"] = f.Highest
 	}

@@ -317,7 +317,7 @@ func TestHammer(t *testing.T) {
 			if _, _, err := h.InstallBundle(h.ctx, h.by, file, nil); err != nil && !writ.IsCode(err, writ.CodeSkillRefused) {
 				t.Error(err)
 			}
-			if _, err := h.load(first); err != nil {
+			if _, err := h.Load(h.ctx, writ.LoadRequest{Tenant: h.by.Tenant, Ref: first}); err != nil {
 				t.Error(err)
 			}
 			cat, err := h.Catalogue(h.ctx, h.by.Tenant)

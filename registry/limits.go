@@ -69,8 +69,9 @@ func describe(issues []writ.SkillIssue) string {
 }
 
 // clip keeps hostile text in messages short and on one line.
-func clip(s string) string {
-	const longest = 80
+func clip(s string) string { return clipTo(s, 80) }
+
+func clipTo(s string, longest int) string {
 	if len(s) <= longest && !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c >= 0x7f }) {
 		return s
 	}

@@ -134,7 +134,7 @@ func (r *Report) contract() contract.SkillReport {
 		SkillKey: r.Ref.Key, Version: r.Ref.Version, Publisher: r.Ref.Key.Publisher(), Verified: r.OK(),
 		SignatureVerified: r.Signature, PublisherTrusted: r.Signature && r.Publisher,
 		ProvenanceVerified: r.Built, CompatibilityVerified: r.Compatible,
-		ManifestDigest: r.Ref.Digest, Provenance: r.Provenance.contract(), Issues: contract.SkillIssuesFrom(r.Issues),
+		ManifestDigest: r.Ref.Digest, Provenance: r.Provenance.contract(), Signers: r.Signers, Issues: contract.SkillIssuesFrom(r.Issues),
 	}
 }
 
@@ -142,7 +142,7 @@ func (p *Provenance) contract() *contract.Provenance {
 	if p == nil {
 		return nil
 	}
-	return &contract.Provenance{BuilderID: p.BuilderID, BuildType: p.BuildType, Repository: p.Repository, Revision: p.Revision}
+	return &contract.Provenance{BuilderID: p.BuilderID, BuildType: p.BuildType, Repository: p.Repository, Revision: p.Revision, Ref: p.Ref}
 }
 
 // Disable is the operation contract.SkillDisable.

@@ -65,6 +65,18 @@ type Inspection struct {
 	Manifest *abi.Manifest
 	Module   []byte
 	KeyIDs   []KeyID // that the signatures name, in order
+	// Identities of certificates, in order.
+	Identities []string
+	// Bytes of the OCI manifest, which signatures are about, and the Sigstore
+	// bundles that are attached to it: what other tools verify.
+	ImageManifest []byte
+	Attached      []Attached
+}
+
+// Attached is one Sigstore bundle, and what kind of statement it is said to hold.
+type Attached struct {
+	PredicateType string
+	Bundle        []byte // JSON
 }
 
 // Inspect reads a bundle without judging whom it comes from. CodeSkillRefused
@@ -83,10 +95,17 @@ func Inspect(bundle []byte) (*Inspection, error) {
 	if len(findings) > 0 {
 		return nil, refusal("skill bundle", findings.issues())
 	}
-	return &Inspection{
+	about := &Inspection{
 		Ref:      writ.SkillRef{Key: writ.SkillKey(m.Name), Version: m.Version, Digest: l.digest(), Module: img.digest},
-		Manifest: m, Module: img.module, KeyIDs: l.keyIDs(),
-	}, nil
+		Manifest: m, Module: img.module, ImageManifest: l.blobs[l.digest()],
+	}
+	about.KeyIDs, about.Identities = l.signers()
+	for _, r := range l.referrers {
+		if r.bundle != nil {
+			about.Attached = append(about.Attached, Attached{r.manifest.Annotations[annotationPredicate], r.bundle})
+		}
+	}
+	return about, nil
 }
 
 // open passes a file through the gate.

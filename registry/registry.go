@@ -26,6 +26,7 @@ type Options struct {
 	Journal    writ.Journal
 	Inspector  writ.Inspector
 	Clock      writ.Clock
+	Metadata   string     // where TUF metadata of trusted roots is kept; "": Dir with .tuf behind it
 	FirstParty []byte     // PEM public key of publisher "writ"; nil: this binary carries none
 	Limits     Limits     // zero members: the defaults of Limits
 	Versions   Versions   // empty members: this build's own
@@ -55,14 +56,16 @@ type Versions struct {
 // Registry implements writ.Skills and the operations on skills and trust. It is
 // safe for concurrent use.
 //
-// Lock order: feeding, change, cache.mu. feeding serialises what reads feeds from
+// Lock order: fetching or feeding, change, cache.mu. fetching is one fetch of roots by
+// TUF at a time; feeding serialises what reads feeds from
 // their servers; change everything that writes documents, so that floors and
 // statuses are read and written as one.
 type Registry struct {
-	opts    Options
-	feeding sync.Mutex
-	change  sync.Mutex
-	cache   cache
+	opts     Options
+	fetching sync.Mutex
+	feeding  sync.Mutex
+	change   sync.Mutex
+	cache    cache
 }
 
 // New opens a registry and removes what an interrupted install left behind.
@@ -84,6 +87,9 @@ func New(opts Options) (*Registry, error) {
 	}
 	opts.Limits = opts.Limits.orDefaults()
 	opts.Versions = opts.Versions.orDefaults()
+	if opts.Metadata == "" {
+		opts.Metadata = filepath.Clean(opts.Dir) + ".tuf"
+	}
 	if opts.CacheBytes == 0 {
 		opts.CacheBytes = 128 << 20
 	}

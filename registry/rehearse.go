@@ -31,7 +31,7 @@ func (r *Registry) Rehearse(ctx context.Context, work Rehearsal) ([]writ.SkillRe
 	if err != nil {
 		return nil, err
 	}
-	if len(t.keys)+len(t.denied)+len(t.feeds) > 0 {
+	if !t.empty() {
 		return nil, writ.Errorf(writ.CodeConflict, "skill rehearsal", "the trust store is not empty").
 			WithFix("rehearse in a new, empty home; sign the skill to install it in this one")
 	}

@@ -1,8 +1,10 @@
 package registry
 
 import (
+	"context"
 	"regexp"
 	"slices"
+	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/sigstore/sigstore-go/pkg/bundle"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
+	"github.com/writ-run/writ/registry/keyless"
 )
 
 const (
@@ -44,6 +47,7 @@ type SignRequest struct {
 type ProvenanceInput struct {
 	Builder    string // URI; "": LocalBuilder
 	Repository string // source, such as https://github.com/acme/mailer
+	Ref        string // of the source, such as refs/tags/v1.2.0
 	Revision   string // git commit, 40 or 64 hexadecimal digits
 	Invocation string // id of the build
 	Started    writ.Time
@@ -82,9 +86,69 @@ func Sign(file []byte, req SignRequest) ([]byte, error) {
 	if req.Key == nil || req.Clock == nil {
 		return nil, writ.Errorf(writ.CodeInvalid, op, "a key and a clock are needed")
 	}
-	if revision := req.Provenance.Revision; revision != "" && !commitForm.MatchString(revision) {
-		return nil, writ.Errorf(writ.CodeInvalid, op, "revision %q is not a git commit", clip(revision)).
+	builder := req.ProvenanceKey
+	if builder == nil {
+		builder = req.Key
+	}
+	return signWith(file, &req, []pen{
+		{string(req.Key.Public().ID), PredicateSkill, req.Key.bundle},
+		{string(builder.Public().ID), PredicateProvenance, builder.bundle},
+	})
+}
+
+// SignKeyless is Sign with a certificate: what of the provenance the request
+// leaves empty is what the certificate says. ProvenanceKey, where it is set, signs
+// the provenance; Key is ignored.
+func SignKeyless(ctx context.Context, file []byte, signer *keyless.Signer, req SignRequest) ([]byte, error) {
+	if signer == nil || req.Clock == nil {
+		return nil, writ.Errorf(writ.CodeInvalid, "skill bundle: sign", "a signer and a clock are needed")
+	}
+	claims := signer.Claims()
+	req.Provenance.complete(claims)
+	certified := func(text []byte) ([]byte, error) { return signer.Sign(ctx, payloadType, text) }
+	pens := []pen{{claims.Signer(), PredicateSkill, certified}, {claims.Signer(), PredicateProvenance, certified}}
+	if key := req.ProvenanceKey; key != nil {
+		pens[1] = pen{string(key.Public().ID), PredicateProvenance, key.bundle}
+	}
+	return signWith(file, &req, pens)
+}
+
+// complete fills what is empty with what the certificate vouches for.
+func (in *ProvenanceInput) complete(c *keyless.Claims) {
+	for _, pair := range []struct {
+		into *string
+		from string
+	}{{&in.Repository, c.SourceRepository}, {&in.Ref, c.SourceRef}, {&in.Revision, c.SourceDigest}, {&in.Builder, c.BuildSigner}} {
+		if *pair.into == "" {
+			*pair.into = pair.from
+		}
+	}
+}
+
+// pen signs one of the two statements.
+type pen struct {
+	signer        string // whose earlier statement of the same kind is replaced
+	predicateType string
+	sign          func(statement []byte) ([]byte, error)
+}
+
+func (in *ProvenanceInput) check() error {
+	const op = "skill bundle: sign"
+	if revision := in.Revision; revision != "" && !commitForm.MatchString(revision) {
+		return writ.Errorf(writ.CodeInvalid, op, "revision %q is not a git commit", clip(revision)).
 			WithFix("give all 40 or 64 hexadecimal digits, as `git rev-parse HEAD` prints them")
+	}
+	if ref := in.Ref; ref != "" && (!strings.HasPrefix(ref, "refs/") || in.Repository == "") {
+		return writ.Errorf(writ.CodeInvalid, op, "ref %q: want a full ref of a repository", clip(ref)).
+			WithFix("write refs/tags/v1.2.0 or refs/heads/main, and name the repository too")
+	}
+	return nil
+}
+
+func signWith(file []byte, req *SignRequest, pens []pen) ([]byte, error) {
+	const op = "skill bundle: sign"
+	if err := req.Provenance.check(); err != nil {
+		return nil, err
 	}
 	about, err := Inspect(file)
 	if err != nil {
@@ -95,52 +159,64 @@ func Sign(file []byte, req SignRequest) ([]byte, error) {
 	if issue != nil {
 		return nil, refusal(op, []writ.SkillIssue{*issue})
 	}
-	builder := req.ProvenanceKey
-	if builder == nil {
-		builder = req.Key
+	now := req.Clock.Now()
+	statements := about.statements(req, now)
+	for _, p := range pens {
+		l.drop(p.signer, p.predicateType)
 	}
-	l.drop(req.Key.Public().ID, PredicateSkill)
-	l.drop(builder.Public().ID, PredicateProvenance)
-	if len(l.referrers)+2 > limits.Referrers {
+	if len(l.referrers)+len(pens) > limits.Referrers {
 		return nil, writ.Errorf(writ.CodeTooLarge, op, "at most %d documents may be attached", limits.Referrers)
 	}
-	now := req.Clock.Now()
-	err = l.attach(req.Key, now, &statement{
-		PredicateType: PredicateSkill, Subject: about.subject(),
-		Predicate: skillPredicate{"writ/v1", string(about.Ref.Key), about.Ref.Version, now, req.Expires},
-	})
-	if err != nil {
-		return nil, err
-	}
-	err = l.attach(builder, now, &statement{
-		PredicateType: PredicateProvenance, Subject: about.subject(), Predicate: provenancePredicate(about, &req.Provenance, now),
-	})
-	if err != nil {
-		return nil, err
+	for _, p := range pens {
+		if err := l.attach(p.sign, now, statements[p.predicateType]); err != nil {
+			return nil, err
+		}
 	}
 	return l.tar()
+}
+
+// statements are what a signer says of a bundle, by predicate type.
+func (i *Inspection) statements(req *SignRequest, now writ.Time) map[string]*statement {
+	out := map[string]*statement{}
+	for predicateType, predicate := range map[string]any{
+		PredicateSkill:      skillPredicate{"writ/v1", string(i.Ref.Key), i.Ref.Version, now, req.Expires},
+		PredicateProvenance: provenancePredicate(i, &req.Provenance, now),
+	} {
+		out[predicateType] = &statement{Type: statementType, PredicateType: predicateType, Subject: i.subject(), Predicate: predicate}
+	}
+	return out
 }
 
 func (i *Inspection) subject() []subject {
 	return []subject{{i.Ref.String(), map[string]string{"sha256": i.Ref.Digest.Hex()}}}
 }
 
+// bundle signs a statement with the key, as a Sigstore bundle.
+func (k *Key) bundle(text []byte) ([]byte, error) {
+	data := &sign.DSSEData{Data: text, PayloadType: payloadType}
+	signed, err := sign.Bundle(data, keypair{k}, sign.BundleOptions{})
+	if err != nil {
+		return nil, &writ.Error{Code: writ.CodeInternal, Op: "skill bundle: sign", Message: "the signature cannot be made", Err: err}
+	}
+	return protojson.Marshal(signed)
+}
+
 // attach signs a statement and keeps it as a referrer, as cosign v3 does.
-func (l *layout) attach(key *Key, now writ.Time, s *statement) error {
+func (l *layout) attach(by func([]byte) ([]byte, error), now writ.Time, s *statement) error {
 	s.Type = statementType
 	text, err := canon.MarshalJSON(s)
 	if err != nil {
 		return err
 	}
-	data := &sign.DSSEData{Data: text, PayloadType: payloadType}
-	signed, err := sign.Bundle(data, keypair{key}, sign.BundleOptions{})
-	if err != nil {
-		return &writ.Error{Code: writ.CodeInternal, Op: "skill bundle: sign", Message: "the signature cannot be made", Err: err}
-	}
-	raw, err := protojson.Marshal(signed)
+	raw, err := by(text)
 	if err != nil {
 		return err
 	}
+	return l.keep(raw, s.PredicateType, now)
+}
+
+// keep makes a Sigstore bundle a referrer of the image.
+func (l *layout) keep(raw []byte, predicateType string, now writ.Time) error {
 	image := ocispec.Descriptor{MediaType: l.image.MediaType, Digest: l.image.Digest, Size: l.image.Size}
 	empty := l.add(ocispec.MediaTypeEmptyJSON, []byte("{}"))
 	manifest := ocispec.Manifest{
@@ -149,7 +225,7 @@ func (l *layout) attach(key *Key, now writ.Time, s *statement) error {
 		Annotations: map[string]string{
 			ocispec.AnnotationCreated: now.String(),
 			annotationContent:         "dsse-envelope",
-			annotationPredicate:       s.PredicateType,
+			annotationPredicate:       predicateType,
 		},
 	}
 	d, err := l.addManifest(&manifest)
@@ -161,10 +237,11 @@ func (l *layout) attach(key *Key, now writ.Time, s *statement) error {
 	return nil
 }
 
-// drop removes what a key attached earlier.
-func (l *layout) drop(id KeyID, predicateType string) {
+// drop removes what a signer attached earlier.
+func (l *layout) drop(signer, predicateType string) {
 	l.referrers = slices.DeleteFunc(l.referrers, func(r referrer) bool {
-		if hintOf(r.bundle) != id || r.manifest.Annotations[annotationPredicate] != predicateType {
+		id, identity := unverifiedSigner(r.bundle)
+		if (string(id) != signer && identity != signer) || r.manifest.Annotations[annotationPredicate] != predicateType {
 			return false
 		}
 		delete(l.blobs, writ.Digest(r.descriptor.Digest))
@@ -173,23 +250,33 @@ func (l *layout) drop(id KeyID, predicateType string) {
 	})
 }
 
-// hintOf is the key that a Sigstore bundle names, unverified.
-func hintOf(raw []byte) KeyID {
+// unverifiedSigner is the key that a Sigstore bundle names, or the identity of its
+// certificate. Neither may be believed.
+func unverifiedSigner(raw []byte) (id KeyID, identity string) {
 	var b bundle.Bundle
 	if raw == nil || b.UnmarshalJSON(raw) != nil {
-		return ""
+		return "", ""
 	}
-	return KeyID(b.GetVerificationMaterial().GetPublicKey().GetHint())
+	if claims := keyless.Unverified(&b); claims != nil {
+		return "", claims.Signer()
+	}
+	return KeyID(b.GetVerificationMaterial().GetPublicKey().GetHint()), ""
 }
 
-func (l *layout) keyIDs() []KeyID {
-	ids := []KeyID{}
+// signers are the keys and the identities that the attached bundles name, each
+// once and in order.
+func (l *layout) signers() (ids []KeyID, identities []string) {
+	ids, identities = []KeyID{}, []string{}
 	for _, r := range l.referrers {
-		if id := hintOf(r.bundle); id != "" && !slices.Contains(ids, id) {
+		id, identity := unverifiedSigner(r.bundle)
+		if id != "" && !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}
+		if identity != "" && !slices.Contains(identities, identity) {
+			identities = append(identities, identity)
+		}
 	}
-	return ids
+	return ids, identities
 }
 
 // provenancePredicate is an SLSA v1 predicate.
@@ -201,6 +288,9 @@ func provenancePredicate(about *Inspection, in *ProvenanceInput, now writ.Time) 
 	}
 	if in.Repository != "" {
 		source := object{"uri": sourcePrefix + in.Repository}
+		if in.Ref != "" {
+			source["uri"] = sourcePrefix + in.Repository + "@" + in.Ref
+		}
 		if in.Revision != "" {
 			source["digest"] = object{"gitCommit": in.Revision}
 		}

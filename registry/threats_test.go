@@ -2,8 +2,6 @@ package registry
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -28,7 +26,7 @@ func TestSignedBundlePasses(t *testing.T) {
 			if !report.Signature || !report.Publisher || !report.Built || !report.Compatible || report.Signer != h.key.Public().ID {
 				t.Errorf("%+v", report)
 			}
-			want := Provenance{LocalBuilder, BuildType, "https://github.com/acme/mailer", strings.Repeat("a", 40), h.key.Public().ID}
+			want := Provenance{BuilderID: LocalBuilder, BuildType: BuildType, Repository: "https://github.com/acme/mailer", Revision: strings.Repeat("a", 40), KeyID: h.key.Public().ID}
 			if *report.Provenance != want {
 				t.Errorf("provenance %+v", report.Provenance)
 			}
@@ -80,23 +78,8 @@ func (h *home) forgedHint(key *Key) []byte {
 
 func (h *home) editedPayload() []byte {
 	return h.editedSignature(func(raw []byte) []byte {
-		var b map[string]any
-		if err := json.Unmarshal(raw, &b); err != nil {
-			h.t.Fatal(err)
-		}
-		envelope := b["dsseEnvelope"].(map[string]any)
-		payload, err := base64.StdEncoding.DecodeString(envelope["payload"].(string))
-		if err != nil {
-			h.t.Fatal(err)
-		}
 		// Editing the expiry must not revive a signature.
-		payload = bytes.Replace(payload, []byte(`"expires":null`), []byte(`"expires":"2099-01-01T00:00:00.000000000Z"`), 1)
-		envelope["payload"] = base64.StdEncoding.EncodeToString(payload)
-		out, err := json.Marshal(b)
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		return out
+		return editPayload(h.t, raw, `"expires":null`, `"expires":"2099-01-01T00:00:00.000000000Z"`)
 	})
 }
 

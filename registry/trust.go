@@ -16,6 +16,12 @@ const (
 	trustPrefix = "trust/"
 	trustKeys   = trustPrefix + "key/"  // + hexadecimal key id
 	trustFeeds  = trustPrefix + "feed/" // + name
+
+	trustIdentities = trustPrefix + "identity/"      // + id of the identity
+	trustRoots      = trustPrefix + "root/"          // + hexadecimal digest
+	trustPolicies   = trustPrefix + "policy/"        // + publisher
+	denyIdentities  = trustPrefix + "deny-identity/" // + id of the identity
+	denyRoots       = trustPrefix + "deny-root/"     // + hexadecimal digest
 )
 
 // FirstPartyPublisher signs the skills that come with Writ.
@@ -39,9 +45,24 @@ type TrustedKey struct {
 
 // trust is a snapshot of one tenant's trust store. The zero trust refuses all.
 type trust struct {
-	keys  map[KeyID]*trusted
-	feeds []*followed // by name
+	keys       map[KeyID]*trusted
+	feeds      []*followed        // by name
+	withdrawn  map[string]*Denial // of identities and roots, by document key
+	identities map[string]*TrustedIdentity
+	roots      []*trustedRoot
+	policies   map[string]*TrustPolicy // by publisher
 	denials
+}
+
+func newTrust() *trust {
+	return &trust{
+		keys: map[KeyID]*trusted{}, denials: newDenials(), withdrawn: map[string]*Denial{},
+		identities: map[string]*TrustedIdentity{}, policies: map[string]*TrustPolicy{},
+	}
+}
+
+func (t *trust) empty() bool {
+	return len(t.keys)+len(t.denied)+len(t.withdrawn)+len(t.identities)+len(t.roots)+len(t.policies)+len(t.feeds) == 0
 }
 
 type trusted struct {
@@ -53,9 +74,10 @@ func (k *trusted) may(p contract.TrustPurpose) bool { return slices.Contains(k.P
 
 // covers reports whether at lies in the key's window. sigstore-go would compare
 // with the machine's clock, or with nothing at all.
-func (k *trusted) covers(at writ.Time) bool {
-	return at >= k.ValidFrom && (k.ValidUntil == 0 || at <= k.ValidUntil)
-}
+func (k *trusted) covers(at writ.Time) bool { return inWindow(at, k.ValidFrom, k.ValidUntil) }
+
+// inWindow reports whether at lies in a window; until zero: it has no end.
+func inWindow(at, from, until writ.Time) bool { return at >= from && (until == 0 || at <= until) }
 
 // trust reads the tenant's store, or the snapshot that no change has voided.
 func (r *Registry) trust(ctx context.Context, tenant writ.TenantID) (*trust, error) {
@@ -67,7 +89,7 @@ func (r *Registry) trust(ctx context.Context, tenant writ.TenantID) (*trust, err
 	if err != nil {
 		return nil, err
 	}
-	t := &trust{keys: map[KeyID]*trusted{}, denials: newDenials()}
+	t := newTrust()
 	for _, doc := range docs {
 		if err := t.read(&doc); err != nil {
 			return nil, &writ.Error{
@@ -87,13 +109,27 @@ func (r *Registry) trust(ctx context.Context, tenant writ.TenantID) (*trust, err
 
 func (t *trust) read(doc *writ.Document) error {
 	switch {
+	case strings.HasPrefix(doc.Key, trustKeys):
+		return t.readKey(doc)
+	case strings.HasPrefix(doc.Key, trustIdentities):
+		return t.readIdentity(doc)
+	case strings.HasPrefix(doc.Key, trustRoots):
+		return t.readRoot(doc)
+	case strings.HasPrefix(doc.Key, trustPolicies):
+		return t.readPolicy(doc)
+	case strings.HasPrefix(doc.Key, denyIdentities), strings.HasPrefix(doc.Key, denyRoots):
+		denial := &Denial{}
+		t.withdrawn[doc.Key] = denial
+		return json.Unmarshal(doc.Value, denial)
 	case strings.HasPrefix(doc.Key, trustFeeds):
 		f, err := decodeFollowed(doc)
 		t.feeds = append(t.feeds, f)
 		return err
-	case !strings.HasPrefix(doc.Key, trustKeys):
-		return t.readDenial(doc)
 	}
+	return t.readDenial(doc)
+}
+
+func (t *trust) readKey(doc *writ.Document) error {
 	k := &trusted{}
 	if err := json.Unmarshal(doc.Value, &k.TrustedKey); err != nil {
 		return err
@@ -146,19 +182,48 @@ func (r *Registry) Trust(ctx context.Context, by *writ.Principal, key TrustedKey
 		// What was installed under the key stays within its window.
 		key.ValidFrom = min(key.ValidFrom, have.ValidFrom)
 	}
-	if len(key.Purposes) == 0 {
-		key.Purposes = []contract.TrustPurpose{contract.TrustSignature, contract.TrustProvenance}
+	if key.Purposes, err = purposesOf(op, key.Purposes); err != nil {
+		return nil, err
 	}
-	for _, p := range key.Purposes {
-		if p != contract.TrustSignature && p != contract.TrustProvenance {
-			return nil, writ.Errorf(writ.CodeInvalid, op, "purpose %q: want signature or provenance", clip(string(p)))
-		}
+	if err := checkScope(op, key.Builders, key.BuildTypes); err != nil {
+		return nil, err
 	}
 	if key.ValidUntil != 0 && key.ValidUntil < key.ValidFrom {
 		return nil, writ.Errorf(writ.CodeInvalid, op, "validUntil lies before validFrom")
 	}
 	key.KeyID, key.PEM, key.AddedAt, key.AddedBy = public.ID, string(public.PEM), now, by.ID
 	return &key, r.appendTrust(ctx, by, "trusted", key.Reason, map[string]any{trustKeys + public.ID.hex(): &key})
+}
+
+// purposesOf is both where none is named.
+func purposesOf(op string, named []contract.TrustPurpose) ([]contract.TrustPurpose, error) {
+	if len(named) == 0 {
+		return []contract.TrustPurpose{contract.TrustSignature, contract.TrustProvenance}, nil
+	}
+	for _, p := range named {
+		if p != contract.TrustSignature && p != contract.TrustProvenance {
+			return nil, writ.Errorf(writ.CodeInvalid, op, "purpose %q: want signature or provenance", clip(string(p)))
+		}
+	}
+	return named, nil
+}
+
+// maxScope bounds the builders and the build types of one key or identity.
+const maxScope = 32
+
+func checkScope(op string, lists ...[]string) error {
+	for _, list := range lists {
+		if len(list) > maxScope {
+			return writ.Errorf(writ.CodeInvalid, op, "at most %d builders and build types may be named", maxScope)
+		}
+		for _, uri := range list {
+			if uri == "" || len(uri) > 512 || uri == "@" {
+				return writ.Errorf(writ.CodeInvalid, op, "%q is not the URI of a builder or of a build type", clip(uri)).
+					WithFix("write it as the provenance does; a builder that ends in @ may have any ref behind it")
+			}
+		}
+	}
+	return nil
 }
 
 // AddFirstParty trusts the key that this binary carries for FirstPartyPublisher.

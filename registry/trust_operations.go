@@ -16,12 +16,15 @@ func (r *Registry) TrustAdd(ctx context.Context, in *contract.TrustAddInput) (*c
 	if err != nil {
 		return nil, err
 	}
+	if in.Identity != nil {
+		return r.addIdentity(ctx, by, in)
+	}
 	var key *TrustedKey
 	switch {
 	case !in.FirstParty:
 		key, err = r.Trust(ctx, by, TrustedKey{
 			Publisher: in.Publisher, PEM: in.PublicKeyPEM, Purposes: in.Purposes,
-			ValidFrom: in.ValidFrom, ValidUntil: in.ValidUntil, Reason: in.Reason,
+			ValidFrom: in.ValidFrom, ValidUntil: in.ValidUntil, Reason: in.Reason, Builders: in.Builders, BuildTypes: in.BuildTypes,
 		})
 	case in.PublicKeyPEM != "" || (in.Publisher != "" && in.Publisher != FirstPartyPublisher):
 		return nil, writ.Errorf(writ.CodeInvalid, "trust "+clip(in.Publisher), "firstParty is the key of this binary for publisher %s", FirstPartyPublisher).
@@ -48,17 +51,30 @@ func (r *Registry) TrustRevoke(ctx context.Context, in *contract.TrustRevokeInpu
 	if err != nil {
 		return nil, err
 	}
-	var documents []string
+	var documents, withdrawn []string
+	all := in.KeyID == "" && in.IdentityID == ""
 	for id, key := range t.keys {
-		if key.Publisher == in.Publisher && (in.KeyID == "" || string(id) == in.KeyID) {
+		if key.Publisher == in.Publisher && (all || string(id) == in.KeyID) {
 			documents = append(documents, denyKeys+id.hex())
 		}
 	}
-	if len(documents) == 0 {
-		return nil, writ.Errorf(writ.CodeNotFound, "trust "+clip(in.Publisher), "has no such key").WithFix("writ trust list shows publishers and key ids")
+	for id, identity := range t.identities {
+		if identity.Publisher == in.Publisher && (all || id == in.IdentityID) {
+			withdrawn = append(withdrawn, denyIdentities+id)
+		}
 	}
-	if err := r.deny(ctx, by, in.Reason, documents...); err != nil {
-		return nil, err
+	if len(documents)+len(withdrawn) == 0 {
+		return nil, writ.Errorf(writ.CodeNotFound, "trust "+clip(in.Publisher), "has no such key or identity").WithFix("writ trust list shows publishers and ids")
+	}
+	if len(documents) > 0 {
+		if err := r.deny(ctx, by, in.Reason, documents...); err != nil {
+			return nil, err
+		}
+	}
+	if len(withdrawn) > 0 {
+		if err := r.withdraw(ctx, by, in.Reason, withdrawn...); err != nil {
+			return nil, err
+		}
 	}
 	return &contract.TrustRevokeOutput{Result: r.result("revoked")}, nil
 }
@@ -80,7 +96,7 @@ func (r *Registry) TrustList(ctx context.Context, in *contract.TrustListInput) (
 		}
 		item := contract.TrustedKey{
 			Publisher: key.Publisher, KeyID: string(id), FirstParty: key.FirstParty, Purposes: key.Purposes,
-			ValidFrom: key.ValidFrom, ValidUntil: key.ValidUntil, Reason: key.Reason,
+			ValidFrom: key.ValidFrom, ValidUntil: key.ValidUntil, Reason: key.Reason, Builders: key.Builders, BuildTypes: key.BuildTypes,
 		}
 		if d := t.keyDenied(id); d != nil {
 			item.RevokedAt, item.Reason = d.At, d.Reason
@@ -90,6 +106,7 @@ func (r *Registry) TrustList(ctx context.Context, in *contract.TrustListInput) (
 	slices.SortFunc(out.Items, func(a, b contract.TrustedKey) int {
 		return strings.Compare(a.Publisher+"/"+a.KeyID, b.Publisher+"/"+b.KeyID)
 	})
+	t.listKeyless(in.Publisher, out)
 	out.Denied = t.listed(in.Publisher)
 	return out, nil
 }

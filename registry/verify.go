@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/Masterminds/semver/v3"
@@ -16,7 +17,8 @@ import (
 type Report struct {
 	Ref           writ.SkillRef // as far as signed words tell it
 	Manifest      *abi.Manifest // nil where it was not reached or is not valid
-	Signer        KeyID
+	Signer        KeyID         // the key that signed, empty where a certificate did
+	Signers       []string      // everyone whose good signature is on it: key ids and identities
 	Provenance    *Provenance
 	Signature     bool   // a trusted key signed this very bundle, in time
 	Publisher     bool   // and may sign for this publisher
@@ -83,9 +85,9 @@ func (c *court) authenticate(l *layout, report *Report) bool {
 		if r.bundle == nil {
 			continue
 		}
-		a, issue := c.attest(r.bundle)
+		attested, issue := c.attest(r.bundle)
 		if issue == nil {
-			statements = append(statements, a)
+			statements = append(statements, attested...)
 			continue
 		}
 		// The annotation is not signed; it only decides under which heading a
@@ -96,16 +98,17 @@ func (c *court) authenticate(l *layout, report *Report) bool {
 		}
 		failed[heading] = append(failed[heading], *issue)
 	}
-	signer, issues := c.signature(statements, failed[PredicateSkill])
+	signer, signers, issues := c.signature(statements, failed[PredicateSkill])
 	report.find(issues...)
 	if signer == nil {
 		return false
 	}
-	report.Ref.Key, report.Ref.Version, report.Signer = signer.skill, signer.version, signer.key.KeyID
+	report.Ref.Key, report.Ref.Version, report.Signer = signer.skill, signer.version, signer.by.keyID()
+	report.Signers = slices.Sorted(maps.Keys(signers))
 	report.Signature = true
-	report.Publisher = signer.skill.Publisher() == signer.key.Publisher
+	report.Publisher = signer.skill.Publisher() == signer.by.publisher
 	for _, i := range issues {
-		report.Signature = report.Signature && i.Code != writ.IssueSignatureExpired
+		report.Signature = report.Signature && i.Code != writ.IssueSignatureExpired && i.Code != writ.IssueSignatureMissing
 	}
 	report.Provenance, issues = c.provenance(statements, signer, failed[PredicateProvenance])
 	report.Built = len(issues) == 0

@@ -223,55 +223,6 @@ func (a *app) runCases(ctx context.Context, w *work) error {
 	return err
 }
 
-func (a *app) skillSign() *cobra.Command {
-	var keyFile, passphrase, provenanceKey string
-	var in registry.ProvenanceInput
-	c := &cobra.Command{
-		Use: "sign FILE", Short: "Sign a bundle and say how it was built", Args: exactly("FILE"),
-		Long: `Adds a signature and signed SLSA v1 provenance to the bundle, as Sigstore bundles
-over its OCI manifest digest. Signing again with another key adds to them.`,
-		Example: "  writ skill sign greeter-0.1.0.skill --key acme.key --repository https://github.com/acme/greeter --revision $(git rev-parse HEAD)",
-		RunE: func(_ *cobra.Command, args []string) error {
-			if keyFile == "" {
-				return usage("with which key?").WithFix("give --key; `writ skill key` makes one")
-			}
-			raw, err := a.readInput(args[0], maxBundle)
-			if err != nil {
-				return err
-			}
-			request := registry.SignRequest{Provenance: in, Clock: a.clock}
-			if request.Key, err = a.signingKey(keyFile, passphrase); err != nil {
-				return err
-			}
-			if provenanceKey != "" {
-				if request.ProvenanceKey, err = a.signingKey(provenanceKey, passphrase); err != nil {
-					return err
-				}
-			}
-			signed, err := registry.Sign(raw, request)
-			if err != nil {
-				return err
-			}
-			if err := replaceFile(args[0], signed); err != nil {
-				return err
-			}
-			print := request.Key.Public().ID.Fingerprint()
-			return a.print(map[string]string{"file": args[0], "fingerprint": print}, func(t *table) {
-				t.pair("signed", args[0])
-				t.pair("fingerprint", print)
-			})
-		},
-	}
-	f := c.Flags()
-	f.StringVar(&keyFile, "key", "", "the publisher's private key (required)")
-	f.StringVar(&provenanceKey, "provenance-key", "", "the builder's key (default: the publisher's)")
-	f.StringVar(&passphrase, "passphrase-file", "", "file with the key's passphrase; - for standard input")
-	f.StringVar(&in.Builder, "builder", "", "URI of what built it (default: a local build)")
-	f.StringVar(&in.Repository, "repository", "", "source repository")
-	f.StringVar(&in.Revision, "revision", "", "git commit")
-	return c
-}
-
 func (a *app) signingKey(file, passphraseFile string) (*registry.Key, error) {
 	pem, err := a.readInput(file, maxKeyFile)
 	if err != nil {

@@ -71,4 +71,8 @@ func (h *home) bindTrust(d *contract.Dispatcher) {
 	contract.Bind(d, contract.FeedRemove, h.registry.FeedRemove)
 	contract.Bind(d, contract.FeedList, h.registry.FeedList)
 	contract.Bind(d, contract.DriftList, h.drift.List)
+	contract.Bind(d, contract.TrustPolicySet, h.registry.TrustPolicySet)
+	contract.Bind(d, contract.TrustRootImport, h.registry.TrustRootImport)
+	contract.Bind(d, contract.TrustRootUpdate, h.registry.TrustRootUpdate)
+	contract.Bind(d, contract.TrustRootRevoke, h.registry.TrustRootRevoke)
 }

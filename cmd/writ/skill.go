@@ -107,6 +107,9 @@ func (a *app) reportTable(t *table, r *contract.SkillReport, status string) {
 	t.pair("provenance", verified(r.ProvenanceVerified))
 	t.pair("compatible", verified(r.CompatibilityVerified))
 	t.pair("digest", string(r.ManifestDigest))
+	for _, who := range r.Signers {
+		t.pair("signer", clean(signerName(who)))
+	}
 	t.flush()
 	for _, issue := range r.Issues {
 		t.line("  %s: %s", issue.Code, clean(issue.Message))
@@ -114,6 +117,14 @@ func (a *app) reportTable(t *table, r *contract.SkillReport, status string) {
 			t.line("    fix: %s", clean(issue.Fix))
 		}
 	}
+}
+
+// signerName shows a key as people compare it, an identity as it is.
+func signerName(who string) string {
+	if print := registry.KeyID(who).Fingerprint(); print != "SHA256 " {
+		return print
+	}
+	return who
 }
 
 func verified(ok bool) string {
@@ -146,8 +157,11 @@ func (a *app) skillVerify() *cobra.Command {
 }
 
 func (a *app) skillInspect() *cobra.Command {
-	return &cobra.Command{
+	var to export
+	c := &cobra.Command{
 		Use: "inspect FILE", Short: "Show what a bundle says of itself, without judging it", Args: exactly("FILE"),
+		Example: `  writ skill inspect greeter-0.1.0.skill
+  writ skill inspect greeter-0.1.0.skill --export out    manifest, Sigstore bundles and statements, for cosign and the like`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			raw, err := a.readInput(args[0], maxBundle)
 			if err != nil {
@@ -157,25 +171,45 @@ func (a *app) skillInspect() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			document := map[string]any{"skill": about.Ref, "manifest": about.Manifest, "keys": about.KeyIDs, "moduleBytes": len(about.Module)}
-			return a.print(document, func(t *table) {
-				m := about.Manifest
-				t.pair("skill", m.Name+"@"+m.Version)
-				t.pair("what", m.Description)
-				t.pair("abi", m.ABI)
-				t.pair("digest", string(about.Ref.Digest))
-				t.pair("module", fmt.Sprintf("%s  (%d bytes)", about.Ref.Module, len(about.Module)))
-				for _, id := range about.KeyIDs {
-					t.pair("signed by", id.Fingerprint())
+			document := map[string]any{
+				"skill": about.Ref, "manifest": about.Manifest, "keys": about.KeyIDs, "identities": about.Identities, "moduleBytes": len(about.Module),
+			}
+			var written []string
+			if to.dir != "" {
+				if written, err = a.exportBundle(to, raw, about); err != nil {
+					return err
 				}
-				for i := range m.Capabilities {
-					t.pair("may", capability(&m.Capabilities[i]))
-				}
-				for i := range m.Actions {
-					t.pair("action", m.Actions[i].Name+": "+m.Actions[i].Description)
-				}
-			})
+				document["exported"] = written
+			}
+			return a.print(document, func(t *table) { inspectTable(t, about, written) })
 		},
+	}
+	c.Flags().StringVar(&to.dir, "export", "", "directory to write manifest, Sigstore bundles and statements to")
+	provenanceFlags(c.Flags(), &to.in)
+	return c
+}
+
+func inspectTable(t *table, about *registry.Inspection, written []string) {
+	m := about.Manifest
+	t.pair("skill", m.Name+"@"+m.Version)
+	t.pair("what", m.Description)
+	t.pair("abi", m.ABI)
+	t.pair("digest", string(about.Ref.Digest))
+	t.pair("module", fmt.Sprintf("%s  (%d bytes)", about.Ref.Module, len(about.Module)))
+	for _, id := range about.KeyIDs {
+		t.pair("signed by", id.Fingerprint())
+	}
+	for _, identity := range about.Identities {
+		t.pair("signed by", clean(identity))
+	}
+	for i := range m.Capabilities {
+		t.pair("may", capability(&m.Capabilities[i]))
+	}
+	for i := range m.Actions {
+		t.pair("action", m.Actions[i].Name+": "+m.Actions[i].Description)
+	}
+	for _, path := range written {
+		t.pair("wrote", path)
 	}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -11,17 +10,21 @@ import (
 )
 
 func (a *app) trustCommand() *cobra.Command {
-	return group("trust", "Say whose skills may be installed", a.trustAdd(), a.trustRevoke(), a.trustDeny(), a.trustUndeny(), a.trustList(), a.feedCommand())
+	return group("trust", "Say whose skills may be installed", a.trustAdd(), a.trustRevoke(), a.trustDeny(), a.trustUndeny(), a.trustList(),
+		a.trustPolicy(), a.trustRoot(), a.feedCommand())
 }
 
 func (a *app) trustAdd() *cobra.Command {
 	in := &contract.TrustAddInput{}
 	var key string
 	var purposes []string
+	var identity identityFlags
 	add := &cobra.Command{
-		Use: "add [PUBLISHER]", Short: "Trust a publisher's key", Args: cobra.MaximumNArgs(1),
+		Use: "add [PUBLISHER]", Short: "Trust a publisher's key, or an identity that certificates name", Args: cobra.MaximumNArgs(1),
 		Example: `  writ trust add acme --key acme.pub
   writ trust add acme --key builder.pub --purpose provenance
+  writ trust add acme --identity https://github.com/acme/skills/.github/workflows/release.yml@refs/heads/main \
+    --issuer https://token.actions.githubusercontent.com --source-repository https://github.com/acme/skills
   writ trust add --first-party                the key of the skills that come with Writ`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
@@ -37,6 +40,7 @@ func (a *app) trustAdd() *cobra.Command {
 				}
 				in.PublicKeyPEM = string(pem)
 			}
+			in.Identity = identity.given()
 			if in.Publisher == "" && !in.FirstParty {
 				return usage("whose key?").WithFix("name the publisher, or give --first-party")
 			}
@@ -44,12 +48,7 @@ func (a *app) trustAdd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(out, func(t *table) {
-				t.pair("publisher", out.Publisher)
-				t.pair("fingerprint", registry.KeyID(out.KeyID).Fingerprint())
-				t.pair("status", out.Status)
-				t.line("Compare the fingerprint with the one that the publisher shows elsewhere.")
-			})
+			return a.print(out, func(t *table) { trustedTable(t, out) })
 		},
 	}
 	f := add.Flags()
@@ -57,13 +56,29 @@ func (a *app) trustAdd() *cobra.Command {
 	f.BoolVar(&in.FirstParty, "first-party", false, "the key that this binary carries, for publisher writ")
 	f.StringSliceVar(&purposes, "purpose", nil, "signature or provenance, repeatable (default: both)")
 	f.StringVar(&in.Reason, "reason", "", "why")
+	f.StringSliceVar(&in.Builders, "builder", nil, "builder that its provenance may name, repeatable; URI@ lets any ref follow")
+	f.StringSliceVar(&in.BuildTypes, "build-type", nil, "build type that its provenance may name, repeatable")
+	identity.add(f)
 	return add
+}
+
+func trustedTable(t *table, out *contract.TrustAddOutput) {
+	t.pair("publisher", out.Publisher)
+	if out.IdentityID != "" {
+		t.pair("identity", out.IdentityID)
+		t.pair("status", out.Status)
+		t.line("Certificates count under a trusted root alone: `writ trust list` shows them, `writ trust root import` adds one.")
+		return
+	}
+	t.pair("fingerprint", registry.KeyID(out.KeyID).Fingerprint())
+	t.pair("status", out.Status)
+	t.line("Compare the fingerprint with the one that the publisher shows elsewhere.")
 }
 
 func (a *app) trustRevoke() *cobra.Command {
 	revoke := &contract.TrustRevokeInput{}
 	revokeCommand := &cobra.Command{
-		Use: "revoke PUBLISHER", Short: "Revoke a publisher's key: its skills stop at their next load", Args: exactly("PUBLISHER"),
+		Use: "revoke PUBLISHER", Short: "Revoke a publisher's key or identity: its skills stop at their next load", Args: exactly("PUBLISHER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			revoke.Publisher = args[0]
 			out, err := call(cmd.Context(), a, contract.TrustRevoke, revoke)
@@ -73,32 +88,10 @@ func (a *app) trustRevoke() *cobra.Command {
 			return a.printResult(out, out.Result, "publisher", args[0])
 		},
 	}
-	revokeCommand.Flags().StringVar(&revoke.KeyID, "key-id", "", "one key (default: every key of the publisher)")
+	revokeCommand.Flags().StringVar(&revoke.KeyID, "key-id", "", "one key (default: every key and identity of the publisher)")
+	revokeCommand.Flags().StringVar(&revoke.IdentityID, "identity-id", "", "one identity")
 	revokeCommand.Flags().StringVar(&revoke.Reason, "reason", "", "why")
 	return revokeCommand
-}
-
-func (a *app) trustList() *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "List trusted keys", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			out, err := call(cmd.Context(), a, contract.TrustList, &contract.TrustListInput{})
-			if err != nil {
-				return err
-			}
-			return a.print(out, func(t *table) {
-				if len(out.Items) == 0 {
-					t.line("nobody is trusted: every skill is refused")
-				} else {
-					t.head("publisher", "fingerprint", "purposes", "until", "revoked")
-				}
-				for _, k := range out.Items {
-					t.row(k.Publisher, registry.KeyID(k.KeyID).Fingerprint(), fmt.Sprint(k.Purposes), k.ValidUntil.String(), k.RevokedAt.String())
-				}
-				a.denialTable(t, out.Denied)
-			})
-		},
-	}
 }
 
 func (a *app) skillKey() *cobra.Command {
