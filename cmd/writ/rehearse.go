@@ -176,7 +176,7 @@ for unsigned work to run. INPUT is JSON, or - for standard input.`,
 		},
 	}
 	c.Flags().StringVar(&dir, "dir", ".", "directory of the skill")
-	c.Flags().StringVar(&module, "module", "", "a ready WebAssembly module instead of Go source")
+	c.Flags().StringVar(&module, "module", "", "a ready WebAssembly module instead of the source")
 	c.Flags().BoolVar(&yes, "approve", false, "approve what the action proposes to do")
 	return c
 }
