@@ -57,6 +57,7 @@ var owners = map[string][]string{
 	"github.com/in-toto/attestation":                    {"registry"},
 	"github.com/tetratelabs/wazero":                     {"host"},
 	"github.com/extism/go-sdk":                          {"host"},
+	"github.com/ianlancetaylor/demangle":                {"host"},
 	"cel.dev/cel-go":                                    {"plan"},
 	"github.com/spf13/cobra":                            {"cmd/writ"},
 	"github.com/knadh/koanf":                            {"cmd/writ"},

@@ -39,6 +39,7 @@ type home struct {
 	engine     *engine.Engine
 	dispatcher *contract.Dispatcher
 	poisoned   chan error // the writer failed: the process must end
+	heard      hearing    // from guests, where somebody listens
 }
 
 // firstPartyKey is the PEM of the key that signs the first-party skills, base64;
@@ -124,9 +125,7 @@ func (h *home) wireSandbox(keys *homeKeys) error {
 	if err != nil {
 		return err
 	}
-	options.GuestOutput = func(line host.GuestLine) {
-		h.log.Debug("guest", "execution", line.Execution, "step", line.Step, "stream", line.Stream, "text", line.Text)
-	}
+	options.GuestOutput = h.hear
 	options.OnTampered = func(module writ.Digest) {
 		h.log.Error("a compiled module was altered on disk and has been removed", "module", module)
 	}

@@ -55,6 +55,7 @@ func (r *rehearsal) open(ctx context.Context, a *app) error {
 	if r.home, err = openHome(ctx, &c, a.logger(hclog.Warn), a.clock); err != nil {
 		return err
 	}
+	r.home.heard.listen(a.err)
 	if r.approver, err = identity.GenerateApproverKey(entropy); err != nil {
 		return err
 	}
@@ -109,6 +110,7 @@ func (r *rehearsal) start(ctx context.Context, action string, input []byte) (*co
 	if err != nil {
 		return nil, err
 	}
+	r.home.heard.traced() // what an earlier run left
 	ctx = writ.WithPrincipal(ctx, r.agent)
 	submitted, err := r.home.engine.IntentSubmit(ctx, &contract.IntentSubmitInput{
 		Text: "rehearse " + action, Draft: string(draft), DraftFormat: "json", DraftName: "input",
@@ -246,7 +248,11 @@ func (a *app) rehearseAction(ctx context.Context, r *rehearsal, name string, inp
 	}
 	step := &x.Steps[0]
 	if step.Failure != nil {
-		return writ.Errorf(writ.CodeSkillFailed, "action "+name, "%s: %s", step.Failure.Code, step.Failure.Message).WithFix("%s", step.Failure.Fix)
+		failed := writ.Errorf(writ.CodeSkillFailed, "action "+name, "%s: %s", step.Failure.Code, step.Failure.Message).WithFix("%s", step.Failure.Fix)
+		if at := r.home.heard.traced(); at != nil {
+			failed.Details = at
+		}
+		return failed
 	}
 	if x.Status != writ.ExecCompleted {
 		return writ.Errorf(writ.CodeSkillFailed, "action "+name, "the execution is %s: %s", x.Status, x.Reason)
@@ -280,7 +286,7 @@ func (r *rehearsal) try(ctx context.Context, file string) string {
 	case c.Failure != "":
 		return ""
 	case step.Failure != nil:
-		return step.Failure.Code + ": " + step.Failure.Message
+		return step.Failure.Code + ": " + step.Failure.Message + r.home.heard.traced().where()
 	case x.Status != writ.ExecCompleted:
 		return "the execution is " + string(x.Status)
 	}

@@ -85,8 +85,11 @@ func Detect(dir string) (Language, error) {
 		language Language
 		files    []string
 	}{
-		{Go, []string{"go.mod", "*.go"}}, {Rust, []string{"Cargo.toml", "*.rs"}},
-		{AssemblyScript, []string{"package.json"}}, {C, []string{"*.c"}}, {Other, []string{buildScript}},
+		{Go, []string{"go.mod", "*.go"}},
+		{Rust, []string{"Cargo.toml", "*.rs"}},
+		{AssemblyScript, []string{"package.json"}},
+		{C, []string{"*.c"}},
+		{Other, []string{buildScript}},
 	} {
 		if slices.ContainsFunc(known.files, func(name string) bool { return has[name] }) {
 			return known.language, nil
