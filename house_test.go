@@ -60,6 +60,7 @@ var owners = map[string][]string{
 	"github.com/ianlancetaylor/demangle":                {"host"},
 	"cel.dev/cel-go":                                    {"plan"},
 	"github.com/spf13/cobra":                            {"cmd/writ"},
+	"golang.org/x/tools/txtar":                          {"cmd/writ"},
 	"github.com/knadh/koanf":                            {"cmd/writ"},
 	"github.com/prometheus/client_golang":               {"api"},
 	"filippo.io/age":                                    {"host/secret", "identity"},

@@ -10,7 +10,7 @@ import (
 //
 //go:embed abi/abi.go abi/manifest.go abi/tool.go
 //go:embed sdk/README.md sdk/check.go sdk/context.go sdk/encode.go sdk/schema.go sdk/sdk.go sdk/wire_native.go sdk/wire_wasip1.go
-//go:embed sdk/sdktest/host.go sdk/sdktest/run.go
+//go:embed sdk/sdktest/host.go sdk/sdktest/replay.go sdk/sdktest/run.go
 //go:embed sdk/assemblyscript/writ.ts sdk/c/writ.h sdk/rust/writ.rs
 var sdkSource embed.FS
 

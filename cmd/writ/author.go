@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -197,18 +196,14 @@ func (a *app) skillTest() *cobra.Command {
 	return c
 }
 
-// testCase is a file of testdata: what an action is given and what comes of it.
-type testCase struct {
-	Action  string          `json:"action"`
-	Input   json.RawMessage `json:"input"`
-	Output  json.RawMessage `json:"output,omitempty"`
-	Failure string          `json:"failure,omitempty"`
-}
-
 func (a *app) runCases(ctx context.Context, w *work) error {
-	files, err := filepath.Glob(filepath.Join(w.dir, "testdata", "*.json"))
-	if err != nil {
-		return err
+	var files []string
+	for _, form := range []string{"*.json", "*.txtar"} {
+		found, err := filepath.Glob(filepath.Join(w.dir, "testdata", form))
+		if err != nil {
+			return err
+		}
+		files = append(files, found...)
 	}
 	type result struct {
 		Case    string `json:"case"`

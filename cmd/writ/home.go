@@ -40,6 +40,7 @@ type home struct {
 	dispatcher *contract.Dispatcher
 	poisoned   chan error // the writer failed: the process must end
 	heard      hearing    // from guests, where somebody listens
+	stage      stage      // of the cases of a rehearsal
 }
 
 // firstPartyKey is the PEM of the key that signs the first-party skills, base64;
@@ -149,6 +150,7 @@ func (h *home) toolbox() (*toolbox.Toolbox, error) {
 	return toolbox.New(toolbox.Options{
 		Store: h.journal, Secrets: h.secrets, Logger: h.log.Named("skill"), Home: h.config.Home,
 		FileRoot: h.config.FileRoot, AllowPrivate: private, Upstreams: h.config.Upstreams,
+		Script: h.stage.answer,
 	})
 }
 

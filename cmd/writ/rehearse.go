@@ -4,17 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
-	"github.com/writ-run/writ/canon"
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/identity"
 	"github.com/writ-run/writ/registry"
@@ -263,40 +260,4 @@ func (a *app) rehearseAction(ctx context.Context, r *rehearsal, name string, inp
 	}
 	_, err = fmt.Fprintln(a.out, pretty.String())
 	return err
-}
-
-// try runs one case and says what is wrong, "" where nothing is.
-func (r *rehearsal) try(ctx context.Context, file string) string {
-	raw, err := os.ReadFile(file)
-	if err != nil {
-		return plainCause(err)
-	}
-	var c testCase
-	if err := errors.Join(checkJSON(filepath.Base(file), raw), json.Unmarshal(raw, &c)); err != nil {
-		return err.Error()
-	}
-	x, err := r.start(ctx, c.Action, c.Input)
-	if err != nil {
-		return err.Error()
-	}
-	step := &x.Steps[0]
-	switch {
-	case c.Failure != "" && (step.Failure == nil || step.Failure.Code != c.Failure):
-		return fmt.Sprintf("want failure %s, the step %s", c.Failure, step.Status)
-	case c.Failure != "":
-		return ""
-	case step.Failure != nil:
-		return step.Failure.Code + ": " + step.Failure.Message + r.home.heard.traced().where()
-	case x.Status != writ.ExecCompleted:
-		return "the execution is " + string(x.Status)
-	}
-	want, err := canon.JSON(c.Output)
-	if err != nil {
-		return err.Error()
-	}
-	got, err := canon.JSON(step.Output)
-	if err != nil || !bytes.Equal(want, got) {
-		return fmt.Sprintf("output %s, want %s", got, want)
-	}
-	return ""
 }
