@@ -66,6 +66,15 @@ func TestReadmesFitOneScreen(t *testing.T) {
 	}
 }
 
+// The README of an SDK has its example, its tools and its rules on a large screen.
+func TestReadmesOfTheSDKsFitALargeScreen(t *testing.T) {
+	for _, dir := range []string{".", "assemblyscript", "c", "rust"} {
+		if lines := bytes.Count(read(t, "..", dir, "README.md"), []byte("\n")); lines > 2*oneScreen+8 {
+			t.Errorf("%s/README.md has %d lines", dir, lines)
+		}
+	}
+}
+
 // What an author writes in Go, besides the package and its import.
 func TestASkillInGoIsShort(t *testing.T) {
 	lines := 0
