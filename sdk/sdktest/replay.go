@@ -3,9 +3,12 @@ package sdktest
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/sdk"
 )
 
 // Recorded is a call as it was made once, and what it was answered. Without arguments
@@ -17,23 +20,62 @@ type Recorded struct {
 	Failure   *abi.Failure    `json:"failure,omitempty"`
 }
 
-// Recording is what a file of recorded calls holds; other members are left alone.
+// Recording is a file of one recorded run, or of recorded calls alone. Other members,
+// such as the seed and the clock of the run, are left alone.
 type Recording struct {
-	Calls []Recorded `json:"calls"`
+	Action  string          `json:"action,omitempty"`
+	Input   json.RawMessage `json:"input,omitempty"`
+	Calls   []Recorded      `json:"calls"`
+	Output  json.RawMessage `json:"output,omitempty"`
+	Failure *abi.Failure    `json:"failure,omitempty"`
 }
 
-// ReplayFile is Replay with the calls of a file.
+// ReplayFile is Replay with the calls of a file, which holds a Recording.
 func (h *Host) ReplayFile(file string) *Host {
 	h.t.Helper()
+	return h.Replay(readRecording(h.t, file).Calls)
+}
+
+func readRecording(t testing.TB, file string) Recording {
+	t.Helper()
 	raw, err := os.ReadFile(file)
 	if err != nil {
-		h.t.Fatalf("sdktest: %v", err)
+		t.Fatalf("sdktest: %v", err)
 	}
 	var r Recording
 	if err := json.Unmarshal(raw, &r); err != nil || r.Calls == nil {
-		h.t.Fatalf("sdktest: %s holds no recorded calls: want an object with a list calls (%v)", file, err)
+		t.Fatalf("sdktest: %s holds no recorded calls: want an object with a list calls (%v)", file, err)
 	}
-	return h.Replay(r.Calls)
+	return r
+}
+
+// RunRecordings runs the action of each file that the pattern names as a subtest, with
+// its input, answers its calls as they were answered when it was recorded, and holds
+// its outcome to the recorded one. An action whose outcome depends on the time or on
+// randomness has another one here. No file at all fails.
+func RunRecordings(t *testing.T, pattern string) {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("sdktest: no recording matches %s (%v)", pattern, err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".json"), func(t *testing.T) { runRecording(t, readRecording(t, file)) })
+	}
+}
+
+func runRecording(t testing.TB, r Recording) {
+	t.Helper()
+	if (r.Output == nil) == (r.Failure == nil) {
+		t.Fatalf("sdktest: the recording has not exactly one of output and failure")
+	}
+	output, failure := sdk.Run(New(t).Replay(r.Calls).Context(), r.Action, r.Input)
+	switch {
+	case failure != nil && (r.Failure == nil || *failure != *r.Failure):
+		t.Errorf("failed with %v, recorded is %s%v", failure, r.Output, r.Failure)
+	case failure == nil && !sameJSON(output, r.Output):
+		t.Errorf("gave %s, recorded is %s%v", output, r.Output, r.Failure)
+	}
 }
 
 // Replay answers with what was recorded. The skill must make these calls, in this

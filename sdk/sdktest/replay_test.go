@@ -101,3 +101,19 @@ func TestReplayFileRefusesWhatIsNone(t *testing.T) {
 		}
 	}
 }
+
+type visit struct {
+	Name string `json:"name"`
+}
+
+type visits struct {
+	Count string `json:"count"`
+}
+
+// count is registered for the recordings.
+var _ = sdk.Action("count", func(c *sdk.Context, in visit) (visits, error) {
+	value, _, err := sdk.KVGet(c, "visits/"+in.Name)
+	return visits{Count: value}, err
+})
+
+func TestRunRecordings(t *testing.T) { sdktest.RunRecordings(t, "testdata/recorded/*.json") }
