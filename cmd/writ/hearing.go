@@ -1,10 +1,15 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/abi"
 	"github.com/writ-run/writ/host"
 )
 
@@ -17,6 +22,12 @@ func (h *home) hear(line host.GuestLine) {
 	}
 	say("guest", "execution", line.Execution, "step", line.Step, "stream", line.Stream, "text", line.Text)
 	h.heard.add(line)
+}
+
+// called is toolbox.Options.Script.
+func (h *home) called(call *writ.ToolCall) *writ.ToolResult {
+	h.heard.logged(call)
+	return h.stage.answer(call)
 }
 
 // hearing is what an author is shown of guests: lines as they come, and the last trace.
@@ -43,6 +54,21 @@ func (h *hearing) add(line host.GuestLine) {
 	default:
 		_, _ = fmt.Fprintf(h.to, "%s: %s\n", line.Stream, clean(line.Text))
 	}
+}
+
+// logged shows a line of the log that is below what the home's own log shows.
+func (h *hearing) logged(call *writ.ToolCall) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var line abi.LogArgs
+	if h.to == nil || call.Tool != abi.ToolLog || json.Unmarshal(call.Arguments, &line) != nil || line.Level == "warn" || line.Level == "error" {
+		return
+	}
+	text := line.Level + ": " + line.Message
+	for _, name := range slices.Sorted(maps.Keys(line.Fields)) {
+		text += fmt.Sprintf(" %s=%q", name, line.Fields[name])
+	}
+	_, _ = fmt.Fprintln(h.to, clean(text))
 }
 
 // traced is the trace since it was asked for last; nil where there is none.

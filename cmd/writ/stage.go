@@ -27,7 +27,7 @@ func (s *stage) set(script *script) {
 	s.script = script
 }
 
-// answer is toolbox.Options.Script.
+// answer is the script's answer, nil where there is none.
 func (s *stage) answer(call *writ.ToolCall) *writ.ToolResult {
 	s.mu.Lock()
 	defer s.mu.Unlock()
