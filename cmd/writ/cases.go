@@ -42,10 +42,12 @@ type scriptedCall struct {
 	Failure   *abi.Failure    `json:"failure"`
 }
 
-// exchange is one prepared HTTP reply.
+// exchange is one prepared HTTP reply, and the JSON body that its request must have,
+// where one is given.
 type exchange struct {
 	Method   string           `json:"method"`
 	URL      string           `json:"url"`
+	Sent     json.RawMessage  `json:"sent"`
 	Response abi.HTTPResponse `json:"response"`
 }
 

@@ -40,8 +40,8 @@ type script struct {
 	calls   []scriptedCall // strict only
 	strict  bool
 	made    int
-	replies map[string][]abi.HTTPResponse // by method and URL
-	kv      map[string]string             // nil: the real store
+	replies map[string][]exchange // by method and URL
+	kv      map[string]string     // nil: the real store
 	faults  []string
 }
 
@@ -52,11 +52,11 @@ func newScript(c *testCase) *script {
 	}
 	s := &script{calls: c.Calls, strict: c.Calls != nil, kv: maps.Clone(c.KV)}
 	if c.HTTP != nil {
-		s.replies = map[string][]abi.HTTPResponse{}
+		s.replies = map[string][]exchange{}
 	}
 	for _, e := range c.HTTP {
 		key := e.Method + " " + e.URL
-		s.replies[key] = append(s.replies[key], e.Response)
+		s.replies[key] = append(s.replies[key], e)
 	}
 	return s
 }
@@ -150,7 +150,14 @@ func (s *script) reply(call *writ.ToolCall) *writ.ToolResult {
 	if len(queue) > 1 {
 		s.replies[key] = queue[1:]
 	}
-	response := queue[0]
+	if want := queue[0].Sent; want != nil {
+		form, err := canon.JSON(want)
+		sent, sentErr := canon.JSON([]byte(request.Body))
+		if err != nil || sentErr != nil || !bytes.Equal(form, sent) {
+			return s.unexpected("%s sent %s, want %s", key, request.Body, want)
+		}
+	}
+	response := queue[0].Response
 	if response.Status == 0 {
 		response.Status = 200
 	}

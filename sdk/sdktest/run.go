@@ -47,10 +47,12 @@ type Case struct {
 	Failure string `json:"failure,omitempty"`
 }
 
-// Exchange is one prepared HTTP reply.
+// Exchange is one prepared HTTP reply. Sent is the JSON body that the request must
+// have, where it is given.
 type Exchange struct {
 	Method   string           `json:"method"`
 	URL      string           `json:"url"`
+	Sent     json.RawMessage  `json:"sent,omitempty"`
 	Response abi.HTTPResponse `json:"response"`
 }
 
@@ -102,6 +104,13 @@ func runCase(t *testing.T, c Case) {
 	}
 	code, message, told := strings.Cut(c.Failure, " ")
 	output, failure := sdk.Run(h.Context(), c.Action, c.Input)
+	for _, call := range h.Calls(abi.ToolHTTPRequest) {
+		for _, e := range c.HTTP {
+			if r := call.HTTP(); r.Method == e.Method && r.URL == e.URL && e.Sent != nil && !sameJSON([]byte(r.Body), e.Sent) {
+				t.Errorf("%s %s sent %s, want %s", r.Method, r.URL, r.Body, e.Sent)
+			}
+		}
+	}
 	switch {
 	case failure != nil && (failure.Code != code || told && failure.Message != message):
 		t.Errorf("failed with %v, want %q", failure, c.Failure)
