@@ -33,12 +33,14 @@ skills: $(BIN) ## the first-party skills, built and signed
 	  $(BIN) skill sign $(BUILD)/$$s.skill --key $(KEY).key >/dev/null && echo "built and signed $(BUILD)/$$s.skill" || exit 1; \
 	done
 
-guests: ## the toolchains of the other languages; the conformance skill built again, compared with what is committed
+guests: $(BIN) ## the toolchains of the other languages; what is built with them made again and compared with what is committed
 	@command -v clang-14 >/dev/null && command -v wasm-ld-14 >/dev/null && dpkg -s rustc libstd-rust-dev-wasm32 >/dev/null 2>&1 || \
 	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends clang-14 lld-14 rustc libstd-rust-dev-wasm32; }
 	@command -v npm >/dev/null || { apt-get update -qq && apt-get install -y -qq npm; }
 	examples/conformance/build.sh $(BUILD)/guests
 	@diff -r $(BUILD)/guests examples/conformance/built || { echo "they differ: if that is meant, cp $(BUILD)/guests/* examples/conformance/built/"; exit 1; }
+	sdk/try.sh $(BIN) $(BUILD)/first
+	@diff -r $(BUILD)/first sdk/scaffold/testdata || { echo "they differ: if that is meant, cp $(BUILD)/first/* sdk/scaffold/testdata/"; exit 1; }
 
 .PHONY: replay-arm64
 LANGUAGES ?= c rust assemblyscript go

@@ -51,7 +51,7 @@ const (
 	CoreAction = "action" // (ptr, cap) -> len: the action's name
 	CoreResult = "result" // (ptr, cap) -> len: the result of the last tool call
 	CoreOutput = "output" // (ptr, len): sets the action's output, JSON
-	CoreFail   = "fail"   // (ptr, len): sets the action's failure, the JSON of a Failure
+	CoreFail   = "fail"   // (ptr, len): sets the action's failure, the JSON of a GuestFailure
 )
 
 // A function of ModuleTool has the name of the tool and the type (ptr, len) -> i64:
@@ -68,6 +68,14 @@ type Failure struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 	Fix     string `json:"fix,omitempty"`
+}
+
+// GuestFailure is what a guest gives CoreFail. Trace names the functions in which it
+// failed, the outermost first, for its author and the log alone: no journal has it,
+// and a guest that called this one does not see it.
+type GuestFailure struct {
+	Failure
+	Trace []string `json:"trace,omitempty"`
 }
 
 // Error implements error.

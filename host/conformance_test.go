@@ -300,15 +300,6 @@ func drawnBy(t *testing.T, s writ.Sandbox, module []byte, seed byte) string {
 	return canonicalJSON(t, drawn)
 }
 
-// Nothing is imported that no action uses.
-func TestConformanceOfImports(t *testing.T) {
-	for language, module := range conformanceModules(t) {
-		if tools, err := scaffold.Tools(module); err != nil || !slices.Equal(tools, []string{abi.ToolKVGet, abi.ToolKVPut, abi.ToolLog}) {
-			t.Errorf("%s imports the tools %v, %v", language, tools, err)
-		}
-	}
-}
-
 // The manifests differ in the language that they name alone.
 func TestConformanceOfManifests(t *testing.T) {
 	shapes := map[string]bool{}

@@ -43,11 +43,11 @@ func coreFunctions(add func(importKey, hostFunc)) {
 		if stack[1] > MaxFailure {
 			g.fail(writ.GuestOutputLimit, "the failure is larger than 8 KiB")
 		}
-		failure, err := parseFailure(g.take(stack))
+		failure, trace, err := parseFailure(g.take(stack))
 		if err != nil {
 			g.fail(writ.GuestOutputBad, err.Error())
 		}
-		g.failure = failure
+		g.failure, g.told = failure, trace
 	}})
 }
 
@@ -164,16 +164,20 @@ func mustJSON(v any) []byte {
 // failureCode is what programs compare: short and without surprises in logs.
 var failureCode = regexp.MustCompile(`^[a-z][a-z0-9_.-]{0,63}$`)
 
-func parseFailure(raw []byte) (*abi.Failure, error) {
+func parseFailure(raw []byte) (failure *abi.Failure, trace string, err error) {
 	if err := canon.CheckJSON(raw); err != nil {
-		return nil, errors.New("the guest's failure: " + err.Error())
+		return nil, "", errors.New("the guest's failure: " + err.Error())
 	}
 	var f abi.Failure
 	if err := json.Unmarshal(raw, &f); err != nil {
-		return nil, errors.New("the guest's failure is not an object with code, message and fix")
+		return nil, "", errors.New("the guest's failure is not an object with code, message and fix")
 	}
 	if !failureCode.MatchString(f.Code) {
-		return nil, errors.New("the guest's failure has no code of lower-case letters, digits, _, . and -")
+		return nil, "", errors.New("the guest's failure has no code of lower-case letters, digits, _, . and -")
 	}
-	return &f, nil
+	var told abi.GuestFailure // read apart: whatever stands there, the failure is the same
+	if json.Unmarshal(raw, &told) != nil {
+		told.Trace = nil
+	}
+	return &f, plainTrace(told.Trace), nil
 }

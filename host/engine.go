@@ -44,10 +44,12 @@ type facts struct {
 	entries map[string]wasm.Signature // of exported functions
 	memory  int64                     // bytes that it starts with
 	metered bool                      // it asks for fuel, and can be made to wait there
+	// imported of its functions come first.
+	imported, functions uint32
 }
 
 func factsOf(m *wasm.Module) *facts {
-	f := &facts{entries: map[string]wasm.Signature{}}
+	f := &facts{entries: map[string]wasm.Signature{}, imported: uint32(m.Imported), functions: uint32(len(m.Functions))}
 	if m.Memory != nil {
 		f.memory = int64(m.Memory.Min) * pageBytes
 	}

@@ -262,7 +262,7 @@ func FuzzWhatGuestsSay(f *testing.F) {
 		f.Add([]byte(said))
 	}
 	f.Fuzz(func(t *testing.T, said []byte) {
-		if failure, err := parseFailure(said); (failure == nil) == (err == nil) {
+		if failure, _, err := parseFailure(said); (failure == nil) == (err == nil) {
 			t.Fatalf("%v, %v", failure, err)
 		}
 		output, err := ExtismOutput(said)

@@ -35,6 +35,7 @@ type guest struct {
 	result    []byte // of the last tool call
 	output    []byte // nil until it is set
 	failure   *abi.Failure
+	told      string // where it failed, as it says itself
 	ending    *ending
 }
 

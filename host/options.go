@@ -51,7 +51,7 @@ type Options struct {
 type GuestLine struct {
 	Execution writ.ExecutionID
 	Step      writ.StepID
-	Stream    string // stdout, stderr or log
+	Stream    string // stdout, stderr, log or StreamTrace
 	Level     string // of Stream log: trace, debug, info, warn or error
 	Text      string // valid UTF-8
 }

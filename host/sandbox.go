@@ -179,7 +179,13 @@ func (g *guest) live(ctx context.Context, program program, p phase, entry string
 	if g.run.ABI == abi.Extism1 {
 		input = ExtismInput(g.run.Input)
 	}
-	status, failure, err := g.settle(instance.call(ctx, entry, input))
+	status, fault := instance.call(ctx, entry, input)
+	defer func() {
+		if err == nil && result.Failure != nil {
+			g.tellTrace(fault, program.facts())
+		}
+	}()
+	status, failure, err := g.settle(status, fault)
 	if err != nil {
 		return nil, err
 	}

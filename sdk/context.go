@@ -83,6 +83,11 @@ func Body(response *HTTPResponse) ([]byte, error) {
 	return content(response.Body, response.BodyBase64)
 }
 
+// SetBody makes data the body of a request, whether text or not.
+func SetBody(request *HTTPRequest, data []byte) {
+	request.Body, request.BodyBase64 = packed(data)
+}
+
 // KVGet returns the value of a key of the skill's own store, which is kept
 // between executions, and whether the key has one.
 func KVGet(c *Context, key string) (value string, found bool, err error) {
@@ -124,11 +129,7 @@ func ReadFile(c *Context, path string) ([]byte, error) {
 // WriteFile replaces a file's content as a whole, or makes the file.
 func WriteFile(c *Context, path string, data []byte) error {
 	args := abi.FileContent{Path: path}
-	if utf8.Valid(data) {
-		args.Text = string(data)
-	} else {
-		args.Base64 = base64.StdEncoding.EncodeToString(data)
-	}
+	args.Text, args.Base64 = packed(data)
 	return ask(c, tool{abi.ToolFileWrite, importFileWrite}, args, nil)
 }
 
@@ -151,6 +152,14 @@ func CallSkill(c *Context, name string, input, out any) error {
 		return &Failure{Code: abi.FailInvalid, Message: fmt.Sprintf("input of %s: %v", name, err)}
 	}
 	return ask(c, tool{abi.ToolSkillCall, importSkillCall}, abi.SkillCall{Skill: skill, Action: action, Input: raw}, out)
+}
+
+// packed is data as text, or as base64 where it is none.
+func packed(data []byte) (text, encoded string) {
+	if utf8.Valid(data) {
+		return string(data), ""
+	}
+	return "", base64.StdEncoding.EncodeToString(data)
 }
 
 func content(text, encoded string) ([]byte, error) {

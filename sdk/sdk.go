@@ -29,6 +29,8 @@ package sdk
 import (
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/writ-run/writ/abi"
@@ -116,21 +118,59 @@ func lookup(name string) *action {
 // Run runs one action as a host does: JSON in, JSON or a Failure out. A panic of
 // the handler becomes a Failure without its stack.
 func Run(c *Context, name string, input []byte) (output []byte, failure *Failure) {
+	output, failed := run(c, name, input)
+	if failed == nil {
+		return output, nil
+	}
+	return nil, &failed.Failure
+}
+
+// run is Run with where a handler panicked, which goes to the host alone.
+func run(c *Context, name string, input []byte) (output []byte, failed *abi.GuestFailure) {
 	a := lookup(name)
 	if a == nil {
-		return nil, &Failure{Code: CodeUnknownAction, Message: fmt.Sprintf("this skill has no action %q", name), Fix: "use one of: " + strings.Join(names(), ", ")}
+		f := Failure{Code: CodeUnknownAction, Message: fmt.Sprintf("this skill has no action %q", name), Fix: "use one of: " + strings.Join(names(), ", ")}
+		return nil, &abi.GuestFailure{Failure: f}
 	}
 	defer func() {
 		if cause := recover(); cause != nil {
-			output, failure = nil, &Failure{Code: CodePanic, Message: clip(fmt.Sprint(cause))}
+			f := Failure{Code: CodePanic, Message: clip(fmt.Sprint(cause))}
+			output, failed = nil, &abi.GuestFailure{Failure: f, Trace: panicked()}
 		}
 	}()
 	output, err := a.run(c, input)
 	if err != nil {
-		return nil, failureOf(err)
+		return nil, &abi.GuestFailure{Failure: *failureOf(err)}
 	}
 	return output, nil
 }
+
+// maxFrames is as many as a host shows.
+const maxFrames = 30
+
+// panicked names the functions of the program in which it panicked, the outermost
+// first: between the runtime's, which are innermost, and this package's.
+func panicked() []string {
+	var callers [maxFrames]uintptr
+	var trace []string
+	frames := runtime.CallersFrames(callers[:runtime.Callers(0, callers[:])])
+	for more, own := true, false; more; {
+		var frame runtime.Frame
+		frame, more = frames.Next()
+		ours, runtimes := strings.HasPrefix(frame.Function, packagePath+"."), strings.HasPrefix(frame.Function, "runtime.")
+		own = own || !ours && !runtimes
+		if own && ours {
+			break
+		}
+		if own && frame.Function != "" {
+			trace = append(trace, frame.Function)
+		}
+	}
+	slices.Reverse(trace)
+	return trace
+}
+
+const packagePath = "github.com/writ-run/writ/sdk"
 
 func failureOf(err error) *Failure {
 	var f *Failure
@@ -144,8 +184,9 @@ func failureOf(err error) *Failure {
 }
 
 // maxMessage bounds a message that came from elsewhere: a typical one is about
-// 200 bytes, and a Failure is journaled and shown to people.
-const maxMessage = 8 << 10
+// 200 bytes, and a Failure is journaled and shown to people. A host takes 8 KiB of
+// JSON, in which a byte can have six and a trace some more.
+const maxMessage = 1 << 10
 
 func clip(message string) string {
 	if len(message) <= maxMessage {

@@ -31,6 +31,7 @@ func (g gate) Call(_ context.Context, tool string, args []byte) (*writ.ToolReply
 type guest struct {
 	box    writ.Sandbox
 	module []byte
+	traces []string
 }
 
 func buildGuest(t *testing.T) *guest {
@@ -43,16 +44,21 @@ func buildGuest(t *testing.T) *guest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	box, err := host.NewSandbox(host.Options{CompileInProcessUnsafe: true})
+	g := &guest{module: module}
+	g.box, err = host.NewSandbox(host.Options{CompileInProcessUnsafe: true, GuestOutput: func(l host.GuestLine) {
+		if l.Stream == host.StreamTrace {
+			g.traces = append(g.traces, l.Text)
+		}
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := box.Close(context.Background()); err != nil {
+		if err := g.box.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
-	return &guest{box, module}
+	return g
 }
 
 func (g *guest) run(t *testing.T, h *sdktest.Host, action string, input any) *writ.GuestResult {
@@ -122,6 +128,9 @@ func TestInTheSandbox(t *testing.T) {
 		result := g.run(t, sdktest.New(t), "crash", text{"oh no"})
 		if f := result.Failure; f == nil || *f != (abi.Failure{Code: sdk.CodePanic, Message: "oh no"}) {
 			t.Errorf("crash = %s, %+v", result.Output, f)
+		}
+		if len(g.traces) != 1 || !strings.HasPrefix(g.traces[0], "main.") {
+			t.Errorf("it crashed at %q", g.traces)
 		}
 	})
 }

@@ -57,14 +57,14 @@ func importSkillCall(args unsafe.Pointer, size uint32) uint64
 
 //go:wasmexport writ_run
 func exportRun() int32 {
-	output, failure := Run(NewContext(nil), string(read(coreAction)), read(coreInput))
+	output, failure := run(NewContext(nil), string(read(coreAction)), read(coreInput))
 	if failure == nil {
 		send(coreOutput, output)
 		return 0
 	}
 	raw, err := json.Marshal(failure)
 	if err != nil {
-		return 1 // a Failure is three strings: this cannot be
+		return 1 // a Failure is of strings: this cannot be
 	}
 	send(coreFail, raw)
 	return 1

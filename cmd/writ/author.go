@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,20 +23,30 @@ import (
 var entropy = rand.Reader
 
 func (a *app) skillNew() *cobra.Command {
-	return &cobra.Command{
+	var language string
+	c := &cobra.Command{
 		Use: "new NAME", Short: "Make a new skill's project", Args: exactly("NAME"),
-		Example: "  writ skill new hello && cd hello && writ skill run greet '{\"name\":\"Ada\"}'\n  writ skill new acme/mailer",
+		Long: `Makes a project with one typed action, its manifest, its test cases and a copy of
+the SDK. It builds with the toolchain of its language and nothing else; the
+compiler of AssemblyScript is installed by npm at the first build.`,
+		Example: "  writ skill new hello && cd hello && writ skill run greet '{\"name\":\"Ada\"}'\n  writ skill new acme/mailer --lang rust",
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir := args[0][strings.LastIndexByte(args[0], '/')+1:]
-			if err := scaffold.New(dir, args[0], writ.SDKSource()); err != nil {
+			written, err := scaffold.ParseLanguage(language)
+			if err == nil {
+				err = scaffold.New(dir, args[0], written, writ.SDKSource())
+			}
+			if err != nil {
 				return usage("%s", err)
 			}
-			return a.print(map[string]string{"directory": dir}, func(t *table) {
-				t.line("made %s/", dir)
+			return a.print(map[string]string{"directory": dir, "language": language}, func(t *table) {
+				t.line("made %s/, in %s", dir, written.Title())
 				t.line("next: cd %s && writ skill run greet '{\"name\":\"Ada\"}'", dir)
 			})
 		},
 	}
+	c.Flags().StringVar(&language, "lang", string(scaffold.Go), "go, assemblyscript, rust or c")
+	return c
 }
 
 // work is a skill in its author's directory, built but not signed.
@@ -66,7 +75,7 @@ func (a *app) build(ctx context.Context, dir, module string) (*work, error) {
 	if module == "" {
 		_, _ = fmt.Fprintf(a.err, "building %s ...\n", m.Name)
 		if module, err = scaffold.Build(ctx, dir); err != nil {
-			return nil, writ.Errorf(writ.CodeInvalid, "skill "+m.Name, "%w", err)
+			return nil, buildFailed(m.Name, err)
 		}
 	}
 	wasm, err := os.ReadFile(module)
@@ -77,6 +86,16 @@ func (a *app) build(ctx context.Context, dir, module string) (*work, error) {
 		return nil, err
 	}
 	return &work{dir: dir, manifest: m, module: wasm}, nil
+}
+
+// buildFailed says what to install where that is what is missing.
+func buildFailed(skill string, err error) error {
+	failed := writ.Errorf(writ.CodeInvalid, "skill "+skill, "%w", err)
+	var missing *scaffold.MissingError
+	if errors.As(err, &missing) {
+		return failed.WithFix("%s", missing.Install)
+	}
+	return failed
 }
 
 // describe asks the module for its schemas. The manifest of one that does not say
@@ -139,7 +158,7 @@ func (a *app) skillBuild() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar(&module, "module", "", "a ready WebAssembly module instead of Go source")
+	c.Flags().StringVar(&module, "module", "", "a ready WebAssembly module instead of the source")
 	c.Flags().StringVar(&out, "to", "", "file to write (default DIR/NAME-VERSION.skill)")
 	return c
 }
@@ -154,10 +173,11 @@ func dirOf(args []string) string {
 func (a *app) skillTest() *cobra.Command {
 	var module string
 	c := &cobra.Command{
-		Use: "test [DIR]", Short: "Run a skill's Go tests, then its cases in the real sandbox", Args: cobra.MaximumNArgs(1),
+		Use: "test [DIR]", Short: "Run a skill's own Go tests, then its cases in the real sandbox", Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := dirOf(args)
-			if module == "" {
+			language, err := scaffold.Detect(dir)
+			if module == "" && err == nil && language == scaffold.Go {
 				test := exec.CommandContext(cmd.Context(), "go", "test", "./...")
 				test.Dir, test.Stdout, test.Stderr = dir, a.err, a.err
 				test.Env = append(test.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod", "GOPROXY=off")
@@ -172,22 +192,18 @@ func (a *app) skillTest() *cobra.Command {
 			return a.runCases(cmd.Context(), w)
 		},
 	}
-	c.Flags().StringVar(&module, "module", "", "a ready WebAssembly module instead of Go source")
+	c.Flags().StringVar(&module, "module", "", "a ready WebAssembly module instead of the source")
 	return c
 }
 
-// testCase is a file of testdata: what an action is given and what comes of it.
-type testCase struct {
-	Action  string          `json:"action"`
-	Input   json.RawMessage `json:"input"`
-	Output  json.RawMessage `json:"output,omitempty"`
-	Failure string          `json:"failure,omitempty"`
-}
-
 func (a *app) runCases(ctx context.Context, w *work) error {
-	files, err := filepath.Glob(filepath.Join(w.dir, "testdata", "*.json"))
-	if err != nil {
-		return err
+	var files []string
+	for _, form := range []string{"*.json", "*.txtar"} {
+		found, err := filepath.Glob(filepath.Join(w.dir, "testdata", form))
+		if err != nil {
+			return err
+		}
+		files = append(files, found...)
 	}
 	type result struct {
 		Case    string `json:"case"`

@@ -41,6 +41,8 @@ type home struct {
 	drift      *drift.Service
 	dispatcher *contract.Dispatcher
 	poisoned   chan error // the writer failed: the process must end
+	heard      hearing    // from guests, where somebody listens
+	stage      stage      // of the cases of a rehearsal
 }
 
 // firstPartyKey is the PEM of the key that signs the first-party skills, base64;
@@ -140,9 +142,7 @@ func (h *home) wireSandbox(keys *homeKeys) error {
 	if err != nil {
 		return err
 	}
-	options.GuestOutput = func(line host.GuestLine) {
-		h.log.Debug("guest", "execution", line.Execution, "step", line.Step, "stream", line.Stream, "text", line.Text)
-	}
+	options.GuestOutput = h.hear
 	options.OnTampered = func(module writ.Digest) {
 		h.log.Error("a compiled module was altered on disk and has been removed", "module", module)
 	}
@@ -166,6 +166,7 @@ func (h *home) toolbox() (*toolbox.Toolbox, error) {
 	return toolbox.New(toolbox.Options{
 		Store: h.journal, Secrets: h.secrets, Logger: h.log.Named("skill"), Home: h.config.Home,
 		FileRoot: h.config.FileRoot, AllowPrivate: private, Upstreams: h.config.Upstreams,
+		Script: h.called,
 	})
 }
 

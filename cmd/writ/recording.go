@@ -171,9 +171,9 @@ func (b *recorder) note(r *writ.Record) {
 	}
 }
 
-// script is a recording in the place of the world: its clock, its seed and its
+// playback is a recording in the place of the world: its clock, its seed and its
 // tools. It answers the recorded calls in their order and no other one.
-type script struct {
+type playback struct {
 	rec *recording
 
 	mu   sync.Mutex
@@ -181,10 +181,10 @@ type script struct {
 	next int
 }
 
-func newScript(rec *recording) *script { return &script{rec: rec, time: rec.Clock.Std()} }
+func newPlayback(rec *recording) *playback { return &playback{rec: rec, time: rec.Clock.Std()} }
 
 // now is the recorded clock, which moves on with each answer.
-func (s *script) now() time.Time {
+func (s *playback) now() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.time
@@ -192,7 +192,7 @@ func (s *script) now() time.Time {
 
 // Read gives the recorded seed where the engine draws one, and randomness for
 // the ids of a run that nobody looks at again.
-func (s *script) Read(p []byte) (int, error) {
+func (s *playback) Read(p []byte) (int, error) {
 	if len(p) == len(s.rec.Seed) {
 		return copy(p, s.rec.Seed), nil
 	}
@@ -200,7 +200,7 @@ func (s *script) Read(p []byte) (int, error) {
 }
 
 // Perform implements writ.Toolbox. CodeDiverged ends the run.
-func (s *script) Perform(_ context.Context, permit writ.Permit, call *writ.ToolCall) (*writ.ToolResult, error) {
+func (s *playback) Perform(_ context.Context, permit writ.Permit, call *writ.ToolCall) (*writ.ToolResult, error) {
 	if _, err := permit.Covers(&call.CallFacts); err != nil {
 		return nil, err
 	}
@@ -224,17 +224,17 @@ func (s *script) Perform(_ context.Context, permit writ.Permit, call *writ.ToolC
 }
 
 // CheckResult implements writ.Toolbox: nobody resolves anything in a rehearsal.
-func (*script) CheckResult(tool string, _ []byte) error {
+func (*playback) CheckResult(tool string, _ []byte) error {
 	return writ.Errorf(writ.CodeInvalid, "tool "+tool, "a recording takes no answers")
 }
 
-// follow lets the home's engine act on the script.
+// follow lets the home's engine act on the recording.
 func (r *rehearsal) follow(ctx context.Context) error {
-	if r.script == nil {
+	if r.played == nil {
 		return nil
 	}
-	options := r.home.engineOptions(r.script)
-	options.Entropy = r.script
+	options := r.home.engineOptions(r.played)
+	options.Entropy = r.played
 	return r.useEngine(ctx, options)
 }
 
@@ -272,7 +272,7 @@ func (a *app) replayRecording(ctx context.Context, args []string, o *runOptions)
 	if err != nil {
 		return err
 	}
-	r, err := a.rehearseWith(ctx, w, newScript(rec))
+	r, err := a.rehearseWith(ctx, w, newPlayback(rec))
 	if err != nil {
 		return err
 	}

@@ -4,17 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
-	"github.com/writ-run/writ/canon"
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/identity"
 	"github.com/writ-run/writ/registry"
@@ -27,7 +24,7 @@ type rehearsal struct {
 	home     *home
 	work     *work
 	dir      string
-	script   *script         // a recording that answers; nil: the tools themselves
+	played   *playback       // a recording that answers; nil: the tools themselves
 	author   *writ.Principal // approves
 	agent    *writ.Principal // asks
 	approver *identity.ApproverKey
@@ -37,12 +34,12 @@ func (a *app) rehearse(ctx context.Context, w *work) (*rehearsal, error) {
 	return a.rehearseWith(ctx, w, nil)
 }
 
-func (a *app) rehearseWith(ctx context.Context, w *work, script *script) (*rehearsal, error) {
+func (a *app) rehearseWith(ctx context.Context, w *work, played *playback) (*rehearsal, error) {
 	dir, err := os.MkdirTemp("", "writ-rehearsal-")
 	if err != nil {
 		return nil, usage("no temporary directory: %s", plainCause(err))
 	}
-	r := &rehearsal{work: w, dir: dir, script: script}
+	r := &rehearsal{work: w, dir: dir, played: played}
 	if err := r.open(ctx, a); err != nil {
 		r.close(ctx)
 		return nil, err
@@ -58,8 +55,8 @@ func (r *rehearsal) open(ctx context.Context, a *app) error {
 	c.Home = r.dir
 	var err error
 	clock := a.clock
-	if r.script != nil {
-		clock = r.script.now
+	if r.played != nil {
+		clock = r.played.now
 	}
 	if r.home, err = openHome(ctx, &c, a.logger(hclog.Warn), clock); err != nil {
 		return err
@@ -67,6 +64,7 @@ func (r *rehearsal) open(ctx context.Context, a *app) error {
 	if err := r.follow(ctx); err != nil {
 		return err
 	}
+	r.home.heard.listen(a.err)
 	if r.approver, err = identity.GenerateApproverKey(entropy); err != nil {
 		return err
 	}
@@ -121,6 +119,7 @@ func (r *rehearsal) start(ctx context.Context, action string, input []byte) (*co
 	if err != nil {
 		return nil, err
 	}
+	r.home.heard.traced() // what an earlier run left
 	ctx = writ.WithPrincipal(ctx, r.agent)
 	submitted, err := r.home.engine.IntentSubmit(ctx, &contract.IntentSubmitInput{
 		Text: "rehearse " + action, Draft: string(draft), DraftFormat: "json", DraftName: "input",
@@ -182,7 +181,7 @@ against such a file instead of the world, and the first difference is named: exi
 		},
 	}
 	c.Flags().StringVar(&o.dir, "dir", ".", "directory of the skill")
-	c.Flags().StringVar(&o.module, "module", "", "a ready WebAssembly module instead of Go source")
+	c.Flags().StringVar(&o.module, "module", "", "a ready WebAssembly module instead of the source")
 	c.Flags().BoolVar(&o.approve, "approve", false, "approve what the action proposes to do")
 	c.Flags().StringVar(&o.record, "record", "", "file to write the run to")
 	c.Flags().StringVar(&o.replay, "replay", "", "recording to run against; the action and its input are in it")
@@ -217,7 +216,7 @@ func (a *app) runAction(ctx context.Context, args []string, o *runOptions) error
 			return err
 		}
 	}
-	return a.showOutput(args[0], x)
+	return a.showOutput(r, args[0], x)
 }
 
 // buildFor builds a skill that must have the action.
@@ -302,10 +301,14 @@ func (a *app) rehearseAction(ctx context.Context, r *rehearsal, name string, giv
 }
 
 // showOutput writes the output of an action; its failure is an error.
-func (a *app) showOutput(name string, x *contract.Execution) error {
+func (a *app) showOutput(r *rehearsal, name string, x *contract.Execution) error {
 	step := &x.Steps[0]
 	if step.Failure != nil {
-		return writ.Errorf(writ.CodeSkillFailed, "action "+name, "%s: %s", step.Failure.Code, step.Failure.Message).WithFix("%s", step.Failure.Fix)
+		failed := writ.Errorf(writ.CodeSkillFailed, "action "+name, "%s: %s", step.Failure.Code, step.Failure.Message).WithFix("%s", step.Failure.Fix)
+		if at := r.home.heard.traced(); at != nil {
+			failed.Details = at
+		}
+		return failed
 	}
 	if x.Status != writ.ExecCompleted {
 		return writ.Errorf(writ.CodeSkillFailed, "action "+name, "the execution is %s: %s", x.Status, x.Reason)
@@ -316,40 +319,4 @@ func (a *app) showOutput(name string, x *contract.Execution) error {
 	}
 	_, err := fmt.Fprintln(a.out, pretty.String())
 	return err
-}
-
-// try runs one case and says what is wrong, "" where nothing is.
-func (r *rehearsal) try(ctx context.Context, file string) string {
-	raw, err := os.ReadFile(file)
-	if err != nil {
-		return plainCause(err)
-	}
-	var c testCase
-	if err := errors.Join(checkJSON(filepath.Base(file), raw), json.Unmarshal(raw, &c)); err != nil {
-		return err.Error()
-	}
-	x, err := r.start(ctx, c.Action, c.Input)
-	if err != nil {
-		return err.Error()
-	}
-	step := &x.Steps[0]
-	switch {
-	case c.Failure != "" && (step.Failure == nil || step.Failure.Code != c.Failure):
-		return fmt.Sprintf("want failure %s, the step %s", c.Failure, step.Status)
-	case c.Failure != "":
-		return ""
-	case step.Failure != nil:
-		return step.Failure.Code + ": " + step.Failure.Message
-	case x.Status != writ.ExecCompleted:
-		return "the execution is " + string(x.Status)
-	}
-	want, err := canon.JSON(c.Output)
-	if err != nil {
-		return err.Error()
-	}
-	got, err := canon.JSON(step.Output)
-	if err != nil || !bytes.Equal(want, got) {
-		return fmt.Sprintf("output %s, want %s", got, want)
-	}
-	return ""
 }

@@ -212,6 +212,11 @@ func (a *app) reportDetails(details any) {
 	if err != nil || details == nil {
 		return
 	}
+	var at guestTrace
+	if json.Unmarshal(raw, &at) == nil && at.Trace != "" {
+		_, _ = fmt.Fprintf(a.err, "  at %s\n", clean(at.Trace))
+		return
+	}
 	var items []struct {
 		contract.Problem
 		Rule string `json:"rule"`

@@ -57,6 +57,7 @@ drafts() {
     step "$1" spin '{n: 100000}'
     step "$1" big '{text: "aé\n"}'
     step "$1" echo '{a: [1, null, "x"]}'
+    step "$1" typed '{any: {a: [1]}, flag: true, number: -7, text: "é"}'
   } >"$1-outputs.yaml"
   { plan && step "$1" fail '{reason: "no"}'; } >"$1-fail.yaml"
   { plan && step "$1" trap '{}'; } >"$1-trap.yaml"

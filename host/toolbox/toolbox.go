@@ -53,11 +53,15 @@ type Options struct {
 	// "localhost:8080") to the base URL that serves it. The base may stand on a
 	// private address: it is the operator who names it. Guest and trace go on
 	// seeing the original URL.
-	Upstreams   map[string]string
-	Resolver    Resolver       // nil: the system's resolver
-	RootCAs     *x509.CertPool // nil: the system's roots
-	MaxRequest  int64          // bytes of a request's body; 0: DefaultMaxRequest
-	MaxResponse int64          // bytes of a response's body, decompressed; 0: DefaultMaxResponse
+	Upstreams map[string]string
+	Resolver  Resolver       // nil: the system's resolver
+	RootCAs   *x509.CertPool // nil: the system's roots
+	// Script answers a call in place of its tool, once the permit and the arguments are
+	// found to be right; where it answers nil the tool does. It is for tests of skills;
+	// nil: there is none.
+	Script      func(call *writ.ToolCall) *writ.ToolResult
+	MaxRequest  int64 // bytes of a request's body; 0: DefaultMaxRequest
+	MaxResponse int64 // bytes of a response's body, decompressed; 0: DefaultMaxResponse
 }
 
 // Toolbox implements writ.Toolbox. It is safe for concurrent use.
@@ -166,6 +170,11 @@ func (t *Toolbox) Perform(ctx context.Context, permit writ.Permit, call *writ.To
 	}
 	if failure := t.checkArguments(call.Tool, call.Arguments); failure != nil {
 		return notDone(failure), nil
+	}
+	if t.opts.Script != nil {
+		if result := t.opts.Script(call); result != nil {
+			return result, nil
+		}
 	}
 	return perform(t, ctx, &invocation{ToolCall: call, permit: permit, capability: capability}), nil
 }

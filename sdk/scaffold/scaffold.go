@@ -1,6 +1,7 @@
-// Package scaffold makes the project of a new skill and builds it. A project
-// carries its own copy of the SDK, so it needs the Go toolchain and nothing else:
-// no network, no checkout of Writ.
+// Package scaffold makes the project of a new skill, in one of several languages, and
+// builds it. A project carries its own copy of the SDK, so it needs its language's
+// toolchain and nothing else: no checkout of Writ and, except for the compiler of
+// AssemblyScript, no network.
 package scaffold
 
 import (
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -46,8 +48,11 @@ type project struct {
 
 // New writes a complete project into dir, which must not exist yet. The name is
 // NAME or PUBLISHER/NAME, each lower case letters, digits and dashes. Src is the
-// source of the SDK: writ.SDKSource(). On an error nothing is left behind.
-func New(dir, name string, src fs.FS) error {
+// source of the SDKs: writ.SDKSource(). On an error nothing is left behind.
+func New(dir, name string, language Language, src fs.FS) error {
+	if _, err := ParseLanguage(string(language)); err != nil {
+		return err
+	}
 	p, err := newProject(name)
 	if err != nil {
 		return err
@@ -58,7 +63,7 @@ func New(dir, name string, src fs.FS) error {
 		}
 		return fmt.Errorf("skill %s: %w", p.Key, err)
 	}
-	err = errors.Join(writeTemplates(dir, p), copySource(filepath.Join(dir, filepath.FromSlash(SDKDir)), src))
+	err = errors.Join(writeTemplates(dir, "common", p), writeTemplates(dir, string(language), p), copySDK(dir, language, src))
 	if err != nil {
 		return errors.Join(fmt.Errorf("skill %s: %w", p.Key, err), os.RemoveAll(dir))
 	}
@@ -76,10 +81,10 @@ func newProject(name string) (project, error) {
 	return project{Key: publisher + "/" + own, Name: own, GoVersion: goVersion, SDKDir: SDKDir}, nil
 }
 
-// writeTemplates renders each file of template; its name there ends in .tmpl, so
-// that no tool takes it for part of this module.
-func writeTemplates(dir string, p project) error {
-	root, err := fs.Sub(templates, "template")
+// writeTemplates renders each file of a folder of template; its name there ends in
+// .tmpl, so that no tool takes it for part of this module.
+func writeTemplates(dir, from string, p project) error {
+	root, err := fs.Sub(templates, "template/"+from)
 	if err != nil {
 		return err
 	}
@@ -103,13 +108,25 @@ func writeTemplates(dir string, p project) error {
 	})
 }
 
+func copySDK(dir string, language Language, src fs.FS) error {
+	file, single := sdkFiles[language]
+	if !single {
+		return copySource(filepath.Join(dir, filepath.FromSlash(SDKDir)), src)
+	}
+	text, err := fs.ReadFile(src, file)
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(dir, path.Base(file)), text)
+}
+
 func copySource(dir string, src fs.FS) error {
 	mod := "module github.com/writ-run/writ\n\ngo " + goVersion + "\n"
 	if err := writeFile(filepath.Join(dir, "go.mod"), []byte(mod)); err != nil {
 		return err
 	}
 	return fs.WalkDir(src, ".", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
+		if err != nil || entry.IsDir() || ofOtherLanguages(path) {
 			return err
 		}
 		text, err := fs.ReadFile(src, path)
@@ -124,5 +141,9 @@ func writeFile(path string, text []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(path, text, 0o644)
+	mode := os.FileMode(0o644)
+	if filepath.Ext(path) == ".sh" {
+		mode = 0o755
+	}
+	return os.WriteFile(path, text, mode)
 }

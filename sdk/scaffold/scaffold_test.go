@@ -22,7 +22,7 @@ import (
 func newSkill(t *testing.T, name string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "project")
-	if err := scaffold.New(dir, name, writ.SDKSource()); err != nil {
+	if err := scaffold.New(dir, name, scaffold.Go, writ.SDKSource()); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -72,7 +72,7 @@ func TestNewChecksTheName(t *testing.T) {
 	long := strings.Repeat("a", 64)
 	for _, name := range []string{"", "/", "a/", "/a", "a/b/c", "Hello", "1a", "-a", "a-", "a_b", "a b", "../a", "a\nb", "é", long, "a/" + long} {
 		dir := filepath.Join(t.TempDir(), "project")
-		if err := scaffold.New(dir, name, writ.SDKSource()); err == nil || !strings.Contains(err.Error(), "write NAME or PUBLISHER/NAME") {
+		if err := scaffold.New(dir, name, scaffold.Go, writ.SDKSource()); err == nil || !strings.Contains(err.Error(), "write NAME or PUBLISHER/NAME") {
 			t.Errorf("New(%q) = %v", name, err)
 		}
 		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
@@ -88,7 +88,7 @@ func TestNewRefusesWhatExists(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, taken := range []string{dir, keep} {
-		if err := scaffold.New(taken, "hello", writ.SDKSource()); err == nil || !strings.Contains(err.Error(), "exists already") {
+		if err := scaffold.New(taken, "hello", scaffold.Go, writ.SDKSource()); err == nil || !strings.Contains(err.Error(), "exists already") {
 			t.Errorf("New over %s = %v", taken, err)
 		}
 	}
@@ -100,7 +100,7 @@ func TestNewRefusesWhatExists(t *testing.T) {
 func TestNewLeavesNothingBehind(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "project")
 	broken := brokenFS{writ.SDKSource()}
-	if err := scaffold.New(dir, "hello", broken); err == nil {
+	if err := scaffold.New(dir, "hello", scaffold.Go, broken); err == nil {
 		t.Fatal("a source that cannot be read was taken")
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
@@ -220,7 +220,7 @@ func TestImportsAreWhatIsUsed(t *testing.T) {
 
 func TestBuildErrors(t *testing.T) {
 	t.Run("no skill", func(t *testing.T) {
-		if _, err := scaffold.Build(t.Context(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "there is no main.go") {
+		if _, err := scaffold.Build(t.Context(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "there is no go.mod, Cargo.toml") {
 			t.Errorf("err = %v", err)
 		}
 	})

@@ -52,6 +52,7 @@ type Host struct {
 	replies  map[string][]abi.HTTPResponse // by method and URL
 	failures map[string]*abi.Failure       // by tool
 	skills   map[string]Action             // by skill and action
+	script   *script                       // nil: the host answers itself
 	calls    []Call
 }
 
@@ -113,6 +114,9 @@ func (h *Host) Call(tool string, args []byte) ([]byte, *abi.Failure) {
 	h.calls = append(h.calls, Call{Tool: tool, Args: bytes.Clone(args)})
 	if failure, ok := h.failures[tool]; ok {
 		return nil, failure
+	}
+	if h.script != nil {
+		return h.script.next(h.t, tool, args)
 	}
 	serve, ok := tools[tool]
 	if !ok {

@@ -37,18 +37,22 @@ func Run[Out any](h *Host, action string, input any) (Out, error) {
 // Case is one file of testdata: an input, what the world answers, and what must
 // come of it. Exactly one of Output and Failure is set.
 type Case struct {
-	Action  string            `json:"action"`
-	Input   json.RawMessage   `json:"input"`
-	HTTP    []Exchange        `json:"http,omitempty"`
-	KV      map[string]string `json:"kv,omitempty"`
-	Output  json.RawMessage   `json:"output,omitempty"`
-	Failure string            `json:"failure,omitempty"` // the code
+	Action string            `json:"action"`
+	Input  json.RawMessage   `json:"input"`
+	Calls  []Recorded        `json:"calls,omitempty"` // not nil: these calls, in this order, and no others
+	HTTP   []Exchange        `json:"http,omitempty"`
+	KV     map[string]string `json:"kv,omitempty"`
+	Output json.RawMessage   `json:"output,omitempty"`
+	// Failure is its code, or the code, a space and the message.
+	Failure string `json:"failure,omitempty"`
 }
 
-// Exchange is one prepared HTTP reply.
+// Exchange is one prepared HTTP reply. Sent is the JSON body that the request must
+// have, where it is given.
 type Exchange struct {
 	Method   string           `json:"method"`
 	URL      string           `json:"url"`
+	Sent     json.RawMessage  `json:"sent,omitempty"`
 	Response abi.HTTPResponse `json:"response"`
 }
 
@@ -82,6 +86,9 @@ func readCase(t *testing.T, file string) Case {
 	if (c.Output == nil) == (c.Failure == "") {
 		t.Fatalf("%s: want exactly one of output and failure", file)
 	}
+	if c.Calls != nil && (c.HTTP != nil || c.KV != nil) {
+		t.Fatalf("%s: calls stands for every tool: http and kv do not go with it", file)
+	}
 	return c
 }
 
@@ -92,9 +99,20 @@ func runCase(t *testing.T, c Case) {
 		h.ReplyHTTP(e.Method, e.URL, e.Response)
 	}
 	maps.Copy(h.KV, c.KV)
+	if c.Calls != nil {
+		h.Replay(c.Calls)
+	}
+	code, message, told := strings.Cut(c.Failure, " ")
 	output, failure := sdk.Run(h.Context(), c.Action, c.Input)
+	for _, call := range h.Calls(abi.ToolHTTPRequest) {
+		for _, e := range c.HTTP {
+			if r := call.HTTP(); r.Method == e.Method && r.URL == e.URL && e.Sent != nil && !sameJSON([]byte(r.Body), e.Sent) {
+				t.Errorf("%s %s sent %s, want %s", r.Method, r.URL, r.Body, e.Sent)
+			}
+		}
+	}
 	switch {
-	case failure != nil && failure.Code != c.Failure:
+	case failure != nil && (failure.Code != code || told && failure.Message != message):
 		t.Errorf("failed with %v, want %q", failure, c.Failure)
 	case failure == nil && c.Failure != "":
 		t.Errorf("gave %s, want the failure %q", output, c.Failure)

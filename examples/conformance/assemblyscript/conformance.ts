@@ -64,8 +64,13 @@ function fail(input: writ.Input): i32 {
   return writ.fail("refused", reason, "ask for something else");
 }
 
-function trap(_: writ.Input): i32 {
-  return unreachable();
+function giveUp(): void {
+  unreachable();
+}
+
+function trap(input: writ.Input): i32 {
+  giveUp();
+  return writ.output(input.json);
 }
 
 function hexadecimal(value: u64, digits: i32): string {
@@ -159,6 +164,104 @@ function spin(input: writ.Input): i32 {
   return writ.answer(new writ.Json().integer("state", state));
 }
 
+const EveryKind = new writ.Fields()
+  .any("any", "Any value")
+  .boolean("flag", "A flag")
+  .integer("number", "A number")
+  .text("text", "A text");
+
+function typed(input: writ.Input): i32 {
+  return writ.answer(
+    new writ.Json()
+      .json("any", input.get("any")!)
+      .boolean("flag", input.boolean("flag"))
+      .integer("number", input.integer("number"))
+      .text("text", input.text("text")),
+  );
+}
+
+const CallIn = new writ.Fields().any("input", "Its input").text("skill", "publisher/name#action");
+const CallOut = new writ.Fields().any("output", "Its output");
+
+function call(input: writ.Input): i32 {
+  const output = writ.skillCall(input.text("skill"), input.get("input")!);
+  if (output === null) return writ.failAsTool();
+  return writ.answer(new writ.Json().json("output", output.json));
+}
+
+// What a call came to, or the code of its failure.
+function say(what: string, ok: bool, came: string): string {
+  return what + " " + (ok ? came : writ.failedCode());
+}
+
+function word(value: bool): string {
+  return value ? "true" : "false";
+}
+
+function hexadecimalOf(bytes: Uint8Array): string {
+  let out = "";
+  for (let i = 0; i < bytes.length; i++) out += hexadecimal(bytes[i], 2);
+  return out;
+}
+
+function asked(key: string): string {
+  const kept = writ.kvGet(key);
+  return say("get", kept !== null, kept === null ? "" : word(kept.found) + " " + kept.text);
+}
+
+function askStore(lines: string[]): void {
+  const key = "conformance/a";
+  lines.push(say("put", writ.kvPut(key, "é\n"), "done"));
+  lines.push(asked(key));
+  lines.push(asked("conformance/none"));
+  const list = writ.kvList("conformance/", "conformance/0");
+  lines.push(say("list", list !== null, list === null ? "" : list.keys.join(",") + " " + word(list.more)));
+  const deleted = writ.kvDelete(key);
+  lines.push(say("delete", deleted >= 0, word(deleted > 0)));
+}
+
+function askFiles(lines: string[]): void {
+  const path = "conformance/f";
+  const bytes = new Uint8Array(4);
+  bytes[0] = 0xff;
+  bytes[1] = 0xfe;
+  bytes[3] = 1;
+  lines.push(say("write", writ.fileWrite(path, bytes), "done"));
+  lines.push(say("write", writ.fileWrite("conformance/t", Uint8Array.wrap(String.UTF8.encode("é"))), "done"));
+  const content = writ.fileRead(path);
+  lines.push(say("read", content !== null, content === null ? "" : hexadecimalOf(content)));
+  const entries = writ.fileList("conformance");
+  const all: string[] = [];
+  if (entries !== null) {
+    for (let i = 0; i < entries.length; i++) all.push(entries[i].name + " " + word(entries[i].dir) + " " + entries[i].size.toString());
+  }
+  lines.push(say("files", entries !== null, all.join(",")));
+}
+
+function askServer(request: writ.HttpRequest): string {
+  const response = writ.http(request);
+  if (response === null) return say("http", false, "");
+  const type = response.headers.get("content-type") === null ? "-" : response.headers.text("content-type");
+  return say("http", true, response.status.toString() + " " + type + " " + hexadecimalOf(response.body));
+}
+
+function world(_: writ.Input): i32 {
+  const lines: string[] = [];
+  writ.log("info", "every tool", new writ.Json().text("of", "conformance"));
+  askStore(lines);
+  askFiles(lines);
+  const get = new writ.HttpRequest("GET", "https://example.com/a");
+  get.headers = new writ.Json().text("accept", "text/plain");
+  lines.push(askServer(get));
+  const post = new writ.HttpRequest("POST", "https://example.com/b");
+  const body = new Uint8Array(2);
+  body[0] = 0xff;
+  post.body = body;
+  post.timeout = 5000;
+  lines.push(askServer(post));
+  return writ.answer(new writ.Json().texts("lines", lines));
+}
+
 const actions = [
   new writ.Action("echo", ANYTHING, ANYTHING, echo),
   new writ.Action(
@@ -178,6 +281,9 @@ const actions = [
     object('"found","value"', '"found":{"type":"boolean"},' + text("value")), tools,
   ),
   new writ.Action("spin", object('"n"', count("n")), object('"state"', count("state")), spin),
+  writ.action("typed", EveryKind, EveryKind, typed),
+  new writ.Action("world", NOTHING, object('"lines"', '"lines":{"items":{"type":"string"},"type":"array"}'), world),
+  writ.action("call", CallIn, CallOut, call),
 ];
 
 export function writ_run(): i32 {

@@ -53,9 +53,11 @@ static int fail(writ_text input) {
   return writ_fail(WRIT_TEXT("refused"), reason, WRIT_TEXT("ask for something else"));
 }
 
+static __attribute__((noinline)) void give_up(void) { __builtin_trap(); }
+
 static int trap(writ_text input) {
-  (void)input;
-  __builtin_trap();
+  give_up();
+  return writ_output(input);
 }
 
 static writ_text hexadecimal(uint64_t value, size_t digits) {
@@ -150,15 +152,121 @@ static int spin(writ_text input) {
   return writ_answer(&out);
 }
 
+#define EVERY_KIND(M)                                                                       \
+  M(JSON, any, "Any value")                                                                 \
+  M(BOOLEAN, flag, "A flag")                                                                \
+  M(INTEGER, number, "A number")                                                            \
+  M(TEXT, text, "A text")
+WRIT_RECORD(every_kind, EVERY_KIND)
+
+static int typed(const every_kind *in, every_kind *out) {
+  *out = *in;
+  return WRIT_OK;
+}
+
+static writ_text spaced(writ_text a, writ_text b) { return writ_join(a, WRIT_TEXT(" "), b); }
+
+static writ_text word(bool value) { return value ? WRIT_TEXT("true") : WRIT_TEXT("false"); }
+
+static writ_text decimal(int64_t number) {
+  writ_json digits = {0};
+  writ_put_int(&digits, "", number);
+  return (writ_text){digits.at + 4, digits.size - 4}; /* behind {"": */
+}
+
+static writ_text hexadecimal_of(writ_text bytes) {
+  char *at = writ_alloc(2 * bytes.size);
+  for (size_t i = 0; i < bytes.size; i++) __builtin_memcpy(at + 2 * i, hexadecimal((uint8_t)bytes.at[i], 2).at, 2);
+  return (writ_text){at, 2 * bytes.size};
+}
+
+/* What a call came to: said, or the code of its failure. */
+static void say(writ_json *lines, const char *what, bool ok, writ_text said) {
+  writ_add_text(lines, spaced(writ_string(what), ok ? said : writ_failed_code()));
+}
+
+static writ_text joined(writ_text all, writ_text one) {
+  return all.size == 0 ? one : writ_join(all, WRIT_TEXT(","), one);
+}
+
+static void ask_store(writ_json *lines) {
+  writ_text key = WRIT_TEXT("conformance/a"), value, keys, item, names = {0};
+  bool found, more, deleted;
+  bool ok = writ_kv_put(key, WRIT_TEXT("é\n"));
+  say(lines, "put", ok, WRIT_TEXT("done"));
+  ok = writ_kv_get(key, &found, &value);
+  say(lines, "get", ok, spaced(word(found), value));
+  ok = writ_kv_get(WRIT_TEXT("conformance/none"), &found, &value);
+  say(lines, "get", ok, spaced(word(found), value));
+  ok = writ_kv_list(WRIT_TEXT("conformance/"), WRIT_TEXT("conformance/0"), &keys, &more);
+  while (writ_item(&keys, &item) && writ_decode(item, &item)) names = joined(names, item);
+  say(lines, "list", ok, spaced(names, word(more)));
+  ok = writ_kv_delete(key, &deleted);
+  say(lines, "delete", ok, word(deleted));
+}
+
+static void ask_files(writ_json *lines) {
+  static const char bytes[] = {(char)0xff, (char)0xfe, 0, 1};
+  writ_text path = WRIT_TEXT("conformance/f"), content, entries, all = {0};
+  writ_entry entry;
+  bool ok = writ_file_write(path, (writ_text){bytes, sizeof bytes});
+  say(lines, "write", ok, WRIT_TEXT("done"));
+  ok = writ_file_write(WRIT_TEXT("conformance/t"), WRIT_TEXT("é"));
+  say(lines, "write", ok, WRIT_TEXT("done"));
+  ok = writ_file_read(path, &content);
+  say(lines, "read", ok, hexadecimal_of(content));
+  ok = writ_file_list(WRIT_TEXT("conformance"), &entries);
+  while (writ_file(&entries, &entry)) all = joined(all, spaced(spaced(entry.name, word(entry.dir)), decimal(entry.size)));
+  say(lines, "files", ok, all);
+}
+
+static void ask_server(writ_json *lines, const writ_http_request *request) {
+  writ_http_response response;
+  writ_text type = WRIT_TEXT("-");
+  bool ok = writ_http(request, &response);
+  writ_get_text(response.headers, "content-type", &type);
+  say(lines, "http", ok, spaced(spaced(decimal(response.status), type), hexadecimal_of(response.body)));
+}
+
+static int world(writ_text input) {
+  (void)input;
+  writ_json lines = {0}, out = {0}, fields = {0}, headers = {0};
+  writ_put_text(&fields, "of", WRIT_TEXT("conformance"));
+  writ_log_fields("info", WRIT_TEXT("every tool"), fields);
+  ask_store(&lines);
+  ask_files(&lines);
+  writ_put_text(&headers, "accept", WRIT_TEXT("text/plain"));
+  ask_server(&lines, &(writ_http_request){.method = "GET", .url = WRIT_TEXT("https://example.com/a"), .headers = headers});
+  ask_server(&lines, &(writ_http_request){
+    .method = "POST", .url = WRIT_TEXT("https://example.com/b"), .body = {"\xff\0", 2}, .timeout = 5000});
+  writ_put_json(&out, "lines", writ_done(&lines));
+  return writ_answer(&out);
+}
+
+#define CALL_IN(M) M(JSON, input, "Its input") M(TEXT, skill, "publisher/name#action")
+#define CALL_OUT(M) M(JSON, output, "Its output")
+WRIT_RECORD(call_in, CALL_IN)
+WRIT_RECORD(call_out, CALL_OUT)
+
+static int call(const call_in *in, call_out *out) {
+  return writ_skill_call(in->skill, in->input, &out->output) ? WRIT_OK : writ_fail_as_tool();
+}
+
+#define TEXTS(name) "\"" name "\":{\"items\":{\"type\":\"string\"},\"type\":\"array\"}"
+
 WRIT_ACTIONS(
-  {"echo", ANYTHING, ANYTHING, echo},
-  {"big", OBJECT("\"text\"", TEXT("text")), OBJECT("\"bytes\",\"sum\",\"text\"", COUNT("bytes") "," COUNT("sum") "," TEXT("text")), big},
-  {"grow", OBJECT("\"mib\"", COUNT("mib")), OBJECT("\"pages\",\"sum\"", COUNT("pages") "," COUNT("sum")), grow},
-  {"fail", OBJECT("\"reason\"", TEXT("reason")), NOTHING, fail},
-  {"trap", NOTHING, NOTHING, trap},
-  {"random_and_clock", NOTHING,
-   OBJECT("\"nanoseconds\",\"random\",\"seconds\"", COUNT("nanoseconds") "," TEXT("random") "," COUNT("seconds")), random_and_clock},
-  {"floats", NOTHING, OBJECT("\"bits\"", "\"bits\":{\"items\":{\"type\":\"string\"},\"type\":\"array\"}"), floats},
-  {"tools", OBJECT("\"key\",\"value\"", TEXT("key") "," TEXT("value")),
-   OBJECT("\"found\",\"value\"", "\"found\":{\"type\":\"boolean\"}," TEXT("value")), tools},
-  {"spin", OBJECT("\"n\"", COUNT("n")), OBJECT("\"state\"", COUNT("state")), spin})
+  WRIT_RAW_ACTION("echo", ANYTHING, ANYTHING, echo),
+  WRIT_RAW_ACTION("big", OBJECT("\"text\"", TEXT("text")),
+    OBJECT("\"bytes\",\"sum\",\"text\"", COUNT("bytes") "," COUNT("sum") "," TEXT("text")), big),
+  WRIT_RAW_ACTION("grow", OBJECT("\"mib\"", COUNT("mib")), OBJECT("\"pages\",\"sum\"", COUNT("pages") "," COUNT("sum")), grow),
+  WRIT_RAW_ACTION("fail", OBJECT("\"reason\"", TEXT("reason")), NOTHING, fail),
+  WRIT_RAW_ACTION("trap", NOTHING, NOTHING, trap),
+  WRIT_RAW_ACTION("random_and_clock", NOTHING,
+    OBJECT("\"nanoseconds\",\"random\",\"seconds\"", COUNT("nanoseconds") "," TEXT("random") "," COUNT("seconds")), random_and_clock),
+  WRIT_RAW_ACTION("floats", NOTHING, OBJECT("\"bits\"", TEXTS("bits")), floats),
+  WRIT_RAW_ACTION("tools", OBJECT("\"key\",\"value\"", TEXT("key") "," TEXT("value")),
+    OBJECT("\"found\",\"value\"", "\"found\":{\"type\":\"boolean\"}," TEXT("value")), tools),
+  WRIT_RAW_ACTION("spin", OBJECT("\"n\"", COUNT("n")), OBJECT("\"state\"", COUNT("state")), spin),
+  WRIT_ACTION(typed, every_kind, every_kind),
+  WRIT_RAW_ACTION("world", NOTHING, OBJECT("\"lines\"", TEXTS("lines")), world),
+  WRIT_ACTION(call, call_in, call_out))

@@ -2,7 +2,7 @@
 mod writ;
 
 use std::ptr::read_volatile;
-use writ::{Failure, Input, Object, Outcome};
+use writ::{action, raw_action, Failure, HttpRequest, Input, Json, Object, Outcome};
 
 macro_rules! object {
     ($required:literal, $properties:literal) => {
@@ -64,8 +64,14 @@ fn fail(input: &Input) -> Outcome {
     Err(Failure::new("refused", &input.text("reason")?).with_fix("ask for something else"))
 }
 
-fn trap(_: &Input) -> Outcome {
+#[inline(never)]
+fn give_up() {
     core::arch::wasm32::unreachable()
+}
+
+fn trap(input: &Input) -> Outcome {
+    give_up();
+    Ok(input.json().to_string())
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -135,45 +141,126 @@ fn spin(input: &Input) -> Outcome {
     Ok(Object::new().integer("state", state.into()).done())
 }
 
+writ::record! {
+    #[derive(Clone)]
+    struct EveryKind {
+        any: Json = "Any value",
+        flag: bool = "A flag",
+        number: i64 = "A number",
+        text: String = "A text",
+    }
+
+    struct CallIn { input: Json = "Its input", skill: String = "publisher/name#action" }
+    struct CallOut { output: Json = "Its output" }
+}
+
+fn typed(input: EveryKind) -> Result<EveryKind, Failure> {
+    Ok(input)
+}
+
+fn call(input: CallIn) -> Result<CallOut, Failure> {
+    Ok(CallOut { output: writ::skill_call(&input.skill, &input.input)? })
+}
+
+/// What a call came to, or the code of its failure.
+fn say(what: &str, came: Result<String, Failure>) -> String {
+    format!("{} {}", what, came.unwrap_or_else(|failure| failure.code))
+}
+
+fn ask_server(request: &HttpRequest) -> String {
+    let told = |response: writ::HttpResponse| {
+        let kind = response.header("content-type").unwrap_or("-".into()).into_owned();
+        format!("{} {} {}", response.status, kind, hexadecimal(&response.body))
+    };
+    say("http", writ::http(request).map(told))
+}
+
+fn world(_: &Input) -> Outcome {
+    let (key, path) = ("conformance/a", "conformance/f");
+    let done = |_| "done".to_string();
+    let kept = |value: Option<String>| format!("{} {}", value.is_some(), value.unwrap_or_default());
+    let entry = |e: &writ::Entry| format!("{} {} {}", e.name, e.dir, e.size);
+    let entries = |all: Vec<writ::Entry>| all.iter().map(entry).collect::<Vec<_>>().join(",");
+    writ::log_with("info", "every tool", &[("of", "conformance")]);
+    let lines = [
+        say("put", writ::kv_put(key, "é\n").map(done)),
+        say("get", writ::kv_get(key).map(kept)),
+        say("get", writ::kv_get("conformance/none").map(kept)),
+        say("list", writ::kv_list("conformance/", "conformance/0").map(|(keys, more)| format!("{} {}", keys.join(","), more))),
+        say("delete", writ::kv_delete(key).map(|deleted| deleted.to_string())),
+        say("write", writ::file_write(path, &[0xff, 0xfe, 0, 1]).map(done)),
+        say("write", writ::file_write("conformance/t", "é".as_bytes()).map(done)),
+        say("read", writ::file_read(path).map(|content| hexadecimal(&content))),
+        say("files", writ::file_list("conformance").map(entries)),
+        ask_server(&HttpRequest {
+            method: "GET",
+            url: "https://example.com/a",
+            headers: &[("accept", "text/plain")],
+            ..Default::default()
+        }),
+        ask_server(&HttpRequest {
+            method: "POST",
+            url: "https://example.com/b",
+            body: &[0xff, 0],
+            timeout: 5000,
+            ..Default::default()
+        }),
+    ];
+    Ok(Object::new().texts("lines", &lines).done())
+}
+
 writ::actions! {
-    ("echo", ANYTHING, ANYTHING, echo),
-    (
+    raw_action("echo", (ANYTHING, ANYTHING), echo),
+    raw_action(
         "big",
-        object!(r#""text""#, r#""text":{"type":"string"}"#),
-        object!(
-            r#""bytes","sum","text""#,
-            r#""bytes":{"minimum":0,"type":"integer"},"sum":{"minimum":0,"type":"integer"},"text":{"type":"string"}"#
+        (
+            object!(r#""text""#, r#""text":{"type":"string"}"#),
+            object!(
+                r#""bytes","sum","text""#,
+                r#""bytes":{"minimum":0,"type":"integer"},"sum":{"minimum":0,"type":"integer"},"text":{"type":"string"}"#
+            ),
         ),
         big,
     ),
-    (
+    raw_action(
         "grow",
-        object!(r#""mib""#, r#""mib":{"minimum":0,"type":"integer"}"#),
-        object!(r#""pages","sum""#, r#""pages":{"minimum":0,"type":"integer"},"sum":{"minimum":0,"type":"integer"}"#),
+        (
+            object!(r#""mib""#, r#""mib":{"minimum":0,"type":"integer"}"#),
+            object!(r#""pages","sum""#, r#""pages":{"minimum":0,"type":"integer"},"sum":{"minimum":0,"type":"integer"}"#),
+        ),
         grow,
     ),
-    ("fail", object!(r#""reason""#, r#""reason":{"type":"string"}"#), NOTHING, fail),
-    ("trap", NOTHING, NOTHING, trap),
-    (
+    raw_action("fail", (object!(r#""reason""#, r#""reason":{"type":"string"}"#), NOTHING), fail),
+    raw_action("trap", (NOTHING, NOTHING), trap),
+    raw_action(
         "random_and_clock",
-        NOTHING,
-        object!(
-            r#""nanoseconds","random","seconds""#,
-            r#""nanoseconds":{"minimum":0,"type":"integer"},"random":{"type":"string"},"seconds":{"minimum":0,"type":"integer"}"#
+        (
+            NOTHING,
+            object!(
+                r#""nanoseconds","random","seconds""#,
+                r#""nanoseconds":{"minimum":0,"type":"integer"},"random":{"type":"string"},"seconds":{"minimum":0,"type":"integer"}"#
+            ),
         ),
         random_and_clock,
     ),
-    ("floats", NOTHING, object!(r#""bits""#, r#""bits":{"items":{"type":"string"},"type":"array"}"#), floats),
-    (
+    raw_action("floats", (NOTHING, object!(r#""bits""#, r#""bits":{"items":{"type":"string"},"type":"array"}"#)), floats),
+    raw_action(
         "tools",
-        object!(r#""key","value""#, r#""key":{"type":"string"},"value":{"type":"string"}"#),
-        object!(r#""found","value""#, r#""found":{"type":"boolean"},"value":{"type":"string"}"#),
+        (
+            object!(r#""key","value""#, r#""key":{"type":"string"},"value":{"type":"string"}"#),
+            object!(r#""found","value""#, r#""found":{"type":"boolean"},"value":{"type":"string"}"#),
+        ),
         tools,
     ),
-    (
+    raw_action(
         "spin",
-        object!(r#""n""#, r#""n":{"minimum":0,"type":"integer"}"#),
-        object!(r#""state""#, r#""state":{"minimum":0,"type":"integer"}"#),
+        (
+            object!(r#""n""#, r#""n":{"minimum":0,"type":"integer"}"#),
+            object!(r#""state""#, r#""state":{"minimum":0,"type":"integer"}"#),
+        ),
         spin,
     ),
+    action("typed", typed),
+    raw_action("world", (NOTHING, object!(r#""lines""#, r#""lines":{"items":{"type":"string"},"type":"array"}"#)), world),
+    action("call", call),
 }

@@ -3,25 +3,32 @@
  *
  *   import * as writ from "./writ";
  *
+ *   const In = new writ.Fields().text("name", "Who to greet");
+ *   const Out = new writ.Fields().text("greeting", "A friendly line");
+ *
  *   function greet(input: writ.Input): i32 {
- *     const name = input.text("name");
- *     if (input.wrong != "") return writ.invalid(input);
- *     return writ.answer(new writ.Json().text("greeting", "Hello, " + name + "!"));
+ *     return writ.answer(new writ.Json().text("greeting", "Hello, " + input.text("name") + "!"));
  *   }
  *
- *   const actions = [new writ.Action("greet", GREET_INPUT, GREET_OUTPUT, greet)];
+ *   const actions = [writ.action("greet", In, Out, greet)];
  *   export function writ_run(): i32 { return writ.run(actions); }
  *   export function writ_describe(): i32 { return writ.describe(actions); }
  *
+ * Fields are the members of an object and its JSON Schema: an input has them all, in
+ * these types, and no others, before the action sees it. What has another form is
+ * written with new writ.Action and schemas as text.
+ *
  * Build it with the compiler of npm, nothing else is needed:
  *
- *   npx asc skill.ts -O --noAssert --runtime stub --exportStart _initialize \
+ *   npx asc skill.ts -O --debug --noAssert --runtime stub --exportStart _initialize \
  *     --use abort=writ/abort -o skill.wasm
  *
- * An action is a function that takes its input and ends with answer, output, fail or
- * one of their kind, whose result it returns. The tools are functions (kvGet, log,
- * ...), each an import of its own that the compiler drops where it is not called: the
- * import section of the module is the list of what the skill can reach.
+ * --debug leaves the names of functions, with which a failure says where it was. An
+ * action is a function that takes its input and ends with answer, output, fail or one
+ * of their kind, whose result it returns. The tools are functions (kvGet, http, ...),
+ * each an import of its own that the compiler drops where it is not called: the import
+ * section of the module is the list of what the skill can reach. What throws is a
+ * failure with the code panic.
  *
  * The stub runtime never frees: memory ends with the run.
  */
@@ -57,14 +64,20 @@
 @external("writ:tool/v1", "file.write") declare function importFileWrite(args: usize, size: usize): u64;
 // @ts-ignore: decorator
 @external("writ:tool/v1", "file.list") declare function importFileList(args: usize, size: usize): u64;
+// @ts-ignore: decorator
+@external("writ:tool/v1", "skill.call") declare function importSkillCall(args: usize, size: usize): u64;
 
 // @ts-ignore: decorator
 @external("wasi_snapshot_preview1", "random_get") declare function importRandom(to: usize, size: usize): i32;
 // @ts-ignore: decorator
 @external("wasi_snapshot_preview1", "clock_time_get") declare function importClock(clock: i32, precision: i64, to: usize): i32;
+// @ts-ignore: decorator
+@external("wasi_snapshot_preview1", "proc_exit") declare function importExit(code: i32): void;
 
-/** What the runtime calls where a program cannot go on: the run ends with a trap. */
+/** What the runtime calls where a program throws or cannot go on. */
 export function abort(message: string | null, file: string | null, line: u32, column: u32): void {
+  fail("panic", message === null ? "the program cannot go on" : message);
+  importExit(1);
   unreachable();
 }
 
@@ -98,21 +111,11 @@ export class Input {
 
   /** The JSON of a member, null where there is none. */
   get(name: string): string | null {
-    const json = this.json;
-    let at = skipSpace(json, 0);
-    if (charAt(json, at) != 0x7b) return null;
-    while (true) {
-      at = skipSpace(json, at + 1);
-      if (charAt(json, at) != 0x22) return null;
-      const key = at + 1;
-      at = skipString(json, key);
-      const found = json.substring(key, at - 1) == name;
-      at = skipSpace(json, skipSpace(json, at) + 1);
-      const end = skipValue(json, at);
-      if (found) return json.substring(at, end);
-      at = skipSpace(json, end);
-      if (charAt(json, at) != 0x2c) return null;
+    const parts = new Parts(this.json);
+    while (parts.next()) {
+      if (parts.name == name) return parts.value;
     }
+    return null;
   }
 
   /** A member that is a string. */
@@ -166,8 +169,55 @@ export class Input {
     return json == "true";
   }
 
-  private miss(name: string, want: string): void {
+  /** Bytes that came as text or as base64; see the tools. */
+  bytes(asText: string, asBase64: string): Uint8Array {
+    const encoded = this.get(asBase64);
+    if (encoded !== null) return fromBase64(encoded);
+    const plain = this.get(asText);
+    if (plain === null) return new Uint8Array(0);
+    const text = decode(plain);
+    return text === null ? new Uint8Array(0) : Uint8Array.wrap(String.UTF8.encode(text));
+  }
+
+  /** Says that a member is not as it must be, unless another one is already. */
+  miss(name: string, want: string): void {
     if (this.wrong == "") this.wrong = "/" + name + ": want " + want;
+  }
+}
+
+/** The members of an object or the items of a list: while (parts.next()) ... */
+export class Parts {
+  /** The member's, as it stands there with its escapes; "" of an item. */
+  name: string = "";
+  /** The JSON of the member or item. */
+  value: string = "";
+  private at: i32 = 0;
+  private open: i32;
+  private first: bool = true;
+
+  constructor(private json: string) {
+    this.at = skipSpace(json, 0);
+    this.open = charAt(json, this.at);
+  }
+
+  next(): bool {
+    const json = this.json;
+    if ((this.open != 0x7b && this.open != 0x5b) || (!this.first && charAt(json, this.at) != 0x2c)) return false;
+    this.first = false;
+    let at = skipSpace(json, this.at + 1);
+    if (this.open == 0x7b) {
+      if (charAt(json, at) != 0x22) return false;
+      const key = at + 1;
+      at = skipString(json, key);
+      this.name = json.substring(key, at - 1);
+      at = skipSpace(json, skipSpace(json, at) + 1);
+    } else if (charAt(json, at) == 0x5d) {
+      return false;
+    }
+    const end = skipValue(json, at);
+    this.value = json.substring(at, end);
+    this.at = skipSpace(json, end);
+    return true;
   }
 }
 
@@ -214,7 +264,7 @@ function skipValue(json: string, at: i32): i32 {
 }
 
 /** The text of a JSON string, null where json is another value. */
-function decode(json: string): string | null {
+export function decode(json: string): string | null {
   const end = json.length - 1;
   if (end < 1 || json.charCodeAt(0) != 0x22) return null;
   if (json.indexOf("\\") < 0) return json.substring(1, end);
@@ -285,6 +335,12 @@ export class Json {
   /** An item of a list that is JSON already. */
   item(json: string): Json {
     return this.next().raw(json);
+  }
+
+  /** Bytes under the first name where they are text, else as base64 under the second. */
+  bytes(asText: string, asBase64: string, bytes: Uint8Array): Json {
+    if (isUTF8(bytes)) return this.text(asText, String.UTF8.decodeUnsafe(bytes.dataStart, bytes.length));
+    return this.text(asBase64, toBase64(bytes));
   }
 
   done(): string {
@@ -374,7 +430,12 @@ export function invalid(input: Input): i32 {
   return fail("invalid", "input: " + input.wrong);
 }
 
-let failed: string = "";
+let failed: string = "{}";
+
+/** The code of the last tool call that failed: denied, not_found, ... */
+export function failedCode(): string {
+  return new Input(failed).text("code");
+}
 
 /** The failure is that of the last tool call. */
 export function failAsTool(): i32 {
@@ -383,7 +444,56 @@ export function failAsTool(): i32 {
   return 1;
 }
 
-// ---- Tools: null or false where the call failed, and failAsTool says how ----
+// ---- Bytes that are no text travel as base64 ----
+
+function isUTF8(bytes: Uint8Array): bool {
+  const size = bytes.length;
+  for (let i = 0; i < size; ) {
+    const c = <i32>bytes[i++];
+    if (c < 0x80) continue;
+    const more = c >= 0xc2 && c < 0xe0 ? 1 : c >= 0xe0 && c < 0xf0 ? 2 : c >= 0xf0 && c < 0xf5 ? 3 : 0;
+    if (more == 0 || size - i < more) return false;
+    const next = <i32>bytes[i]; // too long, a surrogate, beyond U+10FFFF
+    if ((c == 0xe0 && next < 0xa0) || (c == 0xed && next > 0x9f) || (c == 0xf0 && next < 0x90) || (c == 0xf4 && next > 0x8f)) return false;
+    for (let n = 0; n < more; n++) {
+      if ((bytes[i++] & 0xc0) != 0x80) return false;
+    }
+  }
+  return true;
+}
+
+const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+function toBase64(bytes: Uint8Array): string {
+  let text = "";
+  for (let i = 0; i < bytes.length; i += 3) {
+    const left = bytes.length - i;
+    const group = (<u32>bytes[i] << 16) | (left > 1 ? <u32>bytes[i + 1] << 8 : 0) | (left > 2 ? <u32>bytes[i + 2] : 0);
+    text += DIGITS.charAt(group >> 18) + DIGITS.charAt((group >> 12) & 63);
+    text += (left > 1 ? DIGITS.charAt((group >> 6) & 63) : "=") + (left > 2 ? DIGITS.charAt(group & 63) : "=");
+  }
+  return text;
+}
+
+/** The host checks what it gives, so json is a string of base64. */
+function fromBase64(json: string): Uint8Array {
+  const bytes = new Uint8Array((json.length / 4) * 3);
+  let group: u32 = 0;
+  let bits = 0;
+  let size = 0;
+  for (let i = 0; i < json.length; i++) {
+    const digit = DIGITS.indexOf(json.charAt(i));
+    if (digit < 0) continue; // quotes and padding
+    group = (group << 6) | <u32>digit;
+    bits += 6;
+    if (bits < 8) continue;
+    bits -= 8;
+    bytes[size++] = <u8>(group >> bits);
+  }
+  return bytes.subarray(0, size);
+}
+
+// ---- Tools: null or false where the call failed, and failedCode says how ----
 
 type Tool = (args: usize, size: usize) => u64;
 
@@ -395,9 +505,14 @@ function call(tool: Tool, args: Json): Input | null {
   return null;
 }
 
-/** level is trace, debug, info, warn or error. A line that is refused is dropped. */
-export function log(level: string, message: string): void {
-  new Json().text("level", level).text("message", message).call(importLog);
+/**
+ * level is trace, debug, info, warn or error; fields hold texts. A line that is refused
+ * is dropped.
+ */
+export function log(level: string, message: string, fields: Json | null = null): void {
+  const args = new Json().text("level", level).text("message", message);
+  if (fields !== null) args.json("fields", fields.done());
+  args.call(importLog);
 }
 
 export function kvPut(key: string, value: string): bool {
@@ -416,30 +531,107 @@ export function kvGet(key: string): Value | null {
   return new Value(found, found ? result.text("value") : "");
 }
 
-// The arguments and the results of these are those of docs/tools.md.
-
-export function kvDelete(key: string): Input | null {
-  return call(importKVDelete, new Json().text("key", key));
+/** 1 where the key had a value, 0 where it had none, -1 where the call failed. */
+export function kvDelete(key: string): i32 {
+  const result = call(importKVDelete, new Json().text("key", key));
+  if (result === null) return -1;
+  return result.boolean("deleted") ? 1 : 0;
 }
 
-export function kvList(args: Json): Input | null {
-  return call(importKVList, args);
+/** Keys, sorted, at most 100; more says that others follow. */
+export class Keys {
+  constructor(public keys: string[], public more: bool) {}
 }
 
-export function httpRequest(args: Json): Input | null {
-  return call(importHTTPRequest, args);
+/** The keys with the prefix that follow after, "" for the first. */
+export function kvList(prefix: string, after: string = ""): Keys | null {
+  const args = new Json().text("prefix", prefix);
+  if (after != "") args.text("after", after);
+  const result = call(importKVList, args);
+  if (result === null) return null;
+  const keys: string[] = [];
+  const list = result.get("keys");
+  const parts = new Parts(list === null ? "" : list);
+  while (parts.next()) {
+    const key = decode(parts.value);
+    if (key !== null) keys.push(key);
+  }
+  return new Keys(keys, result.get("more") == "true");
 }
 
-export function fileRead(path: string): Input | null {
-  return call(importFileRead, new Json().text("path", path));
+/** What http takes. */
+export class HttpRequest {
+  /** Texts. */
+  headers: Json | null = null;
+  /** Any bytes. */
+  body: Uint8Array | null = null;
+  /** In milliseconds; 0: what is left of the step's time. */
+  timeout: i32 = 0;
+
+  constructor(/** GET, HEAD, POST, PUT, PATCH or DELETE. */ public method: string, public url: string) {}
 }
 
-export function fileWrite(args: Json): Input | null {
-  return call(importFileWrite, args);
+/** What came back. */
+export class HttpResponse {
+  constructor(
+    public status: i32,
+    /** Texts, with names in lower case; get gives null where there is none. */
+    public headers: Input,
+    public body: Uint8Array,
+  ) {}
 }
 
-export function fileList(path: string): Input | null {
-  return call(importFileList, new Json().text("path", path));
+/** Makes a request. A response of any status is a result and no failure. */
+export function http(request: HttpRequest): HttpResponse | null {
+  const args = new Json().text("method", request.method).text("url", request.url);
+  const headers = request.headers;
+  if (headers !== null) args.json("headers", headers.done());
+  const body = request.body;
+  if (body !== null && body.length > 0) args.bytes("body", "bodyBase64", body);
+  if (request.timeout > 0) args.integer("timeoutMs", request.timeout);
+  const result = call(importHTTPRequest, args);
+  if (result === null) return null;
+  const told = result.get("headers");
+  return new HttpResponse(<i32>result.integer("status"), new Input(told === null ? "{}" : told), result.bytes("body", "bodyBase64"));
+}
+
+export function fileRead(path: string): Uint8Array | null {
+  const result = call(importFileRead, new Json().text("path", path));
+  return result === null ? null : result.bytes("text", "base64");
+}
+
+export function fileWrite(path: string, content: Uint8Array): bool {
+  return call(importFileWrite, new Json().text("path", path).bytes("text", "base64", content)) !== null;
+}
+
+/** A file or a directory. */
+export class Entry {
+  constructor(public name: string, public dir: bool, public size: i64) {}
+}
+
+/** The entries of a directory, sorted by name. */
+export function fileList(path: string): Entry[] | null {
+  const result = call(importFileList, new Json().text("path", path));
+  if (result === null) return null;
+  const entries: Entry[] = [];
+  const list = result.get("entries");
+  const parts = new Parts(list === null ? "" : list);
+  while (parts.next()) {
+    const one = new Input(parts.value);
+    entries.push(new Entry(one.text("name"), one.get("dir") == "true", one.get("size") === null ? 0 : one.integer("size")));
+  }
+  return entries;
+}
+
+/**
+ * Runs an action of another skill, "publisher/name#action", as a step of its own;
+ * input is JSON, and so is the output.
+ */
+export function skillCall(name: string, input: string): Input | null {
+  const mark = name.indexOf("#");
+  const skill = mark < 0 ? name : name.substring(0, mark);
+  const action = mark < 0 ? "" : name.substring(mark + 1);
+  return call(importSkillCall, new Json().text("skill", skill).text("action", action).json("input", input));
 }
 
 // ---- Time and randomness: recorded, hence no source of keys or nonces ----
@@ -458,9 +650,74 @@ export function now(): u64 {
   return load<u64>(clock);
 }
 
+// ---- Fields: the members of an object, and its schema ----
+
+enum Kind { Text, Integer, Boolean, Any }
+
+/** The members that an object must have. */
+export class Fields {
+  private names: string[] = [];
+  private kinds: Kind[] = [];
+  private schemas: string[] = [];
+
+  text(name: string, about: string): Fields {
+    return this.add(name, about, Kind.Text, "string");
+  }
+
+  integer(name: string, about: string): Fields {
+    return this.add(name, about, Kind.Integer, "integer");
+  }
+
+  boolean(name: string, about: string): Fields {
+    return this.add(name, about, Kind.Boolean, "boolean");
+  }
+
+  /** Any value, which Input.get gives. */
+  any(name: string, about: string): Fields {
+    return this.add(name, about, Kind.Any, "");
+  }
+
+  private add(name: string, about: string, kind: Kind, type: string): Fields {
+    const one = new Json().text("description", about);
+    if (type != "") one.text("type", type);
+    this.names.push(name);
+    this.kinds.push(kind);
+    this.schemas.push(one.done());
+    return this;
+  }
+
+  /** The JSON Schema. */
+  schema(): string {
+    const properties = new Json();
+    for (let i = 0; i < this.names.length; i++) properties.json(this.names[i], this.schemas[i]);
+    const schema = new Json().boolean("additionalProperties", false).json("properties", properties.done());
+    if (this.names.length > 0) schema.texts("required", this.names);
+    return schema.text("type", "object").done();
+  }
+
+  /** Leaves in input.wrong what is not as it must be. */
+  check(input: Input): void {
+    for (let i = 0; i < this.names.length; i++) {
+      const name = this.names[i];
+      const kind = this.kinds[i];
+      if (input.get(name) === null) input.miss(name, "a value");
+      else if (kind == Kind.Text) input.text(name);
+      else if (kind == Kind.Integer) input.integer(name);
+      else if (kind == Kind.Boolean) input.boolean(name);
+    }
+    const parts = new Parts(input.json);
+    while (parts.next()) {
+      if (!this.names.includes(parts.name)) input.miss(parts.name, "no such member");
+    }
+  }
+}
+
 // ---- The module's exports ----
 
 export class Action {
+  /** Whose members an input has; null: the action looks for itself. */
+  fields: Fields | null = null;
+
   constructor(
     /** Lower-case letters, digits and _. */
     public name: string,
@@ -471,10 +728,22 @@ export class Action {
   ) {}
 }
 
+/** An action with the fields of its input and its output. */
+export function action(name: string, input: Fields, output: Fields, run: (input: Input) => i32): Action {
+  const one = new Action(name, input.schema(), output.schema(), run);
+  one.fields = input;
+  return one;
+}
+
 export function run(actions: Action[]): i32 {
   const name = read(importAction);
   for (let i = 0; i < actions.length; i++) {
-    if (actions[i].name == name) return actions[i].run(new Input(read(importInput)));
+    if (actions[i].name != name) continue;
+    const input = new Input(read(importInput));
+    const fields = actions[i].fields;
+    if (fields !== null) fields.check(input);
+    if (input.wrong != "") return invalid(input);
+    return actions[i].run(input);
   }
   return fail("unknown_action", "this skill has no such action");
 }
