@@ -64,6 +64,9 @@ func (a *app) build(ctx context.Context, dir, module string) (*work, error) {
 		return nil, err
 	}
 	if module == "" {
+		module = readyModule(dir)
+	}
+	if module == "" {
 		_, _ = fmt.Fprintf(a.err, "building %s ...\n", m.Name)
 		if module, err = scaffold.Build(ctx, dir); err != nil {
 			return nil, writ.Errorf(writ.CodeInvalid, "skill "+m.Name, "%w", err)
@@ -77,6 +80,19 @@ func (a *app) build(ctx context.Context, dir, module string) (*work, error) {
 		return nil, err
 	}
 	return &work{dir: dir, manifest: m, module: wasm}, nil
+}
+
+// readyModule is the module of a skill that has no source in Go: module.wasm, "" where
+// there is none.
+func readyModule(dir string) string {
+	file := filepath.Join(dir, moduleFile)
+	if _, err := os.Stat(file); err != nil {
+		return ""
+	}
+	if _, err := os.Stat(filepath.Join(dir, "main.go")); err == nil {
+		return ""
+	}
+	return file
 }
 
 // describe asks the module for its schemas. The manifest of one that does not say
@@ -157,7 +173,7 @@ func (a *app) skillTest() *cobra.Command {
 		Use: "test [DIR]", Short: "Run a skill's Go tests, then its cases in the real sandbox", Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := dirOf(args)
-			if module == "" {
+			if module == "" && readyModule(dir) == "" {
 				test := exec.CommandContext(cmd.Context(), "go", "test", "./...")
 				test.Dir, test.Stdout, test.Stderr = dir, a.err, a.err
 				test.Env = append(test.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod", "GOPROXY=off")

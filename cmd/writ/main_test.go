@@ -88,19 +88,34 @@ func writeModules(t *testing.T) string {
 	dir := t.TempDir()
 	for name, module := range map[string][]byte{
 		"echo": wasmtest.Echo(), "http": wasmtest.ToolCaller(abi.ToolHTTPRequest),
-		"store":   storeModule(),
-		"noentry": wasmtest.NewGuest(1, 1).Export("other", wasmtest.I32(0)).Bytes(),
+		"store":    storeModule(),
+		"weather":  wasmtest.Plugin(map[string]string{"list_tools": weatherTools, "call_tool": `{"content":[{"type":"text","text":"sunny in Oslo"}]}`}),
+		"badnames": wasmtest.Plugin(map[string]string{"describe": `{"tools":[{"name":"what is it?"}]}`, "call": `{}`}),
+		"stranger": strangerModule(),
+		"noentry":  wasmtest.NewGuest(1, 1).Export("other", wasmtest.I32(0)).Bytes(),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name+".wasm"), module, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"count_vowels", "hello"} {
+	for _, name := range []string{"count_vowels", "hello", "http_headers"} {
 		if err := copyFile(filepath.Join("..", "..", "host", "testdata", "extism", name+".wasm"), filepath.Join(dir, name+".wasm")); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return dir
+}
+
+const weatherTools = `{"tools":[{"name":"now","description":"Says how the weather is.","inputSchema":{"type":"object","properties":{"city":{"type":"string"}},"required":["city"],"additionalProperties":false}},{"name":"forecast"}]}`
+
+// strangerModule imports what no host of ours has.
+func strangerModule() []byte {
+	m := wasmtest.New()
+	m.Import(abi.ModuleExtism, "alloc", "l", "l")
+	m.Import("extism:host/user", "create_message", "l", "l")
+	m.Import("env", "abort", "", "")
+	m.Func(wasmtest.Func{Export: "run_test", Results: "i", Code: wasmtest.I32(0)})
+	return m.Bytes()
 }
 
 // storeModule has the actions put and fetch, told apart by the length of their

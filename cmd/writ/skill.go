@@ -22,7 +22,7 @@ func decodeBase64(text string) ([]byte, error) { return base64.StdEncoding.Decod
 
 func (a *app) skillCommand() *cobra.Command {
 	return group("skill", "Write, sign, install and look after skills",
-		a.skillNew(), a.skillBuild(), a.skillTest(), a.skillRun(), a.skillKey(), a.skillSign(), a.skillVerify(), a.skillInspect(),
+		a.skillNew(), a.skillImport(), a.skillBuild(), a.skillTest(), a.skillRun(), a.skillKey(), a.skillSign(), a.skillVerify(), a.skillInspect(),
 		a.skillInstall(), a.skillList(), a.skillDisable(), a.skillEnable(), a.skillUninstall())
 }
 
