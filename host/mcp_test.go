@@ -24,7 +24,9 @@ func mcpRun(t *testing.T, module []byte, action, input string) *writ.GuestRun {
 }
 
 func TestAPluginThatSpeaksMCP(t *testing.T) {
-	say := func(result string) []byte { return Plugin(map[string]string{"list_tools": mcpTools, "call_tool": result}) }
+	say := func(result string) []byte {
+		return Plugin(map[string]string{"list_tools": mcpTools, "call_tool": result})
+	}
 	onEach(t, func(t *testing.T, s writ.Sandbox) {
 		for name, c := range map[string]struct {
 			module []byte

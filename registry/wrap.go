@@ -222,7 +222,9 @@ func bounded(text string) string {
 
 // oneLine keeps words from elsewhere out of what is structure here.
 func oneLine(text string) string {
-	return strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text, "?"), func(c rune) bool { return c <= ' ' || c == 0x7f || c == 0x85 || c == 0x2028 || c == 0x2029 || c == 0xfeff }), " ")
+	return strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text, "?"), func(c rune) bool {
+		return c <= ' ' || c == 0x7f || c == 0x85 || c == 0x2028 || c == 0x2029 || c == 0xfeff
+	}), " ")
 }
 
 // scalar, flow and document write JSON, which YAML reads as itself.
