@@ -7,7 +7,7 @@ SHELL := /bin/bash
 export GOFLAGS := -buildvcs=false
 BUILD   := build
 BIN     := bin/writ
-SKILLS  := http text json github
+SKILLS  := http text json csv markdown feed calendar crypto github slack
 KEY     := $(BUILD)/first-party
 
 GO_SOURCES := $(shell find . -name '*.go' -not -path './build/*') go.mod go.sum
