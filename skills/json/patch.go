@@ -3,9 +3,10 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
-	"github.com/google/jsonschema-go/jsonschema"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/wI2L/jsondiff"
 
 	"github.com/writ-run/writ/sdk"
@@ -89,21 +90,33 @@ type ValidateOut struct {
 	Problem string `json:"problem" doc:"What is wrong, empty where it is valid"`
 }
 
+// schemaName is what the one schema is called while it is read.
+const schemaName = "urn:schema"
+
+// alone is a loader that knows nothing: a schema stands for itself.
+type alone struct{}
+
+// Load implements jsonschema.URLLoader.
+func (alone) Load(url string) (any, error) {
+	return nil, errors.New("it refers to " + url + ", which is outside of it")
+}
+
 func validate(_ *sdk.Context, in ValidateIn) (ValidateOut, error) {
-	raw, err := json.Marshal(in.Schema)
-	if err != nil {
-		return ValidateOut{}, err
+	compiler := jsonschema.NewCompiler()
+	compiler.DefaultDraft(jsonschema.Draft2020)
+	compiler.UseLoader(alone{})
+	err := compiler.AddResource(schemaName, in.Schema)
+	var schema *jsonschema.Schema
+	if err == nil {
+		schema, err = compiler.Compile(schemaName)
 	}
-	var schema jsonschema.Schema
-	if err := json.Unmarshal(raw, &schema); err != nil {
+	if err != nil {
 		return ValidateOut{}, sdk.Fail("bad_schema", err.Error())
 	}
-	resolved, err := schema.Resolve(nil)
-	if err != nil {
-		return ValidateOut{}, sdk.Fail("bad_schema", err.Error())
-	}
-	if err := resolved.Validate(in.Value); err != nil {
-		return ValidateOut{Problem: err.Error()}, nil
+	if err := schema.Validate(in.Value); err != nil {
+		// The first line names the schema, which has no other name than ours.
+		_, problem, _ := strings.Cut(err.Error(), "\n")
+		return ValidateOut{Problem: problem}, nil
 	}
 	return ValidateOut{Valid: true}, nil
 }
