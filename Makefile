@@ -14,21 +14,32 @@ GO_SOURCES := $(shell find . -name '*.go' -not -path './build/*') go.mod go.sum
 
 .PHONY: build skills guests demo test race check format lint generate bench bench-growth bench-peers peers chaos fuzz clean tools vulncheck
 
-build: $(BIN) ## the binary, with the public key of the first-party skills
+build: $(BIN) ## the binary, with the first-party skills and their public key
 
 $(KEY).key:
 	@mkdir -p $(BUILD)
 	go run ./cmd/writ --home $(BUILD)/none skill key --out $(KEY)
 
-$(BIN): $(GO_SOURCES) $(KEY).key
-	@mkdir -p bin
-	go build -ldflags "-s -w -X main.firstPartyKey=$$(base64 -w0 $(KEY).pub)" -o $(BIN) ./cmd/writ
+LDFLAGS = -s -w -X main.firstPartyKey=$$(base64 -w0 $(KEY).pub)
+FIRST   := $(BUILD)/writ
+SHELF   := cmd/writ/firstparty.shelf
+BUNDLES := $(SKILLS:%=$(BUILD)/%.skill)
 
-skills: $(BIN) ## the first-party skills, built and signed
-	@for s in $(SKILLS); do \
-	  $(BIN) skill build skills/$$s --to $(BUILD)/$$s.skill >/dev/null && \
-	  $(BIN) skill sign $(BUILD)/$$s.skill --key $(KEY).key >/dev/null && echo "built and signed $(BUILD)/$$s.skill" || exit 1; \
-	done
+# In two stages: a binary without skills builds and signs them, the other carries them.
+$(FIRST): $(GO_SOURCES) $(KEY).key
+	go build -ldflags "$(LDFLAGS)" -o $(FIRST) ./cmd/writ
+
+$(BUILD)/%.skill: $(FIRST)
+	@$(FIRST) skill build skills/$* --to $@.new >/dev/null && $(FIRST) skill sign $@.new --key $(KEY).key >/dev/null && mv $@.new $@ && echo "built and signed $@"
+
+$(SHELF): $(BUNDLES)
+	go run ./shelf/pack $(SHELF) $(BUNDLES)
+
+$(BIN): $(SHELF)
+	@mkdir -p bin
+	go build -tags firstparty -ldflags "$(LDFLAGS)" -o $(BIN) ./cmd/writ
+
+skills: $(BUNDLES) ## the first-party skills, built and signed
 
 guests: ## the toolchains of the other languages; the conformance skill built again, compared with what is committed
 	@command -v clang-14 >/dev/null && command -v wasm-ld-14 >/dev/null && dpkg -s rustc libstd-rust-dev-wasm32 >/dev/null 2>&1 || \
@@ -112,4 +123,4 @@ vulncheck:
 	go run golang.org/x/vuln/cmd/govulncheck@latest ./...
 
 clean:
-	rm -rf $(BUILD) bin bench/out
+	rm -rf $(BUILD) bin bench/out $(SHELF)

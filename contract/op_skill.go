@@ -4,7 +4,7 @@ import "github.com/writ-run/writ"
 
 // SkillInstall verifies a skill and installs it.
 var SkillInstall = define[SkillInstallInput, SkillInstallOutput](Contract{
-	Key: "controlPlane.skill.install", Kind: Command, Capability: CapSkillRegistry, Auth: Operator,
+	Key: "controlPlane.skill.install", Version: "1.0.1", Kind: Command, Capability: CapSkillRegistry, Auth: Operator,
 	CLI: "writ skill install", Title: "Install a skill", Idempotent: true,
 	Description: "Verifies signature, publisher, provenance, compatibility and imports, then installs. A refusal is recorded with every issue.",
 	Goal:        "Let plans use a skill, knowing whose it is and what it can reach.",
@@ -21,7 +21,7 @@ var SkillInstall = define[SkillInstallInput, SkillInstallOutput](Contract{
 
 // SkillVerify makes the checks of SkillInstall and installs nothing.
 var SkillVerify = define[SkillVerifyInput, SkillVerifyOutput](Contract{
-	Key: "controlPlane.skill.verify", Kind: Query, Capability: CapSkillRegistry, Auth: User,
+	Key: "controlPlane.skill.verify", Version: "1.0.1", Kind: Query, Capability: CapSkillRegistry, Auth: User,
 	CLI: "writ skill verify", Title: "Verify a skill", Idempotent: true,
 	Description: "Makes every check of skill.install and installs nothing. Issues are in the answer, not an error.",
 	Goal:        "Know whether a skill would be accepted, and why not.",

@@ -70,6 +70,9 @@ func (r *Registry) source(in *contract.SkillInstallInput) ([]byte, error) {
 	if in.Source == "" {
 		return in.Bundle, nil
 	}
+	if name, ok := strings.CutPrefix(in.Source, CarriedSource); ok {
+		return r.carried(name)
+	}
 	file, err := readBounded(in.Source, r.opts.Limits.Bundle)
 	switch {
 	case err == nil:
@@ -81,6 +84,16 @@ func (r *Registry) source(in *contract.SkillInstallInput) ([]byte, error) {
 			WithFix("give the path of a .skill file on this server; an OCI artifact is fetched first: oras copy --to-oci-layout")
 	}
 	return nil, &writ.Error{Code: writ.CodeInvalid, Op: op, Message: clip(in.Source) + " cannot be read", Err: err}
+}
+
+// CarriedSource begins a source that names a skill of the host's binary.
+const CarriedSource = "binary:"
+
+func (r *Registry) carried(name string) ([]byte, error) {
+	if r.opts.Carried == nil {
+		return nil, writ.Errorf(writ.CodeNotFound, "skill "+clip(name), "this host carries no skills").WithFix("give the path of a .skill file on this server")
+	}
+	return r.opts.Carried(name)
 }
 
 // expect adds findings where the caller expects something else.

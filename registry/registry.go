@@ -26,7 +26,10 @@ type Options struct {
 	Journal    writ.Journal
 	Inspector  writ.Inspector
 	Clock      writ.Clock
-	FirstParty []byte     // PEM public key of publisher "writ"; nil: this binary carries none
+	FirstParty []byte // PEM public key of publisher "writ"; nil: this binary carries none
+	// Carried gives the bundle of a skill that this binary carries, by its name; nil:
+	// it carries none.
+	Carried    func(name string) ([]byte, error)
 	Limits     Limits     // zero members: the defaults of Limits
 	Versions   Versions   // empty members: this build's own
 	Ceiling    abi.Limits // the most that a manifest may ask for; zero members: not limited

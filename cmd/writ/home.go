@@ -97,7 +97,7 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 	}
 	h.registry, err = registry.New(registry.Options{
 		Dir: filepath.Join(c.Home, "skills"), Store: h.journal, Journal: h.journal,
-		Inspector: host.NewInspector(), Clock: h.clock, FirstParty: firstParty,
+		Inspector: host.NewInspector(), Clock: h.clock, FirstParty: firstParty, Carried: carriedBundle,
 		Ceiling: abi.Limits{Memory: host.MaxMemory, Time: host.MaxTime, Calls: host.MaxCalls, Output: host.MaxOutput},
 	})
 	if err != nil {

@@ -27,6 +27,7 @@ func TestMain(m *testing.M) {
 		os.Exit(run(context.Background(), args, stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
 	}
 	testscript.Main(m, map[string]func(){"writ": func() {
+		carry(os.Getenv("SHELF"))
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		code := run(ctx, os.Args[1:], stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr})
 		stop()
@@ -39,6 +40,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	modules := writeModules(t)
 	writeBundles(t, modules)
+	writeShelf(t, modules)
 	environment := goEnvironment(t)
 	baseline, err := filepath.Abs(filepath.Join("..", "..", "contract", "baseline.json"))
 	if err != nil {
@@ -169,6 +171,11 @@ func signedBundle(t *testing.T, key *registry.Key, manifest, module []byte) []by
 	if err != nil {
 		t.Fatal(err)
 	}
+	return packAndSign(t, key, m, module)
+}
+
+func packAndSign(t *testing.T, key *registry.Key, m *abi.Manifest, module []byte) []byte {
+	t.Helper()
 	bundle, err := registry.Pack(m, module)
 	if err != nil {
 		t.Fatal(err)

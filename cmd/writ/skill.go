@@ -28,8 +28,12 @@ func (a *app) skillCommand() *cobra.Command {
 
 func (a *app) skillInstall() *cobra.Command {
 	return &cobra.Command{
-		Use: "install FILE...", Short: "Verify signed bundles and install them", Args: cobra.MinimumNArgs(1),
-		Example: "  writ skill install greeter-0.1.0.skill",
+		Use: "install FILE|SKILL...", Short: "Verify signed bundles and install them", Args: cobra.MinimumNArgs(1),
+		Long: `FILE is a .skill file, - for standard input. SKILL is a skill that comes with the
+binary, such as writ/github or writ/github@0.1.1; writ skill list --available shows
+them. It is verified like any other: trust its key first.`,
+		Example: `  writ skill install greeter-0.1.0.skill
+  writ trust add writ --first-party && writ skill install writ/github`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, file := range args {
 				in, err := a.bundleInput(file)
@@ -50,9 +54,12 @@ func (a *app) skillInstall() *cobra.Command {
 	}
 }
 
-// bundleInput names the file to a host of this machine, which reads it itself
+// bundleInput names the skill or file to a host of this machine, which reads it itself
 // and within its limits; another machine gets the bytes.
 func (a *app) bundleInput(file string) (*contract.SkillInstallInput, error) {
+	if carriedName(file) {
+		return &contract.SkillInstallInput{Source: carriedSource(file)}, nil
+	}
 	if file != "-" && a.config.Server == "" {
 		if _, err := os.Stat(file); err != nil {
 			return nil, usage("%s: %s", file, plainCause(err)).WithFix("check the path, or use - for standard input")
@@ -91,7 +98,7 @@ func verified(ok bool) string {
 
 func (a *app) skillVerify() *cobra.Command {
 	return &cobra.Command{
-		Use: "verify FILE", Short: "Say everything that an install would refuse; nothing is installed", Args: exactly("FILE"),
+		Use: "verify FILE|SKILL", Short: "Say everything that an install would refuse; nothing is installed", Args: exactly("FILE"),
 		Example: "  writ skill verify greeter-0.1.0.skill       exit 3 where it would be refused",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in, err := a.bundleInput(args[0])
@@ -113,9 +120,9 @@ func (a *app) skillVerify() *cobra.Command {
 
 func (a *app) skillInspect() *cobra.Command {
 	return &cobra.Command{
-		Use: "inspect FILE", Short: "Show what a bundle says of itself, without judging it", Args: exactly("FILE"),
+		Use: "inspect FILE|SKILL", Short: "Show what a bundle says of itself, without judging it", Args: exactly("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			raw, err := a.readInput(args[0], maxBundle)
+			raw, err := a.bundleBytes(args[0])
 			if err != nil {
 				return err
 			}
@@ -145,11 +152,23 @@ func (a *app) skillInspect() *cobra.Command {
 	}
 }
 
+func (a *app) bundleBytes(file string) ([]byte, error) {
+	if carriedName(file) {
+		return carriedBundle(file)
+	}
+	return a.readInput(file, maxBundle)
+}
+
 func (a *app) skillList() *cobra.Command {
 	in := &contract.SkillListInput{}
+	var available bool
 	c := &cobra.Command{
 		Use: "list", Short: "List installed skills", Args: cobra.NoArgs,
+		Example: "  writ skill list\n  writ skill list --available      the skills that come with the binary",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if available {
+				return a.listCarried()
+			}
 			out, err := call(cmd.Context(), a, contract.SkillList, in)
 			if err != nil {
 				return err
@@ -173,6 +192,7 @@ func (a *app) skillList() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&in.IncludeDisabled, "all", false, "with the disabled ones")
+	c.Flags().BoolVar(&available, "available", false, "what this binary carries and can be installed by name")
 	pageFlags(c, &in.Page)
 	return c
 }
