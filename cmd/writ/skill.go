@@ -42,6 +42,9 @@ them. It is verified like any other: trust its key first.`,
 				}
 				_, _ = fmt.Fprintf(a.err, "verifying and compiling %s ...\n", file)
 				out, err := call(cmd.Context(), a, contract.SkillInstall, in)
+				if writ.IsCode(err, writ.CodeSkillRefused) && carriedName(file) {
+					_, _ = fmt.Fprintln(a.err, "it comes with Writ: if nothing else is wrong, trust its key with `writ trust add writ --first-party`")
+				}
 				if err != nil {
 					return err
 				}
