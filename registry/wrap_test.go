@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -104,4 +105,28 @@ func TestWhatCannotBeWrapped(t *testing.T) {
 		}
 	}
 	wrapped(t, &Wrapping{Name: "acme/plugin", Facts: imports(), Described: tool(strings.Repeat("a", 64))})
+}
+
+// Whatever a plug-in calls its tools and says of them, there is a manifest with the
+// name that the operator gave, or an error.
+func FuzzWrap(f *testing.F) {
+	f.Add("now", "Says how it is.", `{"type":"object","properties":{"city":{"type":"string"}}}`)
+	f.Add("a\n- name: b", "x: y\n# z", `{"type":["object","null"],"enum":[1e400]}`)
+	f.Add("now", "\ufeff\u2028\u0085", `{"$schema":"x","description":"\u0000\ud83d\ude00"}`)
+	f.Fuzz(func(t *testing.T, name, description, schema string) {
+		var input map[string]any
+		if json.Unmarshal([]byte(schema), &input) != nil {
+			input = map[string]any{"type": "object"}
+		}
+		text, err := Wrap(&Wrapping{Name: "acme/plugin", File: description, Facts: imports(), Described: &abi.Description{
+			Actions: []abi.DescribedAction{{Name: name, Description: description, Input: input}},
+		}})
+		if err != nil {
+			return
+		}
+		m, err := ParseManifest("skill.yaml", text)
+		if err != nil || m.Name != "acme/plugin" || len(m.Actions) != 1 || m.Actions[0].Name != name || len(m.Capabilities) != 0 {
+			t.Errorf("%q became %+v, %v", text, m, err)
+		}
+	})
 }

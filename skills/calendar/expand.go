@@ -91,7 +91,9 @@ func (c *calendar) between(from, to time.Time) ([]occurrence, error) {
 	return found, nil
 }
 
-func series(e *ical.Event, at time.Time) string { return fmt.Sprint(text(e, ical.PropUID), "\x00", at.Unix()) }
+func series(e *ical.Event, at time.Time) string {
+	return fmt.Sprint(text(e, ical.PropUID), "\x00", at.Unix())
+}
 
 // endFor keeps the length of whole days in days, and of all else in time.
 func (s span) endFor(start time.Time) time.Time {

@@ -34,17 +34,16 @@ func logins(people []person) []string {
 
 // rawIssue is an issue as GitHub writes it.
 type rawIssue struct {
-	Number    int      `json:"number"`
-	Title     string   `json:"title"`
-	Body      string   `json:"body"`
-	State     string   `json:"state"`
-	HTMLURL   string   `json:"html_url"`
-	Labels    []label  `json:"labels"`
-	User      person   `json:"user"`
-	Assignees []person `json:"assignees"`
-	UpdatedAt string   `json:"updated_at"`
-	Pull      *struct {
-	} `json:"pull_request"`
+	Number    int       `json:"number"`
+	Title     string    `json:"title"`
+	Body      string    `json:"body"`
+	State     string    `json:"state"`
+	HTMLURL   string    `json:"html_url"`
+	Labels    []label   `json:"labels"`
+	User      person    `json:"user"`
+	Assignees []person  `json:"assignees"`
+	UpdatedAt string    `json:"updated_at"`
+	Pull      *struct{} `json:"pull_request"`
 }
 
 // ReadOut is an issue.
