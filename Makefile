@@ -7,7 +7,7 @@ SHELL := /bin/bash
 export GOFLAGS := -buildvcs=false
 BUILD   := build
 BIN     := bin/writ
-SKILLS  := http text json github
+SKILLS  := http text json csv markdown feed calendar crypto github slack
 KEY     := $(BUILD)/first-party
 # What the compiler is told of where executions spend their time. Tests are built
 # without it, which would compile every dependency once more.
@@ -17,21 +17,32 @@ GO_SOURCES := $(shell find . -name '*.go' -not -path './build/*') go.mod go.sum
 
 .PHONY: pgo build skills guests demo test race check format lint generate bench bench-growth bench-peers peers chaos test-keyless test-interop fuzz clean tools vulncheck
 
-build: $(BIN) ## the binary, with the public key of the first-party skills
+build: $(BIN) ## the binary, with the first-party skills and their public key
 
 $(KEY).key:
 	@mkdir -p $(BUILD)
 	go run $(PGO) ./cmd/writ --home $(BUILD)/none skill key --out $(KEY)
 
-$(BIN): $(GO_SOURCES) bench/writ.pgo $(KEY).key
-	@mkdir -p bin
-	go build $(PGO) -ldflags "-s -w -X main.firstPartyKey=$$(base64 -w0 $(KEY).pub)" -o $(BIN) ./cmd/writ
+LDFLAGS = -s -w -X main.firstPartyKey=$$(base64 -w0 $(KEY).pub)
+FIRST   := $(BUILD)/writ
+SHELF   := cmd/writ/firstparty.shelf
+BUNDLES := $(SKILLS:%=$(BUILD)/%.skill)
 
-skills: $(BIN) ## the first-party skills, built and signed
-	@for s in $(SKILLS); do \
-	  $(BIN) skill build skills/$$s --to $(BUILD)/$$s.skill >/dev/null && \
-	  $(BIN) skill sign $(BUILD)/$$s.skill --key $(KEY).key >/dev/null && echo "built and signed $(BUILD)/$$s.skill" || exit 1; \
-	done
+# In two stages: a binary without skills builds and signs them, the other carries them.
+$(FIRST): $(GO_SOURCES) bench/writ.pgo $(KEY).key
+	go build $(PGO) -ldflags "$(LDFLAGS)" -o $(FIRST) ./cmd/writ
+
+$(BUILD)/%.skill: $(FIRST)
+	@$(FIRST) skill build skills/$* --to $@.new >/dev/null && $(FIRST) skill sign $@.new --key $(KEY).key >/dev/null && mv $@.new $@ && echo "built and signed $@"
+
+$(SHELF): $(BUNDLES)
+	go run $(PGO) ./shelf/pack $(SHELF) $(BUNDLES)
+
+$(BIN): $(SHELF)
+	@mkdir -p bin
+	go build $(PGO) -tags firstparty -ldflags "$(LDFLAGS)" -o $(BIN) ./cmd/writ
+
+skills: $(BUNDLES) ## the first-party skills, built and signed
 
 guests: $(BIN) ## the toolchains of the other languages; what is built with them made again and compared with what is committed
 	@command -v clang-14 >/dev/null && command -v wasm-ld-14 >/dev/null && dpkg -s rustc libstd-rust-dev-wasm32 >/dev/null 2>&1 || \
@@ -149,4 +160,4 @@ vulncheck:
 	go run golang.org/x/vuln/cmd/govulncheck@latest ./...
 
 clean:
-	rm -rf $(BUILD) bin bench/out
+	rm -rf $(BUILD) bin bench/out $(SHELF)

@@ -39,6 +39,9 @@ var layers = map[string][]string{
 	"engine":          {".", "contract", "abi", "canon"},
 	"trace":           {".", "contract", "abi", "canon"},
 
+	"shelf":      {}, // knows bytes alone
+	"shelf/pack": {"shelf", "registry"},
+
 	"api":      {".", "contract", "canon"},
 	"cmd/writ": {"*"},
 	"bench":    {"*"},
@@ -69,6 +72,15 @@ var owners = map[string][]string{
 	"golang.org/x/tools/txtar":                          {"cmd/writ"},
 	"github.com/knadh/koanf":                            {"cmd/writ"},
 	"github.com/prometheus/client_golang":               {"api"},
+	"github.com/klauspost/compress":                     {"shelf", "trace"},
+	"github.com/go-jose/go-jose":                        {"skills/crypto", "registry/keyless/loopback"},
+	"github.com/yuin/goldmark":                          {"skills/markdown"},
+	"github.com/mmcdole/gofeed":                         {"skills/feed"},
+	"github.com/emersion/go-ical":                       {"skills/calendar"},
+	"github.com/teambition/rrule-go":                    {"skills/calendar"},
+	"github.com/evanphx/json-patch":                     {"skills/json"},
+	"github.com/wI2L/jsondiff":                          {"skills/json"},
+	"github.com/santhosh-tekuri/jsonschema":             {"skills/json"},
 	"filippo.io/age":                                    {"host/secret", "identity"},
 	"github.com/secure-systems-lab/go-securesystemslib": {"identity", "trace", "registry/keyless/keylesstest"},
 }

@@ -97,6 +97,9 @@ type Inspector interface {
 type ModuleFacts struct {
 	Imports []ModuleImport
 	Exports []string // functions
+	// Entries are the exports that can be run as an action or an initialiser: no
+	// parameters, and an i32 or no result.
+	Entries []string
 }
 
 // ModuleImport is one imported function, memory, table or global.

@@ -4,7 +4,7 @@
 // and skills read the same definitions.
 package abi
 
-// Versions of the two guest interfaces that a host serves.
+// Versions of the guest interfaces that a host serves.
 const (
 	// V1 is Writ's own interface: a guest exports EntryRun and imports from
 	// ModuleCore and ModuleTool.
@@ -13,6 +13,10 @@ const (
 	// own name with no parameters and an i32 result; imports come from
 	// ModuleExtism.
 	Extism1 = "extism/v1"
+	// ExtismMCP1 is the interface of an Extism plug-in that speaks MCP: actions are
+	// tools, run through its one export call_tool (or call), and an output is a
+	// result of tools/call.
+	ExtismMCP1 = "extism-mcp/v1"
 )
 
 // Semantic versions that a manifest's requires and abi members are compared with.
@@ -102,7 +106,8 @@ type Description struct {
 
 // DescribedAction is one action with its schemas (JSON Schema 2020-12).
 type DescribedAction struct {
-	Name   string         `json:"name"`
-	Input  map[string]any `json:"input"`
-	Output map[string]any `json:"output"`
+	Name        string         `json:"name"`
+	Description string         `json:"description,omitempty"` // where nothing else says it
+	Input       map[string]any `json:"input"`
+	Output      map[string]any `json:"output"`
 }

@@ -17,7 +17,7 @@ type Manifest struct {
 	Description  string       `json:"description"`
 	Licence      string       `json:"licence,omitempty"` // SPDX identifier
 	Repository   string       `json:"repository,omitempty"`
-	ABI          string       `json:"abi"` // V1 or Extism1
+	ABI          string       `json:"abi"` // V1, Extism1 or ExtismMCP1
 	Requires     Requires     `json:"requires"`
 	Capabilities []Capability `json:"capabilities,omitempty"`
 	Actions      []Action     `json:"actions"`

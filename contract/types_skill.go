@@ -5,7 +5,7 @@ import "github.com/writ-run/writ"
 // SkillInstallInput is the input of SkillInstall. Either Source or Bundle names
 // what is to be installed; the other members, where set, must agree with it.
 type SkillInstallInput struct {
-	Source         string        `json:"source,omitempty" jsonschema:"Path on the server, or an OCI reference: oci://HOST/REPOSITORY:TAG or @sha256:..."`
+	Source         string        `json:"source,omitempty" jsonschema:"Path on the server, an OCI reference (oci://HOST/REPOSITORY:TAG or @sha256:...), or binary: and the name of a skill that the server's binary carries."`
 	Bundle         []byte        `json:"bundle,omitempty" jsonschema:"The bundle itself, base64."`
 	SkillKey       writ.SkillKey `json:"skillKey,omitempty"`
 	Version        string        `json:"version,omitempty"`

@@ -61,6 +61,11 @@ func factsOf(m *wasm.Module) *facts {
 	return f
 }
 
+func (f *facts) exports(function string) bool {
+	_, ok := f.entries[function]
+	return ok
+}
+
 // takesNothing reports whether an export can be called as initialiser.
 func (f *facts) takesNothing(export string) bool {
 	sig, ok := f.entries[export]
@@ -95,7 +100,7 @@ func (f *facts) hasEntry(abiName, export string) bool {
 	if !ok || sig.Params != "" {
 		return false
 	}
-	return sig.Results == i32 || (abiName == abi.Extism1 && sig.Results == "")
+	return sig.Results == i32 || (plugged(abiName) && sig.Results == "")
 }
 
 // moduleError says that a module cannot be run here, in words that are the same

@@ -95,7 +95,7 @@ func (g *guest) pluginEnded(status uint32, output []byte, message string) *writ.
 	case len(output) > int(g.limits.Output):
 		return g.failed(writ.GuestOutputLimit, tooMuchOutput)
 	}
-	return g.finished(ExtismOutput(output))
+	return g.pluginOutput(output)
 }
 
 const tooMuchOutput = "the output is larger than the step's limit"

@@ -5,6 +5,7 @@ package host
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/host/wasm"
@@ -31,9 +32,31 @@ func (inspector) Inspect(module []byte) (*writ.ModuleFacts, error) {
 	for _, e := range m.Exports {
 		if e.Kind == wasm.KindFunc {
 			facts.Exports = append(facts.Exports, e.Name)
+			if sig := m.TypeOf(e.Index); sig.Params == "" && (sig.Results == "" || sig.Results == i32) {
+				facts.Entries = append(facts.Entries, e.Name)
+			}
 		}
 	}
 	return facts, nil
+}
+
+// Unserved are the imports that no sandbox of this package serves, with its types
+// left aside: a module with one of them cannot be run here.
+func Unserved(facts *writ.ModuleFacts) []writ.ModuleImport {
+	served := allFunctions()
+	var out []writ.ModuleImport
+	for _, i := range facts.Imports {
+		if _, ok := served[importKey{i.Module, i.Name}]; (!ok || i.Kind != "func") && !slices.Contains(out, i) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// SpeaksMCP reports whether the module is an Extism plug-in that lists and runs
+// tools as in MCP.
+func SpeaksMCP(facts *writ.ModuleFacts) bool {
+	return speaksMCP(func(name string) bool { return slices.Contains(facts.Exports, name) })
 }
 
 // kindNames are the kinds of imports, as ModuleImport has them.

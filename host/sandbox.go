@@ -11,8 +11,8 @@ import (
 	"github.com/writ-run/writ/canon"
 )
 
-// NewSandbox gives the sandbox that runs guests on wazero and serves abi.V1 and
-// abi.Extism1 itself. CodeInvalid where the options do not fit together,
+// NewSandbox gives the sandbox that runs guests on wazero and serves abi.V1,
+// abi.Extism1 and abi.ExtismMCP1 itself. CodeInvalid where the options do not fit together,
 // CodeUnavailable where CacheDir cannot be used. Runs are CodeUnavailable where the
 // process that compiles a module cannot do so for a reason that is not the module's.
 //
@@ -65,13 +65,14 @@ func checkRun(run *writ.GuestRun) (abi.Limits, error) {
 		return abi.Limits{}, writ.Errorf(writ.CodeForbidden, op, "there is no live permit for this module").
 			WithFix("mint a permit for the step from its verdict")
 	}
-	if !run.Digest.Valid() || run.Gate == nil || (run.ABI != abi.V1 && run.ABI != abi.Extism1) {
-		return abi.Limits{}, writ.Errorf(writ.CodeInvalid, op, "a run needs a digest, a gate and the interface %s or %s", abi.V1, abi.Extism1)
+	if !run.Digest.Valid() || run.Gate == nil || (run.ABI != abi.V1 && !plugged(run.ABI)) {
+		return abi.Limits{}, writ.Errorf(writ.CodeInvalid, op, "a run needs a digest, a gate and the interface %s, %s or %s", abi.V1, abi.Extism1, abi.ExtismMCP1)
 	}
 	return EffectiveLimits(run.Limits)
 }
 
-// Describe implements writ.Sandbox. CodeInvalid where the module cannot be run
+// Describe implements writ.Sandbox, also for an Extism plug-in that speaks MCP: its
+// list of tools is its description. CodeInvalid where the module cannot be run
 // here, CodeSkillFailed where the guest fails or describes nothing.
 func (s *sandbox) Describe(ctx context.Context, module []byte) (*abi.Description, error) {
 	digest := canon.SHA256(module)
@@ -80,8 +81,8 @@ func (s *sandbox) Describe(ctx context.Context, module []byte) (*abi.Description
 	if err != nil {
 		return nil, err
 	}
-	g := newGuest(&writ.GuestRun{Digest: digest, Module: module, ABI: abi.V1, Start: epoch}, limits, s.slots)
-	result, err := s.execute(ctx, g, describing, abi.EntryDescribe)
+	run := &writ.GuestRun{Digest: digest, Module: module, ABI: describedBy(module), Start: epoch}
+	result, err := s.execute(ctx, newGuest(run, limits, s.slots), describing, abi.EntryDescribe)
 	if err != nil {
 		return nil, err
 	}
@@ -92,11 +93,28 @@ func (s *sandbox) Describe(ctx context.Context, module []byte) (*abi.Description
 		}
 		return nil, &writ.Error{Code: code, Op: op, Message: f.Message, Fix: f.Fix, Details: f}
 	}
+	if run.ABI == abi.ExtismMCP1 {
+		d, err := mcpDescription(result.Output)
+		if err != nil {
+			return nil, &writ.Error{Code: writ.CodeSkillFailed, Op: op, Message: err.Error(), Err: err}
+		}
+		return d, nil
+	}
 	var description abi.Description
 	if err := json.Unmarshal(result.Output, &description); err != nil {
 		return nil, &writ.Error{Code: writ.CodeSkillFailed, Op: op, Message: "its description does not have the form of one", Err: err}
 	}
 	return &description, nil
+}
+
+// describedBy is the interface through which a module describes itself. What is no
+// module fails later, with the reason.
+func describedBy(module []byte) string {
+	m, err := inspect(module)
+	if err == nil && speaksMCP(factsOf(m).exports) {
+		return abi.ExtismMCP1
+	}
+	return abi.V1
 }
 
 // Preparer is a sandbox that compiles ahead; both of this package are.
@@ -137,6 +155,9 @@ func (s *sandbox) execute(ctx context.Context, g *guest, p phase, entry string) 
 		return g.unprepared(ctx, err)
 	}
 	defer release()
+	if g.run.ABI == abi.ExtismMCP1 {
+		entry = mcpEntry(program.facts().exports, p)
+	}
 	if !program.facts().hasEntry(g.run.ABI, entry) {
 		return g.failed(writ.GuestNoEntrypoint, fmt.Sprintf("the module does not export %s without parameters and with an i32 result", entry)), nil
 	}
@@ -176,8 +197,8 @@ func (g *guest) live(ctx context.Context, program program, p phase, entry string
 	defer instance.close(context.WithoutCancel(ctx))
 	g.begin(p)
 	var input []byte
-	if g.run.ABI == abi.Extism1 {
-		input = ExtismInput(g.run.Input)
+	if plugged(g.run.ABI) {
+		input = g.pluginInput(entry)
 	}
 	status, fault := instance.call(ctx, entry, input)
 	defer func() {
@@ -192,7 +213,7 @@ func (g *guest) live(ctx context.Context, program program, p phase, entry string
 	if failure != nil {
 		return g.resultOf(failure), nil
 	}
-	if g.run.ABI == abi.Extism1 {
+	if plugged(g.run.ABI) {
 		output, message := instance.plugged(context.WithoutCancel(ctx))
 		return g.pluginEnded(status, output, message), nil
 	}

@@ -39,20 +39,23 @@ func compatibility(m *abi.Manifest, v Versions) []writ.SkillIssue {
 	return issues
 }
 
-var abiVersion = regexp.MustCompile(`^(writ|extism)/v([0-9]{1,4})$`)
+// guestInterfaces are those that a host of this version serves.
+var guestInterfaces = []string{abi.V1, abi.Extism1, abi.ExtismMCP1}
+
+var abiVersion = regexp.MustCompile(`^(writ|extism|extism-mcp)/v([0-9]{1,4})$`)
 
 // unknownABI says which way a guest interface of ours differs from those served;
 // nil for a served one and for a name that is no interface at all.
 func unknownABI(name string) *writ.SkillIssue {
 	parts := abiVersion.FindStringSubmatch(name)
-	if parts == nil || name == abi.V1 || name == abi.Extism1 {
+	if parts == nil || slices.Contains(guestInterfaces, name) {
 		return nil
 	}
 	if version, err := strconv.Atoi(parts[2]); err == nil && version < 1 {
-		return fixed(finding(writ.IssueABITooNew, "the skill is built for %s, this host serves %s and %s", name, abi.V1, abi.Extism1),
+		return fixed(finding(writ.IssueABITooNew, "the skill is built for %s, this host serves %s", name, strings.Join(guestInterfaces, ", ")),
 			"build the skill for "+abi.V1)
 	}
-	return fixed(finding(writ.IssueABITooOld, "the skill is built for %s, this host serves %s and %s", name, abi.V1, abi.Extism1),
+	return fixed(finding(writ.IssueABITooOld, "the skill is built for %s, this host serves %s", name, strings.Join(guestInterfaces, ", ")),
 		"update writ, or build the skill for "+abi.V1)
 }
 

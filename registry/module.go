@@ -14,6 +14,9 @@ var coreFunctions = []string{abi.CoreInput, abi.CoreAction, abi.CoreResult, abi.
 // extismHTTP is the one function of the Extism kernel that reaches out.
 const extismHTTP = "http_request"
 
+// The exports through which a plug-in that speaks MCP runs its tools: it has one.
+const mcpCall, mcpCallOlder = "call_tool", "call"
+
 // proveModule shows that the module can reach only what its manifest declares,
 // and that it can be entered. The import section is the whole of what a guest
 // can name, so this is a proof and no estimate.
@@ -33,20 +36,31 @@ func proveModule(inspector writ.Inspector, m *abi.Manifest, module []byte) []wri
 			}
 		}
 	}
-	entries := []string{abi.EntryRun}
-	if m.ABI == abi.Extism1 {
-		entries = entries[:0]
-		for _, a := range m.Actions {
-			entries = append(entries, a.Name)
-		}
-	}
-	for _, name := range entries {
+	for _, name := range entries(m, facts) {
 		if !slices.Contains(facts.Exports, name) {
 			issues = append(issues, *fixed(finding(writ.IssueEntrypointMissing, "the module does not export the function %q", name),
 				"export %s, or correct the manifest's abi and actions", name))
 		}
 	}
 	return issues
+}
+
+// entries are the exports that the manifest's actions need.
+func entries(m *abi.Manifest, facts *writ.ModuleFacts) []string {
+	switch m.ABI {
+	case abi.Extism1:
+		names := make([]string, len(m.Actions))
+		for i := range m.Actions {
+			names[i] = m.Actions[i].Name
+		}
+		return names
+	case abi.ExtismMCP1:
+		if slices.Contains(facts.Exports, mcpCallOlder) {
+			return []string{mcpCallOlder}
+		}
+		return []string{mcpCall}
+	}
+	return []string{abi.EntryRun}
 }
 
 func proveImport(m *abi.Manifest, i writ.ModuleImport) *writ.SkillIssue {
@@ -74,7 +88,7 @@ func proveImport(m *abi.Manifest, i writ.ModuleImport) *writ.SkillIssue {
 		}
 		return undeclared("declare the tool " + clip(i.Name) + " in capabilities, or do not import it")
 	case abi.ModuleExtism:
-		if m.ABI != abi.Extism1 {
+		if m.ABI == abi.V1 {
 			return undeclared("write abi: " + abi.Extism1)
 		}
 		if i.Name != extismHTTP || declared(abi.ToolHTTPRequest) {

@@ -86,6 +86,10 @@ func (r *Registry) source(ctx context.Context, in *contract.SkillInstallInput) (
 		}
 		return r.opts.Fetcher.Fetch(ctx, in.Source)
 	}
+	if name, ok := strings.CutPrefix(in.Source, CarriedSource); ok {
+		file, err = r.carried(name)
+		return file, "", err
+	}
 	file, err = r.sourceFile(in.Source)
 	return file, "", err
 }
@@ -103,6 +107,16 @@ func (r *Registry) sourceFile(path string) ([]byte, error) {
 			WithFix("give the path of a .skill file on this server, or a reference such as oci://registry.example/acme/mailer:1.2.0")
 	}
 	return nil, &writ.Error{Code: writ.CodeInvalid, Op: op, Message: clip(path) + " cannot be read", Err: err}
+}
+
+// CarriedSource begins a source that names a skill of the host's binary.
+const CarriedSource = "binary:"
+
+func (r *Registry) carried(name string) ([]byte, error) {
+	if r.opts.Carried == nil {
+		return nil, writ.Errorf(writ.CodeNotFound, "skill "+clip(name), "this host carries no skills").WithFix("give the path of a .skill file on this server")
+	}
+	return r.opts.Carried(name)
 }
 
 // expect adds findings where the caller expects something else.

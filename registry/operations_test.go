@@ -175,3 +175,32 @@ func canonOf(t *testing.T, h *home, v string) writ.Digest {
 	}
 	return doc.Digest
 }
+
+// What the binary carries is as untrusted as a file: the same verification stands
+// between it and an installation.
+func TestCarriedBundlesAreVerified(t *testing.T) {
+	h := newHome(t)
+	carried := map[string][]byte{"acme/mailer": h.bundle(version("1.0.0")), "acme/bad": []byte("no bundle")}
+	install := func(name string) error {
+		_, err := h.Install(h.ctx, &contract.SkillInstallInput{Source: CarriedSource + name})
+		return err
+	}
+	if err := install("acme/mailer"); !writ.IsCode(err, writ.CodeNotFound) {
+		t.Errorf("a host that carries nothing says %v", err)
+	}
+	h.opts.Carried = func(name string) ([]byte, error) {
+		if bundle, ok := carried[name]; ok {
+			return bundle, nil
+		}
+		return nil, writ.Errorf(writ.CodeNotFound, name, "is not carried")
+	}
+	for name, code := range map[string]writ.Code{"acme/mailer": "", "acme/bad": writ.CodeSkillRefused, "acme/none": writ.CodeNotFound, "": writ.CodeNotFound} {
+		if err := install(name); (code == "") != (err == nil) || (err != nil && !writ.IsCode(err, code)) {
+			t.Errorf("%q: %v, want %q", name, err, code)
+		}
+	}
+	report, err := h.Verify(h.ctx, &contract.SkillVerifyInput{Source: CarriedSource + "acme/bad"})
+	if err != nil || report.Verified {
+		t.Errorf("%+v, %v", report, err)
+	}
+}

@@ -26,8 +26,11 @@ type Options struct {
 	Journal    writ.Journal
 	Inspector  writ.Inspector
 	Clock      writ.Clock
-	Metadata   string     // where TUF metadata of trusted roots is kept; "": Dir with .tuf behind it
-	FirstParty []byte     // PEM public key of publisher "writ"; nil: this binary carries none
+	Metadata   string // where TUF metadata of trusted roots is kept; "": Dir with .tuf behind it
+	FirstParty []byte // PEM public key of publisher "writ"; nil: this binary carries none
+	// Carried gives the bundle of a skill that this binary carries, by its name; nil:
+	// it carries none.
+	Carried    func(name string) ([]byte, error)
 	Limits     Limits     // zero members: the defaults of Limits
 	Versions   Versions   // empty members: this build's own
 	Ceiling    abi.Limits // the most that a manifest may ask for; zero members: not limited

@@ -74,8 +74,8 @@ func (r *rules) identity(m *abi.Manifest) {
 	if strings.TrimSpace(m.Description) == "" || len(m.Description) > maxDescription {
 		r.found.add("/description", "say in one sentence what the skill does", "want 1 to %d bytes", maxDescription)
 	}
-	if m.ABI != abi.V1 && m.ABI != abi.Extism1 && unknownABI(m.ABI) == nil {
-		r.found.add("/abi", "write "+abi.V1+" or "+abi.Extism1, "%q is not a guest interface", clip(m.ABI))
+	if !slices.Contains(guestInterfaces, m.ABI) && unknownABI(m.ABI) == nil {
+		r.found.add("/abi", "write one of "+strings.Join(guestInterfaces, ", "), "%q is not a guest interface", clip(m.ABI))
 	}
 	for name, text := range map[string]string{"abi": m.Requires.ABI, "host": m.Requires.Host, "contracts": m.Requires.Contracts} {
 		if _, err := constraint(text); err != nil {
@@ -134,7 +134,7 @@ func (r *rules) action(m *abi.Manifest, a *abi.Action, pointer string) {
 // schema checks that a schema resolves by itself: nothing is fetched.
 func (r *rules) schema(m *abi.Manifest, pointer string, raw json.RawMessage) {
 	if len(raw) == 0 {
-		if r.complete || m.ABI == abi.Extism1 {
+		if r.complete || m.ABI != abi.V1 {
 			r.found.add(pointer, "write a JSON Schema, such as `type: object`", "the schema is missing")
 		}
 		return

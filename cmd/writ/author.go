@@ -73,6 +73,9 @@ func (a *app) build(ctx context.Context, dir, module string) (*work, error) {
 		return nil, err
 	}
 	if module == "" {
+		module = readyModule(dir)
+	}
+	if module == "" {
 		_, _ = fmt.Fprintf(a.err, "building %s ...\n", m.Name)
 		if module, err = scaffold.Build(ctx, dir); err != nil {
 			return nil, buildFailed(m.Name, err)
@@ -96,6 +99,19 @@ func buildFailed(skill string, err error) error {
 		return failed.WithFix("%s", missing.Install)
 	}
 	return failed
+}
+
+// readyModule is the module of a skill without a source: module.wasm, "" where there
+// is none.
+func readyModule(dir string) string {
+	file := filepath.Join(dir, moduleFile)
+	if _, err := os.Stat(file); err != nil {
+		return ""
+	}
+	if _, err := scaffold.Detect(dir); err == nil {
+		return ""
+	}
+	return file
 }
 
 // describe asks the module for its schemas. The manifest of one that does not say

@@ -130,7 +130,7 @@ func (h *home) wireRegistry(firstParty []byte) error {
 	}
 	h.registry, err = registry.New(registry.Options{
 		Dir: filepath.Join(h.config.Home, "skills"), Metadata: filepath.Join(h.config.Home, "tuf"), Store: h.journal, Journal: h.journal,
-		Inspector: host.NewInspector(), Clock: h.clock, FirstParty: firstParty, Fetcher: fetcher,
+		Inspector: host.NewInspector(), Clock: h.clock, FirstParty: firstParty, Fetcher: fetcher, Carried: carriedBundle,
 		Ceiling:     abi.Limits{Memory: host.MaxMemory, Time: host.MaxTime, Calls: host.MaxCalls, Output: host.MaxOutput},
 		RefuseStale: h.config.StaleFeeds == staleRefuse,
 	})

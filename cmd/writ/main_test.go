@@ -27,6 +27,7 @@ func TestMain(m *testing.M) {
 		os.Exit(run(context.Background(), args, stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
 	}
 	testscript.Main(m, map[string]func(){"ociregistry": ociRegistry, "writ": func() {
+		carry(os.Getenv("SHELF"))
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		code := run(ctx, os.Args[1:], stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr})
 		stop()
@@ -39,6 +40,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	modules := writeModules(t)
 	writeBundles(t, modules)
+	writeShelf(t, modules)
 	environment := goEnvironment(t)
 	baseline, err := filepath.Abs(filepath.Join("..", "..", "contract", "baseline.json"))
 	if err != nil {
@@ -92,15 +94,18 @@ func writeModules(t *testing.T) string {
 	dir := t.TempDir()
 	for name, module := range map[string][]byte{
 		"echo": wasmtest.Echo(), "http": wasmtest.ToolCaller(abi.ToolHTTPRequest),
-		"store":   storeModule(),
-		"shout":   sayModule(`{"text":"HELLO"}`),
-		"noentry": wasmtest.NewGuest(1, 1).Export("other", wasmtest.I32(0)).Bytes(),
+		"store":    storeModule(),
+		"weather":  wasmtest.Plugin(map[string]string{"list_tools": weatherTools, "call_tool": `{"content":[{"type":"text","text":"sunny in Oslo"}]}`}),
+		"badnames": wasmtest.Plugin(map[string]string{"describe": `{"tools":[{"name":"what is it?"}]}`, "call": `{}`}),
+		"stranger": strangerModule(),
+		"shout":    sayModule(`{"text":"HELLO"}`),
+		"noentry":  wasmtest.NewGuest(1, 1).Export("other", wasmtest.I32(0)).Bytes(),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name+".wasm"), module, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"count_vowels", "hello"} {
+	for _, name := range []string{"count_vowels", "hello", "http_headers"} {
 		if err := copyFile(filepath.Join("..", "..", "host", "testdata", "extism", name+".wasm"), filepath.Join(dir, name+".wasm")); err != nil {
 			t.Fatal(err)
 		}
@@ -112,6 +117,18 @@ func writeModules(t *testing.T) string {
 func sayModule(output string) []byte {
 	g := wasmtest.NewGuest(1, 0)
 	return g.Run(g.Say(output)).Bytes()
+}
+
+const weatherTools = `{"tools":[{"name":"now","description":"Says how the weather is.","inputSchema":{"type":"object","properties":{"city":{"type":"string"}},"required":["city"],"additionalProperties":false}},{"name":"forecast"}]}`
+
+// strangerModule imports what no host of ours has.
+func strangerModule() []byte {
+	m := wasmtest.New()
+	m.Import(abi.ModuleExtism, "alloc", "l", "l")
+	m.Import("extism:host/user", "create_message", "l", "l")
+	m.Import("env", "abort", "", "")
+	m.Func(wasmtest.Func{Export: "run_test", Results: "i", Code: wasmtest.I32(0)})
+	return m.Bytes()
 }
 
 // storeModule has the actions put and fetch, told apart by the length of their
@@ -165,6 +182,11 @@ func signedBundle(t *testing.T, key *registry.Key, manifest, module []byte) []by
 	if err != nil {
 		t.Fatal(err)
 	}
+	return packAndSign(t, key, m, module)
+}
+
+func packAndSign(t *testing.T, key *registry.Key, m *abi.Manifest, module []byte) []byte {
+	t.Helper()
 	bundle, err := registry.Pack(m, module)
 	if err != nil {
 		t.Fatal(err)

@@ -23,7 +23,7 @@ func decodeBase64(text string) ([]byte, error) { return base64.StdEncoding.Decod
 
 func (a *app) skillCommand() *cobra.Command {
 	return group("skill", "Write, sign, install and look after skills",
-		a.skillNew(), a.skillBuild(), a.skillTest(), a.skillRun(), a.skillBench(), a.skillKey(), a.skillSign(), a.skillVerify(), a.skillInspect(),
+		a.skillNew(), a.skillImport(), a.skillBuild(), a.skillTest(), a.skillRun(), a.skillBench(), a.skillKey(), a.skillSign(), a.skillVerify(), a.skillInspect(),
 		a.skillPush(), a.skillPull(), a.skillLock(), a.skillImpact(), a.skillInstall(), a.skillRollback(), a.skillList(), a.skillDisable(),
 		a.skillEnable(), a.skillUninstall())
 }
@@ -33,9 +33,13 @@ func (a *app) skillInstall() *cobra.Command {
 	var accept, noImpact bool
 	c := &cobra.Command{
 		Use: "install [SOURCE...]", Short: "Verify signed bundles and install them", Args: cobra.ArbitraryArgs,
-		Long: `A source is a .skill file or an oci:// reference, which the host fetches itself: with
-the credentials of its own Docker configuration, and from public addresses alone unless
-its setting registries names the registry.
+		Long: `A source is one of:
+  a .skill file, or - for standard input
+  the name of a skill that comes with the binary, such as writ/github or
+  writ/github@0.1.1; writ skill list --available shows them
+  an oci:// reference, which the host fetches itself: with the credentials of its own
+  Docker configuration, and from public addresses alone unless its setting registries
+  names the registry
 
 Of an upgrade it shows what the manifest says otherwise and what the newest stored
 executions would have come to (at most 200, or 10 seconds). Where capabilities widen,
@@ -43,6 +47,7 @@ effects or risk rise, or an execution would differ, somebody must accept that: o
 terminal it asks, elsewhere it refuses with exit 3. The older version stays installed;
 writ skill rollback goes back to it.`,
 		Example: `  writ skill install greeter-0.1.0.skill
+  writ trust add writ --first-party && writ skill install writ/github
   writ skill install oci://registry.example/acme/greeter:0.1.0
   writ skill install --lock skills.lock              exactly what the lock file pins
   writ skill install greeter-0.2.0.skill --accept-changes
@@ -56,6 +61,9 @@ writ skill rollback goes back to it.`,
 				in.input.AllowRollback, in.input.AcceptChanges, in.input.SkipImpact = rollback, accept, noImpact
 				_, _ = fmt.Fprintf(a.err, "verifying and compiling %s ...\n", in.name)
 				out, err := a.install(cmd.Context(), in.input)
+				if writ.IsCode(err, writ.CodeSkillRefused) && carriedName(in.name) {
+					_, _ = fmt.Fprintln(a.err, "it comes with Writ: if nothing else is wrong, trust its key with `writ trust add writ --first-party`")
+				}
 				if err != nil {
 					return err
 				}
@@ -86,6 +94,9 @@ func (a *app) bundleInput(source string) (*contract.SkillInstallInput, error) {
 	if strings.HasPrefix(source, registry.OCIScheme) {
 		_, err := remote.ParseReference(source)
 		return &contract.SkillInstallInput{Source: source}, err
+	}
+	if carriedName(source) {
+		return &contract.SkillInstallInput{Source: carriedSource(source)}, nil
 	}
 	if source != "-" && a.config.Server == "" {
 		if _, err := os.Stat(source); err != nil {
@@ -159,11 +170,11 @@ func (a *app) skillVerify() *cobra.Command {
 func (a *app) skillInspect() *cobra.Command {
 	var to export
 	c := &cobra.Command{
-		Use: "inspect FILE", Short: "Show what a bundle says of itself, without judging it", Args: exactly("FILE"),
+		Use: "inspect FILE|SKILL", Short: "Show what a bundle says of itself, without judging it", Args: exactly("FILE"),
 		Example: `  writ skill inspect greeter-0.1.0.skill
   writ skill inspect greeter-0.1.0.skill --export out    manifest, Sigstore bundles and statements, for cosign and the like`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			raw, err := a.readInput(args[0], maxBundle)
+			raw, err := a.bundleBytes(args[0])
 			if err != nil {
 				return err
 			}
@@ -213,11 +224,23 @@ func inspectTable(t *table, about *registry.Inspection, written []string) {
 	}
 }
 
+func (a *app) bundleBytes(file string) ([]byte, error) {
+	if carriedName(file) {
+		return carriedBundle(file)
+	}
+	return a.readInput(file, maxBundle)
+}
+
 func (a *app) skillList() *cobra.Command {
 	in := &contract.SkillListInput{}
+	var available bool
 	c := &cobra.Command{
 		Use: "list", Short: "List installed skills", Args: cobra.NoArgs,
+		Example: "  writ skill list\n  writ skill list --available      the skills that come with the binary",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if available {
+				return a.listCarried()
+			}
 			out, err := call(cmd.Context(), a, contract.SkillList, in)
 			if err != nil {
 				return err
@@ -241,6 +264,7 @@ func (a *app) skillList() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&in.IncludeDisabled, "all", false, "with the disabled ones")
+	c.Flags().BoolVar(&available, "available", false, "what this binary carries and can be installed by name")
 	pageFlags(c, &in.Page)
 	return c
 }

@@ -15,6 +15,7 @@ const (
 	I32ShrU     = 0x76
 	I32LtS      = 0x48
 	I64Add      = 0x7c
+	I64Sub      = 0x7d
 	I64ShrU     = 0x88
 	I32WrapI64  = 0xa7
 	I64ExtendU  = 0xad
@@ -81,6 +82,9 @@ func Grow() []byte { return []byte{0x40, 0} }
 
 // Load pops an address and pushes the i32 there.
 func Load() []byte { return []byte{0x28, 2, 0} }
+
+// LoadByte pops an address and pushes the byte that stands offset behind it.
+func LoadByte(offset uint32) []byte { return append([]byte{0x2d, 0}, U32(offset)...) }
 
 // Store pops a value and an address and stores the i32.
 func Store() []byte { return []byte{0x36, 2, 0} }

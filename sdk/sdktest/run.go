@@ -66,12 +66,13 @@ func RunCases(t *testing.T, pattern string) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".json"), func(t *testing.T) {
-			runCase(t, readCase(t, file))
+			runCase(t, ReadCase(t, file))
 		})
 	}
 }
 
-func readCase(t *testing.T, file string) Case {
+// ReadCase reads one file of testdata.
+func ReadCase(t *testing.T, file string) Case {
 	t.Helper()
 	raw, err := os.ReadFile(file)
 	if err != nil {
@@ -92,8 +93,8 @@ func readCase(t *testing.T, file string) Case {
 	return c
 }
 
-func runCase(t *testing.T, c Case) {
-	t.Helper()
+// Host is a host with what the case prepares.
+func (c *Case) Host(t *testing.T) *Host {
 	h := New(t)
 	for _, e := range c.HTTP {
 		h.ReplyHTTP(e.Method, e.URL, e.Response)
@@ -102,8 +103,20 @@ func runCase(t *testing.T, c Case) {
 	if c.Calls != nil {
 		h.Replay(c.Calls)
 	}
-	code, message, told := strings.Cut(c.Failure, " ")
+	return h
+}
+
+func runCase(t *testing.T, c Case) {
+	t.Helper()
+	h := c.Host(t)
 	output, failure := sdk.Run(h.Context(), c.Action, c.Input)
+	c.Judge(t, h, output, failure)
+}
+
+// Judge compares what came of a case with what the case says.
+func (c *Case) Judge(t *testing.T, h *Host, output []byte, failure *sdk.Failure) {
+	t.Helper()
+	code, message, told := strings.Cut(c.Failure, " ")
 	for _, call := range h.Calls(abi.ToolHTTPRequest) {
 		for _, e := range c.HTTP {
 			if r := call.HTTP(); r.Method == e.Method && r.URL == e.URL && e.Sent != nil && !sameJSON([]byte(r.Body), e.Sent) {

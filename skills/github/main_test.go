@@ -161,3 +161,5 @@ func TestRequestsStayWithinTheManifest(t *testing.T) {
 		}
 	})
 }
+
+func TestCases(t *testing.T) { sdktest.RunCases(t, "testdata/*.json") }

@@ -89,7 +89,7 @@ func rename(_ *sdk.Context, in RenameIn) (ObjectOut, error) {
 // MergeIn is the input of merge_patch.
 type MergeIn struct {
 	Value any `json:"value"`
-	Patch any `json:"patch" doc:"JSON Merge Patch (RFC 7386): null removes a member"`
+	Patch any `json:"patch" doc:"JSON Merge Patch (RFC 7396): null removes a member"`
 }
 
 // AnyOut is the output of merge_patch.
@@ -101,7 +101,7 @@ func mergePatch(_ *sdk.Context, in MergeIn) (AnyOut, error) {
 	return AnyOut{Value: merge(in.Value, in.Patch)}, nil
 }
 
-// merge is the algorithm of RFC 7386, section 2.
+// merge is the algorithm of RFC 7396, section 2.
 func merge(target, patch any) any {
 	members, ok := patch.(map[string]any)
 	if !ok {

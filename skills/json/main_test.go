@@ -119,7 +119,7 @@ func TestPickAndRename(t *testing.T) {
 	}
 }
 
-// The examples of RFC 7386, appendix A.
+// The examples of RFC 7396, appendix A.
 func TestMergePatch(t *testing.T) {
 	tests := [][3]string{
 		{`{"a":"b"}`, `{"a":"c"}`, `{"a":"c"}`},
@@ -162,6 +162,42 @@ func FuzzParse(f *testing.F) {
 				}
 				walk([]any{map[string]any{"a": 1.0}}, steps)
 			}
+		}
+	})
+}
+
+func TestCases(t *testing.T) { sdktest.RunCases(t, "testdata/*.json") }
+
+func TestWhatIsNotValidSaysWhy(t *testing.T) {
+	out, err := validate(nil, ValidateIn{Value: map[string]any{"a": "x"}, Schema: map[string]any{"properties": map[string]any{"a": map[string]any{"type": "integer"}}}})
+	if err != nil || out.Valid || out.Problem != "- at '/a': got string, want integer" {
+		t.Errorf("%+v, %v", out, err)
+	}
+}
+
+// What diff says, patch does.
+func TestPatchUndoesDiff(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		value := rapid.MapOf(rapid.StringMatching(`[a-c~/]{1,2}`), rapid.Custom(func(rt *rapid.T) any {
+			return []any{rapid.Bool().Draw(rt, "b"), rapid.StringMatching(`[a-b]?`).Draw(rt, "s"), map[string]any{"k": rapid.Bool().Draw(rt, "m")}}[:rapid.IntRange(0, 3).Draw(rt, "n")]
+		}))
+		plain := func(m map[string]any) any { return m }
+		from, to := plain(value.Draw(rt, "from")), plain(value.Draw(rt, "to"))
+		d, err := diff(nil, DiffIn{From: from, To: to})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		raw, err := json.Marshal(d.Patch)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		in := PatchIn{Value: from}
+		if err := json.Unmarshal(raw, &in.Patch); err != nil {
+			rt.Fatal(err)
+		}
+		got, err := patch(nil, in)
+		if err != nil || !reflect.DeepEqual(got.Value, to) {
+			rt.Fatalf("%s of %v gives %v, %v, want %v", raw, from, got.Value, err, to)
 		}
 	})
 }
