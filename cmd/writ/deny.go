@@ -81,7 +81,7 @@ func (a *app) keyIDOf(id *string) error {
 }
 
 // denialTable shows the deny lists below the keys.
-func (a *app) denialTable(t *table, denied []contract.TrustDenial) {
+func denialTable(t *table, denied []contract.TrustDenial) {
 	if len(denied) == 0 {
 		return
 	}

@@ -231,13 +231,16 @@ func (a *app) trustRootRevoke() *cobra.Command {
 func (a *app) trustList() *cobra.Command {
 	in := &contract.TrustListInput{}
 	c := &cobra.Command{
-		Use: "list", Short: "List who is trusted: keys, identities, policies and roots", Args: cobra.NoArgs,
+		Use: "list", Short: "List who is trusted: keys, identities, policies and roots, and who is denied", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out, err := call(cmd.Context(), a, contract.TrustList, in)
 			if err != nil {
 				return err
 			}
-			return a.print(out, func(t *table) { trustTable(t, out) })
+			return a.print(out, func(t *table) {
+				trustTable(t, out)
+				denialTable(t, out.Denied)
+			})
 		},
 	}
 	c.Flags().StringVar(&in.Publisher, "publisher", "", "of one publisher; roots are left out then")
