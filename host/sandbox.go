@@ -202,7 +202,7 @@ func (g *guest) live(ctx context.Context, program program, p phase, entry string
 	}
 	status, fault := instance.call(ctx, entry, input)
 	defer func() {
-		if err == nil && result.Failure != nil {
+		if result != nil && result.Failure != nil { // nil while the host itself panics
 			g.tellTrace(fault, program.facts())
 		}
 	}()

@@ -84,6 +84,7 @@ func (f *function) step(in *wasm.Instruction) error {
 		if err := f.control(in); err != nil {
 			return err
 		}
+		f.compared(in)
 		f.canonical(in)
 	}
 	return nil

@@ -11,7 +11,7 @@ import (
 
 // Version names what Rewrite does. It changes with every change of the bytes that
 // come out, so whoever keeps them or what they did keeps it beside them.
-const Version = "meter/1"
+const Version = "meter/2"
 
 // The one import that Rewrite adds, an (i64) -> i64. It is called when the fuel
 // has fallen below zero, with that fuel, and gives the fuel to go on with; what is
@@ -76,6 +76,7 @@ type Error = wasm.Error
 //   - counts its fuel down and calls HostFunction below zero (see DESIGN.md),
 //   - traps where calls are nested beyond Stack,
 //   - gives every NaN that arithmetic makes the same bits,
+//   - compares with zero in a way that wazero compiles well,
 //   - has a memory of o.Pages pages and keeps the size that it shows in a global,
 //   - has tables of at most wasm.MaxTableEntries entries,
 //   - exports its mutable globals, and has no custom sections.

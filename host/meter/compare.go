@@ -1,0 +1,35 @@
+package meter
+
+import (
+	"bytes"
+
+	"github.com/writ-run/writ/host/wasm"
+)
+
+const (
+	opI32And = 0x71
+	opI32Or  = 0x72
+	opI64And = 0x83
+)
+
+// compared keeps wazero's compiler from one mistake. Where an ordered comparison
+// of an "and" with zero decides a branch, it tests the "and" and forgets the order
+// of the two (zero on the left, on amd64 and arm64) or that a test leaves no carry
+// (unsigned, on arm64). A right operand that passes through an "or" with zero is no
+// "and" and no constant any more. Found by TestGeneratedModulesDoTheSame; v1.12.0,
+// tryLowerBandToFlag. Equality is compiled well.
+func (f *function) compared(in *wasm.Instruction) {
+	var and, zero, or byte
+	switch {
+	case in.Op >= 0x48 && in.Op <= 0x4f: // i32.lt_s to i32.ge_u
+		and, zero, or = opI32And, wasm.OpI32Const, opI32Or
+	case in.Op >= 0x53 && in.Op <= 0x5a: // i64.lt_s to i64.ge_u
+		and, zero, or = opI64And, wasm.OpI64Const, opI64Or
+	default:
+		return
+	}
+	// A byte that only looks like the instruction costs an "or" too many.
+	if bytes.IndexByte(f.m.Bytes[f.body.Code:f.body.To], and) >= 0 {
+		f.before(in).op(zero, 0, or)
+	}
+}
