@@ -99,6 +99,7 @@ func TestACrashAtEveryRecord(t *testing.T) {
 		if answer != writ.RecToolReturned {
 			r.tools.once(t)
 		}
+		r.bury()
 		r.identical(id)
 	}
 	if lost != 1 {

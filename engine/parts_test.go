@@ -68,6 +68,7 @@ func crashes(t *testing.T, who *writ.Principal, draft string, check func(t *test
 		if t.Failed() {
 			t.Fatalf("after a crash before batch %d (%s): %s %s", at, answer, state.Status, state.Reason)
 		}
+		r.bury()
 		r.identical(id)
 	}
 	return unknown

@@ -364,6 +364,15 @@ func (r *rig) identical(id writ.ExecutionID) {
 	}
 }
 
+// bury waits for what engines that crashed had under way: a tool that one of them had
+// begun to call may still have its effect.
+func (r *rig) bury() {
+	for _, end := range r.dead {
+		end()
+	}
+	r.dead = nil
+}
+
 func (r *rig) replay(id writ.ExecutionID) *contract.ReplayRunOutput {
 	r.t.Helper()
 	before := r.tools.count()
