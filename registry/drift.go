@@ -25,7 +25,7 @@ func (r *Registry) SkillDrift(ctx context.Context, tenant writ.TenantID) ([]cont
 	var out []contract.DriftFinding
 	for _, doc := range docs {
 		d := drifting{doc: doc, trust: t}
-		skill, err := r.content(ctx, tenant, doc, true)
+		skill, err := r.glimpse(ctx, tenant, doc, true)
 		switch {
 		case writ.IsCode(err, writ.CodeTampered):
 			d.find(contract.DriftSkillChanged, err.Error(), 0,
@@ -34,7 +34,7 @@ func (r *Registry) SkillDrift(ctx context.Context, tenant writ.TenantID) ([]cont
 			return nil, err
 		case doc.Status != writ.SkillEnabled: // it does nothing
 		default:
-			d.revoked(func() error { _, err := r.content(ctx, tenant, doc, false); return err })
+			d.revoked(func() error { _, err := r.glimpse(ctx, tenant, doc, false); return err })
 			d.outdated(newest[doc.Key])
 			if skill != nil {
 				issues := append(compatibility(skill.Manifest, r.opts.Versions), withinCeiling(skill.Manifest.Limits, r.opts.Ceiling)...)

@@ -58,8 +58,7 @@ func (r *Registry) content(ctx context.Context, tenant writ.TenantID, doc *insta
 	if err != nil {
 		return nil, err
 	}
-	if v := r.cache.content(dir); v != nil && v.trust == t && (replay || !v.replay) &&
-		v.skill.SkillRef == doc.ref() && v.stands(r.opts.Clock()) {
+	if v := r.held(dir, doc, t, replay); v != nil {
 		return v.skill, nil
 	}
 	r.cache.dropContent(dir)
@@ -71,6 +70,35 @@ func (r *Registry) content(ctx context.Context, tenant writ.TenantID, doc *insta
 	v.seen.Store(began.UnixNano())
 	if v.marks.settled(r.opts.Clock()) {
 		r.cache.keepContent(dir, v)
+	}
+	return v.skill, nil
+}
+
+// held is what the cache has of the content and what still stands; nil: nothing.
+func (r *Registry) held(dir string, doc *installed, t *trust, replay bool) *verified {
+	if v := r.cache.content(dir); v != nil && v.trust == t && (replay || !v.replay) &&
+		v.skill.SkillRef == doc.ref() && v.stands(r.opts.Clock()) {
+		return v
+	}
+	return nil
+}
+
+// glimpse is content for a look that nothing follows: what is not in memory is
+// verified and does not stay there.
+func (r *Registry) glimpse(ctx context.Context, tenant writ.TenantID, doc *installed, replay bool) (*writ.Skill, error) {
+	dir, err := r.bundleDir(tenant, doc.Content)
+	if err != nil {
+		return nil, err
+	}
+	t, err := r.trust(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	v := r.held(dir, doc, t, replay)
+	if v == nil {
+		if v, err = r.verifyInstalled(dir, doc, t, replay); err != nil {
+			return nil, err
+		}
 	}
 	return v.skill, nil
 }

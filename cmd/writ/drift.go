@@ -53,8 +53,8 @@ func (h *home) wireDrift() (err error) {
 	return err
 }
 
-// driftEvery is how often the daemon looks for drift: a look is some stats of
-// files for each skill.
+// driftEvery is how often the daemon looks for drift: a look reads
+// each skill that is not in memory.
 const driftEvery = 10 * time.Minute
 
 // itself is the host where nobody asked: its background work.

@@ -126,7 +126,8 @@ const quietAfter = 2 * time.Second
 func (h *home) giveBack(ctx context.Context) {
 	ticker := time.NewTicker(quietAfter)
 	defer ticker.Stop()
-	given := h.journal.Durable()
+	// What the start needed goes first.
+	started, given := false, h.journal.Durable()
 	for last := given; ; {
 		select {
 		case <-ctx.Done():
@@ -134,9 +135,9 @@ func (h *home) giveBack(ctx context.Context) {
 		case <-ticker.C:
 		}
 		now := h.journal.Durable()
-		if now == last && now != given {
+		if now == last && (now != given || !started) {
 			debug.FreeOSMemory()
-			given = now
+			started, given = true, now
 		}
 		last = now
 	}
