@@ -17,10 +17,15 @@ import (
 	"github.com/writ-run/writ"
 )
 
-// Sizes that keep an idle daemon small. A transaction holds at most 15 % of a
-// memtable, 2.4 MiB; larger payloads are written in pieces before it.
+// Sizes that keep an idle daemon small and a busy one writing what is new: Badger's
+// defaults merge a few tables again and again, which took a third of a load's rate.
+// A transaction holds at most 15 % of a memtable, 4.8 MiB; larger payloads are
+// written in pieces before it.
 const (
-	memTableSize   = 16 << 20
+	memTableSize   = 32 << 20
+	levelZero      = 8 // full memtables before they are merged; each is looked at by a read
+	baseLevel      = 128 << 20
+	tableSize      = 16 << 20
 	valueThreshold = 1 << 20 // Badger's maximum; every value of ours is smaller
 	valueLogSize   = 16 << 20
 
@@ -42,6 +47,10 @@ func badgerOptions(opts *Options, broken func(error)) badger.Options {
 		WithMemTableSize(memTableSize).
 		WithNumMemtables(2).
 		WithNumCompactors(2).
+		WithNumLevelZeroTables(levelZero).
+		WithNumLevelZeroTablesStall(3 * levelZero).
+		WithBaseLevelSize(baseLevel).
+		WithBaseTableSize(tableSize).
 		WithNumGoroutines(2).
 		WithBlockCacheSize(0). // blocks are read from the map
 		WithValueLogFileSize(valueLogSize).

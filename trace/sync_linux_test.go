@@ -40,13 +40,14 @@ func TestFailedSyncPoisons(t *testing.T) {
 func TestSyncFollowsTheLog(t *testing.T) {
 	j := openInside(t, t.TempDir())
 	first := j.synced.number
-	for i := range 40 {
+	const mebibytes = 3 * memTableSize / (1 << 20)
+	for i := range mebibytes {
 		appendSized(t, j, writ.StreamID(rune('a'+i%26))+writ.StreamID(rune('a'+i/26)), 1, 1<<20)
 	}
 	if err := j.Close(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	if j.synced.number < first+2 {
-		t.Fatalf("40 MiB were synced in logs %d to %d", first, j.synced.number)
+		t.Fatalf("%d MiB were synced in logs %d to %d", mebibytes, first, j.synced.number)
 	}
 }
