@@ -276,7 +276,7 @@ var pointerEscape = strings.NewReplacer("~", "~0", "/", "~1")
 // checkSurrogates refuses \uD800 to \uDFFF escapes that do not form a pair:
 // encoding/json would replace them by U+FFFD and two texts would become equal.
 func checkSurrogates(raw []byte) error {
-	const escape = 6 // len(`\uXXXX`)
+	const escape = 6 // len(`\u0000`)
 	for i := 0; i < len(raw); i++ {
 		if raw[i] != '\\' {
 			continue

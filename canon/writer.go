@@ -286,7 +286,7 @@ func (w *writer) escape() bool {
 			return false
 		}
 		w.out = appendEscaped(w.out, rune(unit))
-		w.at += len(`\uXXXX`)
+		w.at += len(`\u0000`)
 		return true
 	default:
 		return false

@@ -285,7 +285,7 @@ func decodeJSONEscape(text []byte) ([]byte, int) {
 	return utf8.AppendRune(nil, rune(unit)), 6
 }
 
-// jsonUnit reads \uXXXX.
+// jsonUnit reads an escape: \u and four hexadecimal digits.
 func jsonUnit(text []byte) (uint64, bool) {
 	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
 		return 0, false

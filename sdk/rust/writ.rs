@@ -299,7 +299,7 @@ pub fn decode(json: &str) -> Option<Cow<str>> {
     Some(Cow::Owned(text))
 }
 
-/// The character of \uXXXX, or of two of them, behind the first u.
+/// The character of a \u escape, or of two of them, behind the first u.
 fn unicode(rest: &mut &str) -> Option<char> {
     let mut unit = |skip: usize| -> Option<u32> {
         let value = u32::from_str_radix(rest.get(skip..skip + 4)?, 16).ok()?;
