@@ -1,15 +1,13 @@
 package contract
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/writ-run/writ"
+)
 
 // clip bounds what of a caller's text an error repeats.
-func clip(s string) string {
-	const most = 80
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "..."
-	}
-	return s
-}
+func clip(s string) string { return writ.Clip(s, 80) }
 
 // nearest is the candidate with the least edit distance, or "" where all are
 // far: more than a third of it would have to change.

@@ -298,13 +298,7 @@ func checkStatement(payload []byte, approver writ.PrincipalID, digest writ.Diges
 	return nil
 }
 
-func clip(s string) string {
-	const most = 60
-	if len(s) > most {
-		s = s[:most]
-	}
-	return strings.ToValidUTF8(s, "?")
-}
+func clip(s string) string { return writ.Clip(s, 60) }
 
 func parsePublic(text []byte) (ed25519.PublicKey, error) {
 	block, rest := pem.Decode(text)

@@ -76,7 +76,7 @@ func (v *voucher) identity() string {
 // String is the voucher in messages.
 func (v *voucher) String() string {
 	if v.claims != nil {
-		return "the identity " + clipTo(v.signer, longestName)
+		return "the identity " + writ.Clip(v.signer, longestName)
 	}
 	return "the key " + v.signer
 }

@@ -37,14 +37,14 @@ func (c *court) attestKeyless(b *bundle.Bundle) ([]*attestation, *writ.SkillIssu
 		return nil, c.certificateRefused(b, denied, err)
 	}
 	if claims.SignedAt > c.at.Add(clockSkew) {
-		return nil, badSignature("%s signed at %s, it is %s", clipTo(claims.Signer(), longestName), claims.SignedAt, c.at)
+		return nil, badSignature("%s signed at %s, it is %s", writ.Clip(claims.Signer(), longestName), claims.SignedAt, c.at)
 	}
 	if d := c.trust.identityDenied(claims); d != nil && !c.replay {
-		return nil, fixed(finding(writ.IssueKeyRevoked, "the identity %s was revoked at %s: %s", clipTo(claims.Signer(), longestName), d.At, clip(d.Reason)),
+		return nil, fixed(finding(writ.IssueKeyRevoked, "the identity %s was revoked at %s: %s", writ.Clip(claims.Signer(), longestName), d.At, clip(d.Reason)),
 			"ask the publisher for a bundle that somebody else signed")
 	}
 	if d := c.trust.certificateDenied(claims.Issuer, claims.SAN); d != nil && !c.replay {
-		return nil, fixed(finding(writ.IssueIdentityRevoked, "the identity %s %s", clipTo(claims.Signer(), longestName), d.said()),
+		return nil, fixed(finding(writ.IssueIdentityRevoked, "the identity %s %s", writ.Clip(claims.Signer(), longestName), d.said()),
 			"ask the publisher for a bundle that somebody else signed")
 	}
 	var out []*attestation
@@ -65,10 +65,10 @@ func (c *court) attestKeyless(b *bundle.Bundle) ([]*attestation, *writ.SkillIssu
 	}
 	if len(out) == 0 && early != nil {
 		return nil, fixed(finding(writ.IssueKeyUntrusted, "the identity %s of %s is trusted from %s to %s alone, it is %s",
-			clipTo(claims.Signer(), longestName), early.Publisher, early.ValidFrom, early.ValidUntil, c.at), "ask the publisher who signs now")
+			writ.Clip(claims.Signer(), longestName), early.Publisher, early.ValidFrom, early.ValidUntil, c.at), "ask the publisher who signs now")
 	}
 	if len(out) == 0 {
-		return nil, fixed(finding(writ.IssueKeyUntrusted, "the identity %s%s is not in the trust store", clipTo(claims.Signer(), longestName), sourceText(claims)),
+		return nil, fixed(finding(writ.IssueKeyUntrusted, "the identity %s%s is not in the trust store", writ.Clip(claims.Signer(), longestName), sourceText(claims)),
 			"if the publisher signs as that: writ trust add PUBLISHER --identity SAN --issuer URL --source-repository URL")
 	}
 	return out, nil
@@ -78,7 +78,7 @@ func sourceText(c *keyless.Claims) string {
 	if c.SourceRepository == "" {
 		return ""
 	}
-	return " for " + clipTo(c.SourceRepository+"@"+c.SourceRef, longestName)
+	return " for " + writ.Clip(c.SourceRepository+"@"+c.SourceRef, longestName)
 }
 
 // certificateRefused says why nothing vouches for a certificate: a root that was
@@ -93,5 +93,5 @@ func (c *court) certificateRefused(b *bundle.Bundle, denied []*keyless.Root, cau
 		return fixed(finding(writ.IssueKeyUntrusted, "the bundle is signed with a certificate, and no Sigstore root is trusted"),
 			"import the root of the Sigstore that the publisher uses: writ trust root import FILE")
 	}
-	return badSignature("certificate: %s", clipTo(cause.Error(), longestName))
+	return badSignature("certificate: %s", writ.Clip(cause.Error(), longestName))
 }

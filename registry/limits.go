@@ -69,20 +69,4 @@ func describe(issues []writ.SkillIssue) string {
 }
 
 // clip keeps hostile text in messages short and on one line.
-func clip(s string) string { return clipTo(s, 80) }
-
-func clipTo(s string, longest int) string {
-	if len(s) <= longest && !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c >= 0x7f }) {
-		return s
-	}
-	s = strings.ToValidUTF8(s, "?")
-	if len(s) > longest {
-		s = strings.ToValidUTF8(s[:longest], "") + "..."
-	}
-	return strings.Map(func(c rune) rune {
-		if c < ' ' || c == 0x7f {
-			return '?'
-		}
-		return c
-	}, s)
-}
+func clip(s string) string { return writ.Clip(s, 80) }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -123,19 +122,5 @@ func CheckURL(text string) error {
 	return nil
 }
 
-func itoa(n int) string { return strconv.Itoa(n) }
-
 // clip keeps a server's text in messages short and on one line.
-func clip(s string) string {
-	const longest = 160
-	s = strings.ToValidUTF8(s, "?")
-	if len(s) > longest {
-		s = strings.ToValidUTF8(s[:longest], "") + "..."
-	}
-	return strings.Map(func(c rune) rune {
-		if c < ' ' || c == 0x7f {
-			return '?'
-		}
-		return c
-	}, s)
-}
+func clip(s string) string { return writ.Clip(s, 160) }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"regexp"
 	"slices"
+	"strconv"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
@@ -174,7 +175,7 @@ func (r *Revocations) check() error {
 }
 
 func entry(list string, i int, why Why, ok bool) error {
-	place := "/" + list + "/" + itoa(i)
+	place := "/" + list + "/" + strconv.Itoa(i)
 	if !ok {
 		return invalid(place, "it names nothing that can be revoked")
 	}

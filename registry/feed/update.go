@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 	"github.com/theupdateframework/go-tuf/v2/metadata/config"
@@ -174,7 +175,7 @@ func failure(err error) error {
 	case errors.Is(err, errTooLarge):
 		e.Code, e.Fix = writ.CodeTooLarge, askPublisher
 	case errors.As(err, &status):
-		e.Code, e.Message = writ.CodeUnavailable, "the server answers with status "+itoa(status.StatusCode)+" for "+lastPart(status.URL)
+		e.Code, e.Message = writ.CodeUnavailable, "the server answers with status "+strconv.Itoa(status.StatusCode)+" for "+lastPart(status.URL)
 		e.Fix = "check the URL and the server" + still
 	case errors.As(err, &network), errors.As(err, &file):
 		e.Code, e.Fix = writ.CodeUnavailable, "look at the server and the network"+still

@@ -140,16 +140,4 @@ func (i *Identity) Matches(c *Claims) bool {
 }
 
 // clip keeps hostile text in messages short and on one line.
-func clip(text string) string {
-	const longest = 200
-	text = strings.ToValidUTF8(text, "?")
-	if len(text) > longest {
-		text = strings.ToValidUTF8(text[:longest], "") + "..."
-	}
-	return strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) {
-			return '?'
-		}
-		return c
-	}, text)
-}
+func clip(text string) string { return writ.Clip(text, 200) }
