@@ -63,11 +63,7 @@ func (s *Service) List(ctx context.Context, in *contract.DriftListInput) (*contr
 	if err != nil {
 		return nil, err
 	}
-	found, err := s.find(ctx, by.Tenant)
-	if err != nil {
-		return nil, err
-	}
-	before, err := s.before(ctx, by.Tenant)
+	found, before, err := s.compare(ctx, by.Tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -90,11 +86,7 @@ func (s *Service) List(ctx context.Context, in *contract.DriftListInput) (*contr
 func (s *Service) Check(ctx context.Context, by *writ.Principal) ([]contract.DriftFinding, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	found, err := s.find(ctx, by.Tenant)
-	if err != nil {
-		return nil, err
-	}
-	before, err := s.before(ctx, by.Tenant)
+	found, before, err := s.compare(ctx, by.Tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -135,6 +127,16 @@ func (s *Service) append(ctx context.Context, batch *writ.Batch) error {
 		return err
 	}
 	return s.opts.Journal.Barrier(ctx, receipt.Position)
+}
+
+// compare gives what is found now, and by its key what was said before.
+func (s *Service) compare(ctx context.Context, tenant writ.TenantID) ([]contract.DriftFinding, map[string]said, error) {
+	found, err := s.find(ctx, tenant)
+	if err != nil {
+		return nil, nil, err
+	}
+	before, err := s.before(ctx, tenant)
+	return found, before, err
 }
 
 // find asks all sources, and gives one finding for each code and subject.

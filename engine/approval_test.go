@@ -220,12 +220,7 @@ func TestADryRunStartsNothing(t *testing.T) {
 // TestACancelWaitsForTheWriteInFlight: what happened is written down.
 func TestACancelWaitsForTheWriteInFlight(t *testing.T) {
 	r := newRig(t)
-	working, release := make(chan struct{}), make(chan struct{})
-	r.tools.fail = func(int, *writ.ToolCall) *writ.ToolResult {
-		close(working)
-		<-release
-		return nil
-	}
+	working, release := r.tools.holdFirst()
 	id := r.begin(agent, post+"  - {name: after, uses: test/echo#run, needs: [send]}\n")
 	r.say(approver, id, r.pending(id))
 	<-working

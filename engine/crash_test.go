@@ -126,14 +126,7 @@ func TestAWriteWhoseAnswerIsLost(t *testing.T) {
 	for method, want := range map[string]writ.ExecutionStatus{"POST": writ.ExecIndeterminate, "PUT": writ.ExecCompleted} {
 		t.Run(method, func(t *testing.T) {
 			r := newRig(t)
-			working, release := make(chan struct{}), make(chan struct{})
-			r.tools.fail = func(n int, _ *writ.ToolCall) *writ.ToolResult {
-				if n == 1 {
-					close(working)
-					<-release
-				}
-				return nil
-			}
+			working, release := r.tools.holdFirst()
 			id := r.begin(agent, head+fmt.Sprintf("  - {name: send, uses: test/web#run, with: {method: %s, url: \"https://api.example.com/a\", body: x}}\n", method))
 			item := r.pending(id)
 			r.say(approver, id, item)
@@ -160,12 +153,7 @@ func TestAWriteWhoseAnswerIsLost(t *testing.T) {
 // write waits for it and writes down what it answered.
 func TestAnUnhurriedEndKeepsTheAnswer(t *testing.T) {
 	r := newRig(t)
-	working, release := make(chan struct{}), make(chan struct{})
-	r.tools.fail = func(int, *writ.ToolCall) *writ.ToolResult {
-		close(working)
-		<-release
-		return nil
-	}
+	working, release := r.tools.holdFirst()
 	id := r.begin(agent, post)
 	r.say(approver, id, r.pending(id))
 	<-working

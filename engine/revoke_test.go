@@ -106,14 +106,7 @@ func TestARevokedSkillIsNotSentAgain(t *testing.T) {
 
 func revokedBeforeItIsSentAgain(t *testing.T, when func(r *rig)) {
 	r := newRig(t)
-	working, release := make(chan struct{}), make(chan struct{})
-	r.tools.fail = func(n int, _ *writ.ToolCall) *writ.ToolResult {
-		if n == 1 {
-			close(working)
-			<-release
-		}
-		return nil
-	}
+	working, release := r.tools.holdFirst()
 	id := r.begin(agent, head+"  - {name: send, uses: test/web#run, with: {method: PUT, url: \"https://api.example.com/a\", body: x}}\n")
 	r.say(approver, id, r.pending(id))
 	<-working

@@ -552,6 +552,20 @@ type fakeTools struct {
 	fail func(n int, call *writ.ToolCall) *writ.ToolResult
 }
 
+// holdFirst keeps the first call at work: it has begun when working is closed, and
+// is answered once release is.
+func (f *fakeTools) holdFirst() (working, release chan struct{}) {
+	working, release = make(chan struct{}), make(chan struct{})
+	f.fail = func(n int, _ *writ.ToolCall) *writ.ToolResult {
+		if n == 1 {
+			close(working)
+			<-release
+		}
+		return nil
+	}
+	return working, release
+}
+
 func (f *fakeTools) count() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -208,21 +208,21 @@ func skillRange(text string) (writ.SkillKey, *semver.Constraints, error) {
 // RevokeKey takes a key out for good, known or not. What it signed is refused
 // from the next load on.
 func (r *Registry) RevokeKey(ctx context.Context, by *writ.Principal, id KeyID, reason string) error {
-	key, _, err := denialKey(&contract.DenialSubject{KeyID: string(id)})
+	n, err := nameDenial("trust: deny", &contract.DenialSubject{KeyID: string(id)})
 	if err != nil {
 		return err
 	}
-	return r.deny(ctx, by, reason, key)
+	return r.deny(ctx, by, reason, n.key)
 }
 
 // DenyDigest takes a bundle (the digest of its OCI manifest) or a module out for
 // good, whoever signed it.
 func (r *Registry) DenyDigest(ctx context.Context, by *writ.Principal, d writ.Digest, reason string) error {
-	key, _, err := denialKey(&contract.DenialSubject{Digest: d})
+	n, err := nameDenial("trust: deny", &contract.DenialSubject{Digest: d})
 	if err != nil {
 		return err
 	}
-	return r.deny(ctx, by, reason, key)
+	return r.deny(ctx, by, reason, n.key)
 }
 
 // deny takes what has these documents out for good.

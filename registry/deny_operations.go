@@ -21,15 +21,9 @@ type named struct {
 	subject string
 }
 
-// denialKey finds the document of a subject, and the subject as it is listed.
+// nameDenial finds the document of a subject, and the subject as it is listed.
 // CodeInvalid where it names nothing, more than one thing, or what is no name.
-func denialKey(s *contract.DenialSubject) (key, subject string, err error) {
-	n, err := nameDenial(s)
-	return n.key, n.subject, err
-}
-
-func nameDenial(s *contract.DenialSubject) (named, error) {
-	const op = "trust: deny"
+func nameDenial(op string, s *contract.DenialSubject) (named, error) {
 	wrong := func(fix, format string, args ...any) (named, error) {
 		return named{}, writ.Errorf(writ.CodeInvalid, op, format, args...).WithFix("%s", fix)
 	}
@@ -95,17 +89,24 @@ func reasonGiven(op, reason string) error {
 	return nil
 }
 
-// TrustDeny is the operation contract.TrustDeny.
-func (r *Registry) TrustDeny(ctx context.Context, in *contract.TrustDenyInput) (*contract.TrustDenyOutput, error) {
+// askedToDeny is who asks for a denial, or for its end, and of what. CodeInvalid
+// where the subject or the reason is no good.
+func askedToDeny(ctx context.Context, op string, s *contract.DenialSubject, reason string) (*writ.Principal, named, error) {
 	by, err := writ.PrincipalFrom(ctx)
 	if err != nil {
-		return nil, err
+		return nil, named{}, err
 	}
-	n, err := nameDenial(&in.DenialSubject)
+	n, err := nameDenial(op, s)
 	if err != nil {
-		return nil, err
+		return nil, named{}, err
 	}
-	if err := reasonGiven("trust: deny", in.Reason); err != nil {
+	return by, n, reasonGiven(op, reason)
+}
+
+// TrustDeny is the operation contract.TrustDeny.
+func (r *Registry) TrustDeny(ctx context.Context, in *contract.TrustDenyInput) (*contract.TrustDenyOutput, error) {
+	by, n, err := askedToDeny(ctx, "trust: deny", &in.DenialSubject, in.Reason)
+	if err != nil {
 		return nil, err
 	}
 	d := &Denial{Liftable: true}
@@ -120,16 +121,8 @@ func (r *Registry) TrustDeny(ctx context.Context, in *contract.TrustDenyInput) (
 
 // TrustUndeny is the operation contract.TrustUndeny.
 func (r *Registry) TrustUndeny(ctx context.Context, in *contract.TrustUndenyInput) (*contract.TrustUndenyOutput, error) {
-	by, err := writ.PrincipalFrom(ctx)
+	by, n, err := askedToDeny(ctx, "trust: undeny", &in.DenialSubject, in.Reason)
 	if err != nil {
-		return nil, err
-	}
-	n, err := nameDenial(&in.DenialSubject)
-	if err != nil {
-		return nil, err
-	}
-	const op = "trust: undeny"
-	if err := reasonGiven(op, in.Reason); err != nil {
 		return nil, err
 	}
 	r.change.Lock()

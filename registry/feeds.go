@@ -65,7 +65,7 @@ func (f *followed) contract(now writ.Time) contract.Feed {
 // follow adds what a feed takes out. CodeInvalid where an entry cannot be read.
 func (t *trust) follow(f *followed) error {
 	add := func(why feed.Why, subject contract.DenialSubject) error {
-		n, err := nameDenial(&subject)
+		n, err := nameDenial("feed: "+f.Name, &subject)
 		if err != nil {
 			return err
 		}

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"context"
 	"fmt"
 	"net/http/httptest"
 	"slices"
@@ -12,7 +11,6 @@ import (
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/registry/feed/feedtest"
-	"github.com/writ-run/writ/trace"
 )
 
 // feeder is a home with a repository that it follows as acme-security.
@@ -360,15 +358,7 @@ func TestListsThatAreNotUnderstood(t *testing.T) {
 // TestRevocationsMoveTheEpoch: what running steps were judged under is over with a
 // denial, with its end and with a feed's edition, and not with a look at a feed.
 func TestRevocationsMoveTheEpoch(t *testing.T) {
-	journal, err := trace.Open(context.Background(), trace.Options{InMemory: true, Clock: func() time.Time { return epoch }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := journal.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
+	journal := realJournal(t)
 	f := newFeeder(t, "", func(o *Options) { o.Store, o.Journal = journal, journal })
 	moves := func(by uint64, do func()) {
 		t.Helper()

@@ -21,6 +21,7 @@ import (
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/host"
 	"github.com/writ-run/writ/host/wasmtest"
+	"github.com/writ-run/writ/trace"
 )
 
 // memory is a journal and store for tests: durable at once.
@@ -305,4 +306,18 @@ func replaceOnce(t testing.TB, data []byte, old, with string) []byte {
 		t.Fatalf("%q stands %d times", old, bytes.Count(data, []byte(old)))
 	}
 	return bytes.Replace(data, []byte(old), []byte(with), 1)
+}
+
+func realJournal(t testing.TB) *trace.Journal {
+	t.Helper()
+	journal, err := trace.Open(context.Background(), trace.Options{InMemory: true, Clock: func() time.Time { return epoch }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := journal.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return journal
 }

@@ -12,13 +12,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/host"
-	"github.com/writ-run/writ/trace"
 )
 
 func TestInstallRecordsAndKeeps(t *testing.T) {
@@ -270,15 +268,7 @@ func TestRehearse(t *testing.T) {
 
 // With the real journal: what is installed is there after a restart.
 func TestWithTheRealJournal(t *testing.T) {
-	journal, err := trace.Open(context.Background(), trace.Options{InMemory: true, Clock: func() time.Time { return epoch }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := journal.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
+	journal := realJournal(t)
 	h := newHome(t, func(o *Options) { o.Store, o.Journal = journal, journal })
 	ref := h.install(h.bundle()).Ref
 	if _, _, err := h.InstallBundle(h.ctx, h.by, h.pack(mailer(version("1.1.0")), guest()), nil); !writ.IsCode(err, writ.CodeSkillRefused) {

@@ -46,10 +46,20 @@ func (r *Registry) known(ctx context.Context, tenant writ.TenantID, ref *writ.Sk
 	return doc, err
 }
 
-// content is an installed bundle's verified content. CodeTampered where the
-// bytes are not those that were installed, CodeSkillRefused where the trust store
-// no longer accepts them.
+// content is an installed bundle's verified content, which stays in memory.
+// CodeTampered where the bytes are not those that were installed,
+// CodeSkillRefused where the trust store no longer accepts them.
 func (r *Registry) content(ctx context.Context, tenant writ.TenantID, doc *installed, replay bool) (*writ.Skill, error) {
+	return r.look(ctx, tenant, doc, replay, true)
+}
+
+// glimpse is content for a look that nothing follows: what is not in memory is
+// verified and does not stay there.
+func (r *Registry) glimpse(ctx context.Context, tenant writ.TenantID, doc *installed, replay bool) (*writ.Skill, error) {
+	return r.look(ctx, tenant, doc, replay, false)
+}
+
+func (r *Registry) look(ctx context.Context, tenant writ.TenantID, doc *installed, replay, keep bool) (*writ.Skill, error) {
 	dir, err := r.bundleDir(tenant, doc.Content)
 	if err != nil {
 		return nil, err
@@ -58,47 +68,21 @@ func (r *Registry) content(ctx context.Context, tenant writ.TenantID, doc *insta
 	if err != nil {
 		return nil, err
 	}
-	if v := r.held(dir, doc, t, replay); v != nil {
+	if v := r.cache.content(dir); v != nil && v.trust == t && (replay || !v.replay) &&
+		v.skill.SkillRef == doc.ref() && v.stands(r.opts.Clock()) {
 		return v.skill, nil
 	}
-	r.cache.dropContent(dir)
+	if keep {
+		r.cache.dropContent(dir)
+	}
 	began := r.opts.Clock()
 	v, err := r.verifyInstalled(dir, doc, t, replay)
 	if err != nil {
 		return nil, err
 	}
 	v.seen.Store(began.UnixNano())
-	if v.marks.settled(r.opts.Clock()) {
+	if keep && v.marks.settled(r.opts.Clock()) {
 		r.cache.keepContent(dir, v)
-	}
-	return v.skill, nil
-}
-
-// held is what the cache has of the content and what still stands; nil: nothing.
-func (r *Registry) held(dir string, doc *installed, t *trust, replay bool) *verified {
-	if v := r.cache.content(dir); v != nil && v.trust == t && (replay || !v.replay) &&
-		v.skill.SkillRef == doc.ref() && v.stands(r.opts.Clock()) {
-		return v
-	}
-	return nil
-}
-
-// glimpse is content for a look that nothing follows: what is not in memory is
-// verified and does not stay there.
-func (r *Registry) glimpse(ctx context.Context, tenant writ.TenantID, doc *installed, replay bool) (*writ.Skill, error) {
-	dir, err := r.bundleDir(tenant, doc.Content)
-	if err != nil {
-		return nil, err
-	}
-	t, err := r.trust(ctx, tenant)
-	if err != nil {
-		return nil, err
-	}
-	v := r.held(dir, doc, t, replay)
-	if v == nil {
-		if v, err = r.verifyInstalled(dir, doc, t, replay); err != nil {
-			return nil, err
-		}
 	}
 	return v.skill, nil
 }
