@@ -32,7 +32,7 @@ BUNDLES := $(SKILLS:%=$(BUILD)/%.skill)
 $(FIRST): $(GO_SOURCES) bench/writ.pgo $(KEY).key
 	go build $(PGO) -ldflags "$(LDFLAGS)" -o $(FIRST) ./cmd/writ
 
-$(BUILD)/%.skill: $(FIRST)
+$(BUILD)/%.skill: $(FIRST) skills/%/skill.yaml
 	@$(FIRST) skill build skills/$* --to $@.new >/dev/null && $(FIRST) skill sign $@.new --key $(KEY).key >/dev/null && mv $@.new $@ && echo "built and signed $@"
 
 $(SHELF): $(BUNDLES)

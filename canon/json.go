@@ -104,7 +104,7 @@ func transform(raw []byte) ([]byte, error) {
 	return out[1 : len(out)-1], nil
 }
 
-// CheckJSON makes the checks of JSON without building the canonical form.
+// CheckJSON makes the checks of JSON without returning the canonical form.
 func CheckJSON(raw []byte) error {
 	if plain(raw) {
 		return nil

@@ -74,12 +74,13 @@ func (e *Engine) waiting(ctx context.Context, tenant writ.TenantID, page contrac
 
 func (e *Engine) approvalsOf(ctx context.Context, x *writ.Execution, status writ.ApprovalStatus) ([]contract.Approval, error) {
 	var out []contract.Approval
+	requests := requestsOf{e: e, x: x}
 	for i := range x.Steps {
 		a := x.Steps[i].Approval
 		if a == nil || (status == "" && (!a.Open() || x.Steps[i].Status != writ.StepAwaitingApproval)) || (status != "" && a.Status != status) {
 			continue
 		}
-		full, err := e.fullApproval(ctx, x, a, x.Steps[i].ID)
+		full, err := requests.fill(ctx, a, x.Steps[i].ID)
 		if err != nil {
 			return nil, err
 		}
@@ -92,24 +93,40 @@ func (e *Engine) approvalsOf(ctx context.Context, x *writ.Execution, status writ
 	return out, nil
 }
 
-// fullApproval puts the request's data, kept as a payload, back into it.
-func (e *Engine) fullApproval(ctx context.Context, x *writ.Execution, a *writ.Approval, step writ.StepID) (*writ.Approval, error) {
-	records, err := e.Traces.Records(ctx, writ.RecordQuery{Tenant: x.Tenant, Stream: writ.StreamID(x.ID)})
-	if err != nil {
+// requestsOf reads the requests of one execution's approvals, which are kept as
+// payloads. The journal is read once, for the first.
+type requestsOf struct {
+	e       *Engine
+	x       *writ.Execution
+	records []writ.Stored
+	read    writ.PayloadReader
+}
+
+func (r *requestsOf) open(ctx context.Context) (err error) {
+	if r.read != nil {
+		return nil
+	}
+	stream := writ.StreamID(r.x.ID)
+	if r.records, err = r.e.Traces.Records(ctx, writ.RecordQuery{Tenant: r.x.Tenant, Stream: stream}); err != nil {
+		return err
+	}
+	r.read, err = r.e.Traces.Payloads(ctx, r.x.Tenant, stream)
+	return err
+}
+
+// fill is the approval with the request's data put back into it.
+func (r *requestsOf) fill(ctx context.Context, a *writ.Approval, step writ.StepID) (*writ.Approval, error) {
+	if err := r.open(ctx); err != nil {
 		return nil, err
 	}
 	full := *a
-	for i := range records {
-		r := &records[i]
-		if r.Type != writ.RecApprovalOpened || r.Step != step || r.Body.Approval.Digest != a.Digest {
+	for i := range r.records {
+		one := &r.records[i]
+		if one.Type != writ.RecApprovalOpened || one.Step != step || one.Body.Approval.Digest != a.Digest {
 			continue
 		}
-		ref, _ := r.Payload(writ.PayloadRequest)
-		read, err := e.Traces.Payloads(ctx, x.Tenant, writ.StreamID(x.ID))
-		if err != nil {
-			return nil, err
-		}
-		raw, err := read(ref)
+		ref, _ := one.Payload(writ.PayloadRequest)
+		raw, err := r.read(ref)
 		if err != nil {
 			return nil, err
 		}

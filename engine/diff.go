@@ -16,12 +16,6 @@ import (
 // FirstDifference finds the first member, in the order of the canonical form, in
 // which two documents differ; nil where they are equal. Bytes are JSON as it is.
 func FirstDifference(recorded, replayed any) *contract.ReplayDifference {
-	return differenceOf(recorded, replayed)
-}
-
-// differenceOf finds the first member, in the order of the canonical form, in
-// which two documents differ; nil where they are equal.
-func differenceOf(recorded, replayed any) *contract.ReplayDifference {
 	if sameBytes(recorded, replayed) {
 		return nil
 	}
@@ -82,10 +76,8 @@ func plain(v any) any {
 			return err.Error()
 		}
 	}
-	var out any
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.UseNumber()
-	if decoder.Decode(&out) != nil {
+	out, err := canon.Decode(raw)
+	if err != nil {
 		return string(raw) // not JSON: compared as text
 	}
 	return out

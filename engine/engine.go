@@ -45,7 +45,7 @@ type Options struct {
 	Labels   map[string]string // of this host, for policy
 	EngineID string            // of the sandbox, pinned in the journal
 	Parallel int               // steps that run at once; 0: 64
-	Idle     int               // executions without a run that stay in memory for their next request; 0: 4096
+	Idle     int               // executions in memory from which those without a run are let go; 0: 4096
 	Logger   hclog.Logger      // nil: none
 }
 
@@ -178,7 +178,6 @@ func (e *Engine) open(ctx context.Context, tenant writ.TenantID, id writ.Executi
 		return x, nil
 	}
 	e.mu.Unlock()
-	e.tidy()
 	loaded, err := e.load(ctx, tenant, id)
 	if err != nil {
 		return nil, err
@@ -193,6 +192,7 @@ func (e *Engine) open(ctx context.Context, tenant writ.TenantID, id writ.Executi
 // adopt looks after an execution from now on; where it is looked after already,
 // the answer is that one.
 func (e *Engine) adopt(x *execution) (*execution, error) {
+	e.tidy()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
@@ -224,10 +224,7 @@ func (e *Engine) tidy() {
 	}
 	e.mu.Unlock()
 	for _, x := range old {
-		x.mu.Lock()
-		idle := x.state.RunID == "" && len(x.running) == 0 && x.broken == nil
-		x.mu.Unlock()
-		if idle {
+		if e.letGo(x, before) {
 			x.stop()
 			e.forget(x)
 		}
@@ -235,6 +232,23 @@ func (e *Engine) tidy() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.tidyAt = max(e.Idle, 2*len(e.live))
+}
+
+// letGo takes an execution out of memory where nothing is under way in it and
+// nobody has asked for it since: whoever asks from now on folds another.
+func (e *Engine) letGo(x *execution, before writ.Time) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.state.RunID != "" || len(x.running) > 0 || x.broken != nil {
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if x.touched >= before || e.live[x.id] != x {
+		return false
+	}
+	delete(e.live, x.id)
+	return true
 }
 
 var errClosing = &writ.Error{

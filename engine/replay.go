@@ -131,7 +131,7 @@ func (r *replayer) stage(name string, step writ.StepID) *contract.ReplayStage {
 // compare adds a comparison to a stage; the first difference stays.
 func (r *replayer) compare(name string, step writ.StepID, recorded, replayed any) {
 	s := r.stage(name, step)
-	if difference := differenceOf(recorded, replayed); difference != nil && s.Identical {
+	if difference := FirstDifference(recorded, replayed); difference != nil && s.Identical {
 		s.Identical, s.FirstDifference = false, difference
 	}
 }

@@ -32,16 +32,21 @@ func TestTheIdleAreLetGo(t *testing.T) {
 	if len(e.live) != 9 {
 		t.Fatalf("%d are kept below the bound, want 9", len(e.live))
 	}
-	add(9, 12, "")
-	idle := e.live["5"]
-	e.tidy()
+	idle, asked := e.live["5"], e.live["6"]
+	before := e.Clock.Now().Add(-idleFor)
+	asked.touched = e.Clock.Now()
+	if e.letGo(asked, before) {
+		t.Error("one that was asked for after it was found idle is taken from whoever asked")
+	}
+	asked.touched = 0
+	add(9, 12, "") // the eleventh finds ten
 	if len(e.live) != 8 || e.live["0"] == nil || e.live["11"] == nil {
 		t.Fatalf("%d are kept, want the five that run and the three of now", len(e.live))
 	}
 	if idle.ctx.Err() == nil {
 		t.Error("the context of one that was let go is held for ever")
 	}
-	if e.tidyAt != 16 {
+	if e.tidyAt != 12 {
 		t.Errorf("it looks again at %d, want at twice as many", e.tidyAt)
 	}
 }

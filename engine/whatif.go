@@ -38,7 +38,6 @@ type whatIf struct {
 
 // derived is what a step comes to now.
 type derived struct {
-	status  writ.StepStatus
 	unknown bool
 	differs bool
 }
@@ -60,7 +59,7 @@ func (e *Engine) WhatIf(ctx context.Context, tenant writ.TenantID, id writ.Execu
 	defer w.was.stop()
 	w.loader = loader{x: w.was, ctx: ctx}
 	if err := w.run(records); err != nil {
-		return nil, w.settled(err)
+		return nil, err
 	}
 	return w.out, nil
 }
@@ -193,11 +192,17 @@ func (w *whatIf) differ(s *writ.StepState, d contract.ImpactDifference) {
 	one.Field, one.Recorded, one.Candidate, one.Message, one.Unknown = d.Field, d.Recorded, d.Candidate, d.Message, d.Unknown
 	one.Because = w.because(s)
 	w.out.Differences = append(w.out.Differences, one)
+	now := w.at(name)
+	now.differs = true
+	now.unknown = now.unknown || d.Unknown
+}
+
+// at is what is known of a step that has been derived.
+func (w *whatIf) at(name string) *derived {
 	if w.done[name] == nil {
-		w.done[name] = &derived{status: s.Status}
+		w.done[name] = &derived{}
 	}
-	w.done[name].differs = true
-	w.done[name].unknown = w.done[name].unknown || d.Unknown
+	return w.done[name]
 }
 
 // because is a step that this one needs and that comes to something else.

@@ -55,7 +55,7 @@ func (g *whatIfGate) Call(_ context.Context, tool string, args []byte) (*writ.To
 		d.Message = "the call is another one: there is no recorded answer"
 		d.Recorded = callText(calls[g.next].facts.Tool, calls[g.next].args)
 		if calls[g.next].facts.Tool == tool {
-			if difference := differenceOf(calls[g.next].args, args); difference != nil {
+			if difference := FirstDifference(calls[g.next].args, args); difference != nil {
 				d.Field += difference.Field
 				d.Recorded, d.Candidate = shortened([]byte(difference.Recorded)), shortened([]byte(difference.Replayed))
 			}

@@ -287,7 +287,7 @@ func (w *whatIf) outcome(gate *whatIfGate, end *writ.Record, result *writ.GuestR
 	if w.loader.err != nil {
 		return w.loader.err
 	}
-	if difference := differenceOf(recorded, []byte(output)); difference != nil {
+	if difference := FirstDifference(recorded, []byte(output)); difference != nil {
 		w.differ(was, contract.ImpactDifference{
 			Kind: contract.ImpactOutput, Field: difference.Field,
 			Recorded: shortened([]byte(difference.Recorded)), Candidate: shortened([]byte(difference.Replayed)),

@@ -113,10 +113,7 @@ func (w *whatIf) end(name string, status writ.StepStatus) {
 		delete(w.now.outputs, name)
 		delete(w.now.labels, name)
 	}
-	if w.done[name] == nil {
-		w.done[name] = &derived{}
-	}
-	w.done[name].status = status
+	w.at(name)
 }
 
 // iterations derives the list of forEach, each of its iterations, and what they
@@ -194,10 +191,8 @@ func (w *whatIf) parts(step *writ.Step, was *writ.StepState, lists [2]*list) err
 
 // spoil says that nobody knows what a step comes to.
 func (w *whatIf) spoil(name string) {
-	if w.done[name] == nil {
-		w.done[name] = &derived{}
-	}
-	w.done[name].unknown, w.done[name].differs = true, true
+	now := w.at(name)
+	now.unknown, now.differs = true, true
 }
 
 // dropParts leaves out the iterations of elements that are not there now.

@@ -36,7 +36,7 @@ func nameDenial(op string, s *contract.DenialSubject) (named, error) {
 	}
 	if s.KeyID != "" {
 		id := KeyID(s.KeyID)
-		if id.hex() == "" {
+		if !id.Valid() {
 			return wrong("writ trust list -o json shows the ids", "%q is not a key id", clip(s.KeyID))
 		}
 		found = append(found, named{denyKeys + id.hex(), contract.DeniedKey, string(keyIDOf(id.hex()))})

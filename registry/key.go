@@ -46,6 +46,9 @@ func (id KeyID) Fingerprint() string {
 	return "SHA256 " + strings.Join(groups, " ")
 }
 
+// Valid says whether id has the form of one.
+func (id KeyID) Valid() bool { return id.hex() != "" }
+
 // hex is safe in document keys, empty where id is not one.
 func (id KeyID) hex() string {
 	sum, err := base64.StdEncoding.DecodeString(string(id))

@@ -177,7 +177,7 @@ func (j *Journal) keepAnchor() {
 		switch err := j.writeAnchor(); {
 		case err == nil:
 			failures = 0
-		case errors.Is(err, syscall.ENOSPC):
+		case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
 			j.log.Error("the anchor cannot be written", "error", err)
 		default:
 			j.log.Error("the anchor cannot be written", "error", err)

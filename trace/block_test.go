@@ -93,7 +93,7 @@ func FuzzStored(f *testing.F) {
 			}
 		}
 		if p, err := readPack(data); err == nil {
-			_, _ = p.find(writ.PayloadRef{Digest: one.digest, Size: 4})
+			_, _ = p.find(tagOf(one.digest), writ.PayloadRef{Digest: one.digest, Size: 4})
 			_, _ = p.payloads()
 		}
 	})

@@ -117,6 +117,9 @@ func (e *Evidence) takePayloads(s *statement) error {
 	payloads, missing := s.Predicate.Payloads, s.Predicate.Missing
 	for i := range e.Records {
 		for _, ref := range e.Records[i].Payloads {
+			if !ref.Digest.Valid() {
+				return broken(where{e.Records[i].Stream, e.Records[i].Seq, "payloads/" + ref.Name}, "has no digest")
+			}
 			if len(missing) > 0 && missing[0] == ref.Digest {
 				missing = missing[1:]
 				continue

@@ -90,9 +90,11 @@ func (j *Journal) TraceGet(ctx context.Context, in *contract.TraceGetInput) (*co
 	}
 	out := &contract.TraceGetOutput{Entries: make([]contract.TraceEntry, 0, len(records))}
 	room := int64(maxAnswer)
-	read, err := j.Payloads(ctx, caller.Tenant, writ.StreamID(in.ExecutionID))
-	if err != nil {
-		return nil, err
+	var read writ.PayloadReader
+	if in.IncludePayloads {
+		if read, err = j.Payloads(ctx, caller.Tenant, writ.StreamID(in.ExecutionID)); err != nil {
+			return nil, err
+		}
 	}
 	for i := range records {
 		entry, err := entryOf(&records[i])

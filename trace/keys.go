@@ -15,10 +15,10 @@ const (
 	spacePack     = 'k' // stream NUL last seq -> payloads, see pack.go
 	spacePosition = 'p' // last position -> see places.go
 	spaceHead     = 'h' // stream -> head
-	spaceProject  = 'e' // stream -> CBOR of the Execution
+	spaceProject  = 'e' // stream -> block of the Execution in CBOR, empty where it is too large
 	spaceList     = 'x' // see list.go
 	spaceOpen     = 'o' // no tenant; slot -> see open.go
-	spacePayload  = 'y' // digest -> large payload, see pack.go
+	spacePayload  = 'y' // digest -> payload that is in no pack, see pack.go
 	spaceDocument = 'd' // key -> document
 	spaceGone     = 'g' // stream -> tombstone of what has expired
 	spaceForeign  = 'f' // stream NUL last seq -> as spaceRecord, of an imported journal

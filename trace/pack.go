@@ -13,8 +13,8 @@ import (
 )
 
 // A pack holds the payloads that one commit adds to one stream, under the number
-// of the segment that names them. Payloads that are too large for a transaction
-// stand by themselves, under their digest.
+// of the segment that names them. Payloads that are too large for a transaction,
+// and those of imported evidence, stand by themselves, under their digest.
 //
 //	k tenant NUL stream NUL last seq -> form, count, tags, then
 //	    packKept:    block of (salt, size, data)...
@@ -50,6 +50,7 @@ func appendPacked(body []byte, p *salted) []byte {
 	return appendField(append(body, p.salt...), p.data)
 }
 
+// tagOf is of a valid digest.
 func tagOf(digest writ.Digest) []byte { return digest.Bytes()[:tagSize] }
 
 // salted is a payload as it will be stored.
@@ -98,9 +99,8 @@ func (p *pack) payloads() ([]salted, error) {
 	return p.open, nil
 }
 
-// find is the payload of a digest: nil where the pack has none.
-func (p *pack) find(ref writ.PayloadRef) (*salted, error) {
-	tag := tagOf(ref.Digest)
+// find is the payload of a digest, whose tag is tag: nil where the pack has none.
+func (p *pack) find(tag []byte, ref writ.PayloadRef) (*salted, error) {
 	for i := 0; i < len(p.tags); i += tagSize {
 		if !bytes.Equal(p.tags[i:i+tagSize], tag) {
 			continue
@@ -155,16 +155,17 @@ func (p *payloads) read(ref writ.PayloadRef) (*salted, error) {
 	if !ref.Digest.Valid() {
 		return nil, writ.Errorf(writ.CodeInvalid, "payload "+ref.Name, "the reference has no digest")
 	}
+	tag := tagOf(ref.Digest)
 	for _, one := range p.packs {
-		if found, err := one.find(ref); found != nil || err != nil {
+		if found, err := one.find(tag, ref); found != nil || err != nil {
 			return found, err
 		}
 	}
 	return readLarge(p.txn, p.tenant, ref)
 }
 
-// Payloads implements writ.Traces. A view is open only while the packs are read:
-// the larger payloads are looked up when they are asked for.
+// Payloads implements writ.Traces. The packs are read at once, the larger payloads
+// when they are asked for; no view stays open between.
 func (j *Journal) Payloads(ctx context.Context, tenant writ.TenantID, stream writ.StreamID) (writ.PayloadReader, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, contextError("payload", err)

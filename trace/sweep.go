@@ -226,7 +226,7 @@ func (s *sweeper) removePacks(txn *badger.Txn, records []writ.Stored) error {
 	}
 	for i := range records {
 		for _, ref := range records[i].Payloads {
-			if packed[string(tagOf(ref.Digest))] {
+			if !ref.Digest.Valid() || packed[string(tagOf(ref.Digest))] {
 				continue
 			}
 			if err := s.removeLarge(txn, ref); err != nil {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/canon"
 )
 
 // Problem is one thing that is wrong with a stored journal.
@@ -225,28 +226,28 @@ func (v *verifier) projection(tenant writ.TenantID, stream writ.StreamID, record
 		v.open++
 	}
 	folded.Tenant = tenant // an imported execution belongs to who imported it
-	want, _, err := appendProjection(nil, folded)
+	same, err := holds(value, folded)
 	if err != nil {
 		return err
 	}
-	if value == nil || !sameProjection(want, value) {
+	if !same {
 		return broken(where{stream, folded.Seq, "projection"}, "is not the fold of the records")
 	}
 	return nil
 }
 
-// sameProjection compares what the blocks hold: another version of the compression
-// may store the same differently.
-func sameProjection(a, b []byte) bool {
-	if len(a) == 0 || len(b) == 0 {
-		return len(a) == len(b)
-	}
-	want, err := openBlock(a)
+// holds says whether a stored projection is that of an execution. One that is too
+// large is stored as nothing.
+func holds(value []byte, execution *writ.Execution) (bool, error) {
+	want, err := canon.MarshalCBOR(execution)
 	if err != nil {
-		return false
+		return false, err
 	}
-	have, err := openBlock(b)
-	return err == nil && bytes.Equal(want, have)
+	if len(value) == 0 || len(want) > maxProjection {
+		return value != nil && len(value) == 0 && len(want) > maxProjection, nil
+	}
+	have, damaged := openBlock(value)
+	return damaged == nil && bytes.Equal(want, have), nil
 }
 
 // leaf proves that the journal's first record is in the log.

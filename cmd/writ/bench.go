@@ -12,7 +12,6 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
-	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/host"
 )
 
@@ -76,7 +75,7 @@ world. Fresh runs each get an instance of their own, reused ones what a host giv
 		},
 	}
 	c.Flags().StringVar(&o.dir, "dir", ".", "directory of the skill")
-	c.Flags().StringVar(&o.module, "module", "", "a ready WebAssembly module instead of Go source")
+	c.Flags().StringVar(&o.module, "module", "", "a ready WebAssembly module instead of the source")
 	c.Flags().BoolVar(&o.approve, "approve", false, "approve what the action proposes to do: it is done once")
 	c.Flags().IntVar(&runs, "runs", runs, "how often, fresh and reused each")
 	return c
@@ -143,17 +142,9 @@ func (a *app) bench(ctx context.Context, w *work, request benchRequest) (*benchm
 		return nil, m.err
 	}
 	if m.out.Reused.Runs == 0 {
-		return nil, failureOf(request.action, x)
+		return nil, r.failed(request.action, x)
 	}
 	return m.out, nil
-}
-
-// failureOf is why an action did not complete.
-func failureOf(name string, x *contract.Execution) error {
-	if f := x.Steps[0].Failure; f != nil {
-		return writ.Errorf(writ.CodeSkillFailed, "action "+name, "%s: %s", f.Code, f.Message).WithFix("give an input with which it completes")
-	}
-	return writ.Errorf(writ.CodeSkillFailed, "action "+name, "the execution is %s: %s", x.Status, x.Reason)
 }
 
 // freshSandbox shares the home's compiled modules and keeps no instances.
@@ -167,10 +158,7 @@ func (r *rehearsal) freshSandbox() (writ.Sandbox, error) {
 		return nil, err
 	}
 	options.FreshInstances = true
-	if r.home.config.Sandbox == "extism" {
-		return host.NewExtismSandbox(options)
-	}
-	return host.NewSandbox(options)
+	return newSandbox(r.home.config, options)
 }
 
 func coldCompile(ctx context.Context, sandbox writ.Sandbox, module []byte, limits abi.Limits) (time.Duration, error) {

@@ -26,12 +26,12 @@ const maxCase = 1 << 20
 type testCase struct {
 	Action string            `json:"action"`
 	Input  json.RawMessage   `json:"input"`
-	Calls  []scriptedCall    `json:"calls"` // nil: the tools are real; else these calls and no others
-	HTTP   []exchange        `json:"http"`  // replies to requests in any order
-	KV     map[string]string `json:"kv"`    // what is stored
-	Output json.RawMessage   `json:"output"`
+	Calls  []scriptedCall    `json:"calls,omitempty"` // nil: the tools are real; else these calls and no others
+	HTTP   []exchange        `json:"http,omitempty"`  // replies to requests in any order
+	KV     map[string]string `json:"kv,omitempty"`    // what is stored
+	Output json.RawMessage   `json:"output,omitempty"`
 	// Failure is its code, or the code, a space and the message.
-	Failure string `json:"failure"`
+	Failure string `json:"failure,omitempty"`
 }
 
 // scriptedCall is a call that an action is to make, and what it is answered.
@@ -198,19 +198,14 @@ func (r *rehearsal) try(ctx context.Context, file string) string {
 	return r.differs(c, x)
 }
 
-// allow approves what a scripted case proposes: nothing of it reaches the world.
+// allow approves what a scripted case proposes: no change of it reaches the world,
+// see script.answer.
 func (r *rehearsal) allow(ctx context.Context, x *contract.Execution) (*contract.Execution, error) {
-	list, err := r.home.engine.ApprovalList(writ.WithPrincipal(ctx, r.author), &contract.ApprovalListInput{ExecutionID: x.ExecutionID})
+	item, err := r.proposed(ctx, x)
 	if err != nil {
 		return nil, err
 	}
-	if len(list.Items) == 0 {
-		return nil, writ.Errorf(writ.CodeApprovalNeeded, "the action", "waits for something that nobody here can approve")
-	}
-	if err := r.approve(ctx, &list.Items[0]); err != nil {
-		return nil, err
-	}
-	return r.proceed(ctx, x.ExecutionID)
+	return r.approve(ctx, item)
 }
 
 // differs says in what an execution is not as the case has it.

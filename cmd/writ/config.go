@@ -279,13 +279,19 @@ func (c *config) fill() error {
 	return c.fillRegistries()
 }
 
-// policySigners reads the keys of policy.keys; a relative path is the home's.
+// homeFile is a path of the configuration: a relative one is the home's.
+func (c *config) homeFile(file string) string {
+	if filepath.IsAbs(file) {
+		return file
+	}
+	return filepath.Join(c.Home, file)
+}
+
+// policySigners reads the keys of policy.keys.
 func (c *config) policySigners() (map[string]string, error) {
 	keys := make(map[string]string, len(c.PolicyKeys))
 	for name, file := range c.PolicyKeys {
-		if !filepath.IsAbs(file) {
-			file = filepath.Join(c.Home, file)
-		}
+		file = c.homeFile(file)
 		pem, err := os.ReadFile(file)
 		if err != nil {
 			return nil, usage("policy.keys: %s: %s: %s", name, file, plainCause(err)).WithFix("put the signer's public key (PEM) there, or take %s out of policy.keys", name)

@@ -65,7 +65,7 @@ func denialFlags(c *cobra.Command, in *contract.TrustDenyInput) {
 
 // keyIDOf reads the key where a file is named instead of an id.
 func (a *app) keyIDOf(id *string) error {
-	if *id == "" || registry.KeyID(*id).Fingerprint() != registry.KeyID("").Fingerprint() {
+	if *id == "" || registry.KeyID(*id).Valid() {
 		return nil
 	}
 	pem, err := a.readInput(*id, maxKeyFile)

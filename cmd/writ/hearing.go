@@ -58,10 +58,16 @@ func (h *hearing) add(line host.GuestLine) {
 
 // logged shows a line of the log that is below what the home's own log shows.
 func (h *hearing) logged(call *writ.ToolCall) {
+	if call.Tool != abi.ToolLog {
+		return
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.to == nil {
+		return
+	}
 	var line abi.LogArgs
-	if h.to == nil || call.Tool != abi.ToolLog || json.Unmarshal(call.Arguments, &line) != nil || line.Level == "warn" || line.Level == "error" {
+	if json.Unmarshal(call.Arguments, &line) != nil || line.Level == "warn" || line.Level == "error" {
 		return
 	}
 	text := line.Level + ": " + line.Message

@@ -146,12 +146,16 @@ func (h *home) wireSandbox(keys *homeKeys) error {
 	options.OnTampered = func(module writ.Digest) {
 		h.log.Error("a compiled module was altered on disk and has been removed", "module", module)
 	}
-	if h.config.Sandbox == "extism" {
-		h.sandbox, err = host.NewExtismSandbox(options)
-	} else {
-		h.sandbox, err = host.NewSandbox(options)
-	}
+	h.sandbox, err = newSandbox(h.config, options)
 	return err
+}
+
+// newSandbox is the one that the configuration names.
+func newSandbox(c *config, options host.Options) (writ.Sandbox, error) {
+	if c.Sandbox == "extism" {
+		return host.NewExtismSandbox(options)
+	}
+	return host.NewSandbox(options)
 }
 
 func (h *home) toolbox() (*toolbox.Toolbox, error) {

@@ -109,10 +109,10 @@ func (a *app) importPlugin(ctx context.Context, w *registry.Wrapping, module []b
 	if err := writeProject(to, files); err != nil {
 		return err
 	}
-	return a.print(out, func(t *table) { importTable(t, &out) })
+	return a.print(out, func(t *table) { importTable(t, &out, filepath.Join(to, registry.FileName(m))) })
 }
 
-func importTable(t *table, out *imported) {
+func importTable(t *table, out *imported, bundle string) {
 	t.pair("made", out.Directory+"/")
 	t.pair("skill", out.Skill)
 	t.pair("abi", out.ABI)
@@ -122,7 +122,6 @@ func importTable(t *table, out *imported) {
 	if out.Reaches {
 		t.line("It imports tools: name in %s what they may reach. Until then they are denied.", filepath.Join(out.Directory, manifestFile))
 	}
-	bundle := filepath.Join(out.Directory, out.Skill[strings.LastIndexByte(out.Skill, '/')+1:]+"-0.1.0.skill")
 	t.line("next: read and narrow %s, then", filepath.Join(out.Directory, manifestFile))
 	t.line("  writ skill test %s", out.Directory)
 	t.line("  writ skill build %s && writ skill sign %s --key publisher.key", out.Directory, bundle)

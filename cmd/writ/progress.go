@@ -29,10 +29,18 @@ const barWidth = 30
 // progressBar draws on the standard error of a terminal, and nowhere else.
 func (a *app) progressBar(verb string) *bar {
 	b := &bar{verb: verb, clock: a.clock}
-	if f, ok := a.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) && a.flags.output == "table" {
-		b.w = f
+	if a.watched() {
+		b.w = a.err
 	}
 	return b
+}
+
+// watched says whether a person sees what is drawn on standard error.
+func (a *app) watched() bool { return a.flags.output == "table" && isTerminal(a.err) }
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 func (b *bar) show(p remote.Progress) {

@@ -74,10 +74,7 @@ func (c *config) remote(edit func(*remote.Options)) (*remote.Client, error) {
 	for name, s := range c.Registries {
 		host := remote.Host{Mirrors: s.mirrors, PlainHTTP: s.plainHTTP}
 		if s.ca != "" {
-			file := s.ca
-			if !filepath.IsAbs(file) {
-				file = filepath.Join(c.Home, file)
-			}
+			file := c.homeFile(s.ca)
 			pem, err := os.ReadFile(file)
 			if err != nil {
 				return nil, usage("registries.%s.ca: %s: %s", name, file, plainCause(err)).WithFix("put the certificates of its authority (PEM) there, or take ca out")

@@ -145,16 +145,31 @@ func (r *rehearsal) proceed(ctx context.Context, id writ.ExecutionID) (*contract
 	return &out.Execution, nil
 }
 
-// approve gives the author's word for what is proposed.
-func (r *rehearsal) approve(ctx context.Context, item *contract.Approval) error {
+// proposed is what an execution waits for.
+func (r *rehearsal) proposed(ctx context.Context, x *contract.Execution) (*contract.Approval, error) {
+	list, err := r.home.engine.ApprovalList(writ.WithPrincipal(ctx, r.author), &contract.ApprovalListInput{ExecutionID: x.ExecutionID})
+	if err != nil {
+		return nil, err
+	}
+	if len(list.Items) == 0 {
+		return nil, writ.Errorf(writ.CodeApprovalNeeded, "the action", "waits for something that nobody here can approve")
+	}
+	return &list.Items[0], nil
+}
+
+// approve gives the author's word for what is proposed, and goes on.
+func (r *rehearsal) approve(ctx context.Context, item *contract.Approval) (*contract.Execution, error) {
 	signature, err := r.approver.SignApproval(ctx, r.author.ID, item.Digest, r.home.clock.Now())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	_, err = r.home.engine.ExecutionApprove(writ.WithPrincipal(ctx, r.author), &contract.ExecutionApproveInput{
 		ExecutionID: item.ExecutionID, StepID: item.StepID, ApprovalDigest: item.Digest, Signature: signature,
 	})
-	return err
+	if err != nil {
+		return nil, err
+	}
+	return r.proceed(ctx, item.ExecutionID)
 }
 
 func (a *app) skillRun() *cobra.Command {
@@ -279,21 +294,17 @@ func (a *app) rehearseAction(ctx context.Context, r *rehearsal, name string, giv
 		return nil, err
 	}
 	for x.Status == writ.ExecAwaitingApproval {
-		list, err := r.home.engine.ApprovalList(writ.WithPrincipal(ctx, r.author), &contract.ApprovalListInput{ExecutionID: x.ExecutionID})
+		item, err := r.proposed(ctx, x)
 		if err != nil {
 			return nil, err
 		}
-		item := &list.Items[0]
 		if !given.approve {
 			t := &table{app: a}
 			a.approvalTable(t, item)
 			t.flush()
 			return nil, writ.Errorf(writ.CodeApprovalNeeded, "action "+name, "it wants to do the above, which needs a person's approval").WithFix("add --approve to let this rehearsal do it")
 		}
-		if err := r.approve(ctx, item); err != nil {
-			return nil, err
-		}
-		if x, err = r.proceed(ctx, x.ExecutionID); err != nil {
+		if x, err = r.approve(ctx, item); err != nil {
 			return nil, err
 		}
 	}
@@ -302,9 +313,21 @@ func (a *app) rehearseAction(ctx context.Context, r *rehearsal, name string, giv
 
 // showOutput writes the output of an action; its failure is an error.
 func (a *app) showOutput(r *rehearsal, name string, x *contract.Execution) error {
-	step := &x.Steps[0]
-	if step.Failure != nil {
-		failed := writ.Errorf(writ.CodeSkillFailed, "action "+name, "%s: %s", step.Failure.Code, step.Failure.Message).WithFix("%s", step.Failure.Fix)
+	if err := r.failed(name, x); err != nil {
+		return err
+	}
+	var pretty bytes.Buffer
+	if err := json.Indent(&pretty, x.Steps[0].Output, "", "  "); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(a.out, pretty.String())
+	return err
+}
+
+// failed is why an action did not complete, nil where it did.
+func (r *rehearsal) failed(name string, x *contract.Execution) error {
+	if f := x.Steps[0].Failure; f != nil {
+		failed := writ.Errorf(writ.CodeSkillFailed, "action "+name, "%s: %s", f.Code, f.Message).WithFix("%s", f.Fix)
 		if at := r.home.heard.traced(); at != nil {
 			failed.Details = at
 		}
@@ -313,10 +336,5 @@ func (a *app) showOutput(r *rehearsal, name string, x *contract.Execution) error
 	if x.Status != writ.ExecCompleted {
 		return writ.Errorf(writ.CodeSkillFailed, "action "+name, "the execution is %s: %s", x.Status, x.Reason)
 	}
-	var pretty bytes.Buffer
-	if err := json.Indent(&pretty, step.Output, "", "  "); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintln(a.out, pretty.String())
-	return err
+	return nil
 }

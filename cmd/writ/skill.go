@@ -132,8 +132,8 @@ func (a *app) reportTable(t *table, r *contract.SkillReport, status string) {
 
 // signerName shows a key as people compare it, an identity as it is.
 func signerName(who string) string {
-	if print := registry.KeyID(who).Fingerprint(); print != "SHA256 " {
-		return print
+	if id := registry.KeyID(who); id.Valid() {
+		return id.Fingerprint()
 	}
 	return who
 }

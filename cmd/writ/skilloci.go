@@ -216,7 +216,7 @@ func (a *app) lockedInput(lock *registry.Lock, source string) (installInput, err
 		}
 		return installInput{}, notLocked("it")
 	}
-	raw, err := a.readInput(source, maxBundle)
+	raw, err := a.bundleBytes(source)
 	if err != nil {
 		return installInput{}, err
 	}

@@ -6,13 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
@@ -110,7 +108,7 @@ func (a *app) impactPages(ctx context.Context, in *contract.SkillImpactInput, bo
 		if err != nil {
 			return nil, err
 		}
-		if whole == nil {
+		if whole == nil || page.Impact == nil { // the skill may have been taken out between two pages
 			whole = page
 		} else {
 			whole.Impact.Merge(page.Impact)
@@ -130,7 +128,7 @@ func (a *app) impactPages(ctx context.Context, in *contract.SkillImpactInput, bo
 
 // progress writes over the last line of a terminal, and nothing elsewhere.
 func (a *app) progress(format string, args ...any) {
-	if f, ok := a.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if a.watched() {
 		_, _ = fmt.Fprintf(a.err, "\r\x1b[K"+format, args...)
 	}
 }
@@ -227,7 +225,7 @@ func (a *app) install(ctx context.Context, in *contract.SkillInstallInput) (*con
 
 // agreed asks a person; without a terminal nobody agrees.
 func (a *app) agreed(question string) bool {
-	if f, ok := a.in.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+	if !isTerminal(a.in) {
 		return false
 	}
 	_, _ = fmt.Fprintf(a.err, "\n%s Type yes: ", question)

@@ -117,9 +117,7 @@ func policyText(p *contract.TrustPolicy) string {
 func memberNames(members []string) string {
 	names := make([]string, len(members))
 	for i, m := range members {
-		if names[i] = m; !strings.HasPrefix(m, "idn_") {
-			names[i] = registry.KeyID(m).Fingerprint()
-		}
+		names[i] = signerName(m)
 	}
 	return strings.Join(names, ", ")
 }

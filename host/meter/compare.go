@@ -19,17 +19,23 @@ const (
 // "and" and no constant any more. Found by TestGeneratedModulesDoTheSame; v1.12.0,
 // tryLowerBandToFlag. Equality is compiled well.
 func (f *function) compared(in *wasm.Instruction) {
-	var and, zero, or byte
+	var zero, or byte
+	var and bool
 	switch {
 	case in.Op >= 0x48 && in.Op <= 0x4f: // i32.lt_s to i32.ge_u
-		and, zero, or = opI32And, wasm.OpI32Const, opI32Or
+		and, zero, or = f.and32, wasm.OpI32Const, opI32Or
 	case in.Op >= 0x53 && in.Op <= 0x5a: // i64.lt_s to i64.ge_u
-		and, zero, or = opI64And, wasm.OpI64Const, opI64Or
+		and, zero, or = f.and64, wasm.OpI64Const, opI64Or
 	default:
 		return
 	}
-	// A byte that only looks like the instruction costs an "or" too many.
-	if bytes.IndexByte(f.m.Bytes[f.body.Code:f.body.To], and) >= 0 {
+	if and {
 		f.before(in).op(zero, 0, or)
 	}
+}
+
+// has says whether a body may have an instruction. A byte that only looks like it
+// costs an "or" too many.
+func (f *function) has(op byte) bool {
+	return bytes.IndexByte(f.m.Bytes[f.body.Code:f.body.To], op) >= 0
 }

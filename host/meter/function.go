@@ -19,6 +19,8 @@ type function struct {
 	locals  uint32         // with parameters
 	scratch map[byte]local // by type
 	weight  weight
+
+	and32, and64 bool // whether there may be such an instruction
 }
 
 // local is a local that was added.
@@ -30,6 +32,7 @@ func (f *function) rewrite(out code, index uint32, b wasm.Body) (code, error) {
 	f.flow.reset()
 	f.in, f.out, f.copied = f.m.Code(b), f.out[:0], b.Code
 	f.index, f.body, f.locals = index, b, uint32(b.Locals+len(t.Params))
+	f.and32, f.and64 = f.has(opI32And), f.has(opI64And)
 	clear(f.scratch)
 	f.weight = weight{wide: b.Vectors || strings.IndexByte(t.Params, wasm.V128) >= 0}
 	var in wasm.Instruction

@@ -117,11 +117,22 @@ func runCase(t *testing.T, c Case) {
 func (c *Case) Judge(t *testing.T, h *Host, output []byte, failure *sdk.Failure) {
 	t.Helper()
 	code, message, told := strings.Cut(c.Failure, " ")
+	replies := map[string][]Exchange{} // in turn, and the last one again
+	for _, e := range c.HTTP {
+		replies[e.Method+" "+e.URL] = append(replies[e.Method+" "+e.URL], e)
+	}
 	for _, call := range h.Calls(abi.ToolHTTPRequest) {
-		for _, e := range c.HTTP {
-			if r := call.HTTP(); r.Method == e.Method && r.URL == e.URL && e.Sent != nil && !sameJSON([]byte(r.Body), e.Sent) {
-				t.Errorf("%s %s sent %s, want %s", r.Method, r.URL, r.Body, e.Sent)
-			}
+		r := call.HTTP()
+		key := r.Method + " " + r.URL
+		queue := replies[key]
+		if len(queue) == 0 {
+			continue // it was told so
+		}
+		if want := queue[0].Sent; want != nil && !sameJSON([]byte(r.Body), want) {
+			t.Errorf("%s sent %s, want %s", key, r.Body, want)
+		}
+		if len(queue) > 1 {
+			replies[key] = queue[1:]
 		}
 	}
 	switch {

@@ -140,8 +140,6 @@ func list[T any](c *sdk.Context, t *target, limit int) (items []T, more bool, er
 			return items[:limit], true, nil
 		case len(got) < perPage:
 			return items, false, nil
-		case len(items) == limit:
-			return items, true, nil // a full last page: there may be more
 		}
 	}
 }

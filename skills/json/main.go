@@ -92,7 +92,7 @@ type MergeIn struct {
 	Patch any `json:"patch" doc:"JSON Merge Patch (RFC 7396): null removes a member"`
 }
 
-// AnyOut is the output of merge_patch.
+// AnyOut is the output of merge_patch and patch.
 type AnyOut struct {
 	Value any `json:"value"`
 }
