@@ -36,7 +36,7 @@ var SkillVerify = define[SkillVerifyInput, SkillVerifyOutput](Contract{
 
 // SkillImpact says what stored executions would have come to with another version.
 var SkillImpact = define[SkillImpactInput, SkillImpactOutput](Contract{
-	Key: "controlPlane.skill.impact", Kind: Query, Capability: CapSkillRegistry, Auth: Operator,
+	Key: "controlPlane.skill.impact", Version: "1.0.1", Kind: Query, Capability: CapSkillRegistry, Auth: Operator,
 	CLI: "writ skill impact", Title: "See what a version would change", Idempotent: true,
 	Description: "Verifies a version as an install would, then derives stored executions again in which another version of the skill ran, with the new one in its place. Lists every step whose outcome would differ. Nothing is installed, no effect is performed, and a version that does not verify is not run. Recorded values are shown to those who hold control-plane.audit.",
 	Goal:        "Know what an upgrade does before it does it.",

@@ -86,7 +86,7 @@ var EvidenceImport = define[EvidenceImportInput, EvidenceImportOutput](Contract{
 
 // ReplayRun derives an execution again from what is recorded.
 var ReplayRun = define[ReplayRunInput, ReplayRunOutput](Contract{
-	Key: "controlPlane.replay.run", Version: "1.1.0", Kind: Query, Capability: CapAudit, Auth: User,
+	Key: "controlPlane.replay.run", Version: "1.1.1", Kind: Query, Capability: CapAudit, Auth: User,
 	CLI: "writ replay", Title: "Replay an execution", Idempotent: true,
 	Description: "Compiles, judges and runs again from the recorded facts, and names the first field that differs. No effect is performed. With policyDigest, or with a skill whose version runs instead, it is a what-if.",
 	Goal:        "Prove that the record explains the outcome, or see what another policy or another version of a skill would have come to.",

@@ -33,7 +33,7 @@ const (
 // version. What is examined comes in pages, each of which ends by its number of
 // executions or by its time.
 type SkillImpactInput struct {
-	Source   string    `json:"source,omitempty" jsonschema:"Path on the server."`
+	Source   string    `json:"source,omitempty" jsonschema:"Path on the server, an OCI reference (oci://HOST/REPOSITORY:TAG or @sha256:...), or binary: and the name of a skill that the server's binary carries."`
 	Bundle   []byte    `json:"bundle,omitempty" jsonschema:"The bundle itself, base64."`
 	Since    writ.Time `json:"since,omitempty" jsonschema:"Executions received at this time or later. Absent: all."`
 	Limit    int       `json:"limit,omitempty" jsonschema:"Executions of the page. Absent: 200, at most 1000."`

@@ -135,7 +135,7 @@ type EvidenceImportOutput struct {
 type ReplayRunInput struct {
 	ExecutionID  writ.ExecutionID `json:"executionId"`
 	PolicyDigest writ.Digest      `json:"policyDigest,omitempty" jsonschema:"Judge with this bundle instead: what if."`
-	SkillSource  string           `json:"skillSource,omitempty" jsonschema:"Path on the server of a .skill file: what if its version had run."`
+	SkillSource  string           `json:"skillSource,omitempty" jsonschema:"A .skill file, as in skill.install: what if its version had run."`
 	SkillBundle  []byte           `json:"skillBundle,omitempty" jsonschema:"The bundle itself, base64."`
 }
 

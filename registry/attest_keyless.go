@@ -40,7 +40,7 @@ func (c *court) attestKeyless(b *bundle.Bundle) ([]*attestation, *writ.SkillIssu
 		return nil, badSignature("%s signed at %s, it is %s", writ.Clip(claims.Signer(), longestName), claims.SignedAt, c.at)
 	}
 	if d := c.trust.identityDenied(claims); d != nil && !c.replay {
-		return nil, fixed(finding(writ.IssueKeyRevoked, "the identity %s was revoked at %s: %s", writ.Clip(claims.Signer(), longestName), d.At, clip(d.Reason)),
+		return nil, fixed(finding(writ.IssueKeyRevoked, "the identity %s %s", writ.Clip(claims.Signer(), longestName), d.said()),
 			"ask the publisher for a bundle that somebody else signed")
 	}
 	if d := c.trust.certificateDenied(claims.Issuer, claims.SAN); d != nil && !c.replay {
@@ -86,7 +86,7 @@ func sourceText(c *keyless.Claims) string {
 func (c *court) certificateRefused(b *bundle.Bundle, denied []*keyless.Root, cause error) *writ.SkillIssue {
 	if claims, _, err := keyless.Verify(b, c.image.Bytes(), denied); err == nil {
 		d := c.trust.rootDenied(claims.Root)
-		return fixed(finding(writ.IssueKeyRevoked, "the trusted root %s was revoked at %s: %s", claims.Root, d.At, clip(d.Reason)),
+		return fixed(finding(writ.IssueKeyRevoked, "the trusted root %s %s", claims.Root, d.said()),
 			"ask the publisher for a bundle that is signed under another root")
 	}
 	if errors.Is(cause, keyless.ErrNoRoot) {

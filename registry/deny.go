@@ -39,7 +39,6 @@ type Denial struct {
 	Liftable bool `json:"liftable,omitempty"`
 
 	feed string // whose word it is; empty: the operator's
-	kind contract.DenialKind
 }
 
 // said is who did it, when and why, for the end of a sentence.
@@ -122,7 +121,8 @@ func subjectID(subject string) string {
 func (l *denials) put(key string, d *Denial) error {
 	dir, name := key[:strings.LastIndexByte(key, '/')+1], key[strings.LastIndexByte(key, '/')+1:]
 	subject := name
-	switch d.kind = denialKinds[dir]; d.kind {
+	kind := denialKinds[dir]
+	switch kind {
 	case contract.DeniedKey:
 		subject = string(keyIDOf(name))
 	case contract.DeniedDigest:
@@ -137,7 +137,7 @@ func (l *denials) put(key string, d *Denial) error {
 	if subject == "" {
 		return writ.Errorf(writ.CodeTampered, key, "the document is named after nothing")
 	}
-	switch d.kind {
+	switch kind {
 	case contract.DeniedSkill:
 		skill, versions, err := skillRange(subject)
 		if err != nil {
@@ -152,7 +152,7 @@ func (l *denials) put(key string, d *Denial) error {
 	if l.denied[key] == nil {
 		l.denied[key] = d
 	}
-	item := contract.TrustDenial{Kind: d.kind, Subject: subject, Reason: d.Reason, At: d.At, By: d.By, Feed: d.feed}
+	item := contract.TrustDenial{Kind: kind, Subject: subject, Reason: d.Reason, At: d.At, By: d.By, Feed: d.feed}
 	item.Final = !d.Liftable && d.feed == ""
 	l.listing = append(l.listing, item)
 	return nil

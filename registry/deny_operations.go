@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"strings"
 
 	"github.com/writ-run/writ"
@@ -140,26 +139,17 @@ func (r *Registry) TrustUndeny(ctx context.Context, in *contract.TrustUndenyInpu
 // be taken back.
 func (r *Registry) liftable(ctx context.Context, tenant writ.TenantID, n *named) error {
 	op := "trust: undeny " + clip(n.subject)
-	raw, err := r.opts.Store.Get(ctx, tenant, n.key)
-	if writ.IsCode(err, writ.CodeNotFound) {
-		t, err := r.trust(ctx, tenant)
-		if err != nil {
-			return err
-		}
-		if d := t.denied[n.key]; d != nil {
-			return writ.Errorf(writ.CodeConflict, op, "it %s", d.said()).
-				WithFix("only the feed takes it back; writ trust feed remove %s no longer follows that feed at all", d.feed)
-		}
-		return writ.Errorf(writ.CodeNotFound, op, "is not denied here").WithFix("writ trust list shows what is")
-	}
+	t, err := r.trust(ctx, tenant)
 	if err != nil {
 		return err
 	}
-	d := &Denial{}
-	if err := json.Unmarshal(raw, d); err != nil {
-		return unreadable(n.key, err)
-	}
-	if !d.Liftable {
+	switch d := t.denied[n.key]; { // the operator's own, where there is one
+	case d == nil:
+		return writ.Errorf(writ.CodeNotFound, op, "is not denied here").WithFix("writ trust list shows what is")
+	case d.feed != "":
+		return writ.Errorf(writ.CodeConflict, op, "it %s", d.said()).
+			WithFix("only the feed takes it back; writ trust feed remove %s no longer follows that feed at all", d.feed)
+	case !d.Liftable:
 		return writ.Errorf(writ.CodeConflict, op, "it %s, for good", d.said()).WithFix("trust a new key: writ trust add PUBLISHER --key KEY.pub")
 	}
 	return nil

@@ -33,6 +33,10 @@ type installed struct {
 	ChangedAt   writ.Time        `json:"changedAt"`
 }
 
+// inUse says whether steps may run it: a version that was rolled back stays for the
+// plans that name it.
+func (i *installed) inUse() bool { return i.Status == writ.SkillEnabled || i.Pinned }
+
 func (i *installed) ref() writ.SkillRef {
 	return writ.SkillRef{Key: i.Key, Version: i.Version, Digest: i.Digest, Module: i.Module}
 }

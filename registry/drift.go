@@ -25,16 +25,18 @@ func (r *Registry) SkillDrift(ctx context.Context, tenant writ.TenantID) ([]cont
 	var out []contract.DriftFinding
 	for _, doc := range docs {
 		d := drifting{doc: doc, trust: t}
-		skill, err := r.glimpse(ctx, tenant, doc, true)
+		skill, err := r.glimpse(ctx, tenant, doc, !doc.inUse())
+		if doc.inUse() && writ.IsCode(err, writ.CodeSkillRefused) {
+			d.revoked(err)
+			skill, err = r.glimpse(ctx, tenant, doc, true) // what it was, without today's deny list
+		}
 		switch {
 		case writ.IsCode(err, writ.CodeTampered):
 			d.find(contract.DriftSkillChanged, err.Error(), 0,
 				"find out who changed it, then install it again from its publisher, or: "+d.uninstall())
 		case err != nil && !writ.IsCode(err, writ.CodeSkillRefused):
 			return nil, err
-		case doc.Status != writ.SkillEnabled: // it does nothing
-		default:
-			d.revoked(func() error { _, err := r.glimpse(ctx, tenant, doc, false); return err })
+		case doc.Status == writ.SkillEnabled:
 			d.outdated(newest[doc.Key])
 			if skill != nil {
 				issues := append(compatibility(skill.Manifest, r.opts.Versions), withinCeiling(skill.Manifest.Limits, r.opts.Ceiling)...)
@@ -73,12 +75,9 @@ func (d *drifting) uninstall() string {
 	return fmt.Sprintf("writ skill uninstall %s --version %s", d.doc.Key, d.doc.Version)
 }
 
-// revoked asks whether it still loads.
-func (d *drifting) revoked(load func() error) {
-	if err := load(); writ.IsCode(err, writ.CodeSkillRefused) {
-		d.find(contract.DriftSkillRevoked, err.Error(), d.deniedAt(),
-			"install another version, then: "+d.uninstall())
-	}
+// revoked says why it does not load any more.
+func (d *drifting) revoked(refusal error) {
+	d.find(contract.DriftSkillRevoked, refusal.Error(), d.deniedAt(), "install another version, then: "+d.uninstall())
 }
 
 // deniedAt is when the first denial of what the store says of it came.

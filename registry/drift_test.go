@@ -71,6 +71,22 @@ func TestSkillDrift(t *testing.T) {
 	find(changed)
 }
 
+// TestDriftOfWhatWasRolledBack: plans that name it run it, so that its revocation
+// is something to know.
+func TestDriftOfWhatWasRolledBack(t *testing.T) {
+	h := newHome(t)
+	h.install(h.bundle())
+	h.install(h.bundle(version("1.1.0")))
+	if _, err := h.rollback(contract.SkillRollbackInput{}); err != nil {
+		t.Fatal(err)
+	}
+	h.deny(contract.DenialSubject{Skill: "acme/mailer =1.1.0"})
+	got, err := h.SkillDrift(h.ctx, h.by.Tenant)
+	if err != nil || len(got) != 1 || got[0].Code != contract.DriftSkillRevoked || got[0].Subject != "acme/mailer@1.1.0" {
+		t.Errorf("%v %+v", err, got)
+	}
+}
+
 // TestDriftAfterAnUpgrade: a host of another version no longer fits what it let in.
 func TestDriftAfterAnUpgrade(t *testing.T) {
 	h := newHome(t)

@@ -184,14 +184,19 @@ func (r *Registry) setStatus(ctx context.Context, by *writ.Principal, docs []*in
 				return err
 			}
 		}
-		doc.Status, doc.Pinned, doc.ChangedAt = to, false, r.opts.Clock.Now()
-		changes = append(changes, &change{
-			by: by, kind: writ.RecSkillStatus,
-			facts:  writ.SystemFacts{Subject: string(doc.Key), Version: doc.Version, Digest: doc.Digest, Status: string(to), Reason: reason},
-			values: map[string]any{documentKey(doc.Key, doc.Version): doc},
-		})
+		changes = append(changes, r.restatus(by, doc, to, reason))
 	}
 	return r.append(ctx, changes...)
+}
+
+// restatus changes doc, and is the change that records it.
+func (r *Registry) restatus(by *writ.Principal, doc *installed, to writ.SkillStatus, reason string) *change {
+	doc.Status, doc.Pinned, doc.ChangedAt = to, false, r.opts.Clock.Now()
+	return &change{
+		by: by, kind: writ.RecSkillStatus,
+		facts:  writ.SystemFacts{Subject: string(doc.Key), Version: doc.Version, Digest: doc.Digest, Status: string(to), Reason: reason},
+		values: map[string]any{documentKey(doc.Key, doc.Version): doc},
+	}
 }
 
 // uninstall removes versions; floors stay.

@@ -448,6 +448,24 @@ func TestRootNames(t *testing.T) {
 	if _, err := h.ImportRoot(h.ctx, h.by, TrustedRoot{Name: "r1", Root: root()}); err != nil {
 		t.Errorf("a name's next root: %v", err)
 	}
+	// One that is revoked makes room, and is revoked once.
+	if err := h.RevokeRoot(h.ctx, h.by, "r0", "authority compromised"); err != nil {
+		t.Fatal(err)
+	}
+	if records = len(h.memory.records); h.RevokeRoot(h.ctx, h.by, "r0", "again") != nil || len(h.memory.records) != records {
+		t.Error("revoked again is another record")
+	}
+	if _, err := h.ImportRoot(h.ctx, h.by, TrustedRoot{Name: "more", Root: root()}); err != nil {
+		t.Errorf("in place of one that is revoked: %v", err)
+	}
+}
+
+func TestADeniedPublisherGetsNoIdentity(t *testing.T) {
+	h := newHome(t)
+	h.deny(contract.DenialSubject{Publisher: "acme"})
+	if _, err := h.TrustIdentity(h.ctx, h.by, ciIdentity("acme")); !writ.IsCode(err, writ.CodeConflict) {
+		t.Errorf("trusted: %v", err)
+	}
 }
 
 // What the store holds is checked when it is read.

@@ -24,7 +24,7 @@ func (r *Registry) Load(ctx context.Context, req writ.LoadRequest) (*writ.Skill,
 		return nil, writ.Errorf(writ.CodeNotFound, "skill "+req.Ref.String(), "%s with module %s is wanted, %s with module %s is installed",
 			req.Ref.Digest, req.Ref.Module, doc.Digest, doc.Module).WithFix("compile the plan again")
 	}
-	if doc.Status != writ.SkillEnabled && !doc.Pinned && !req.Replaying {
+	if !doc.inUse() && !req.Replaying {
 		return nil, writ.Errorf(writ.CodeSkillRefused, "skill "+req.Ref.String(), "is disabled").
 			WithFix("writ skill enable %s --version %s", doc.Key, doc.Version)
 	}

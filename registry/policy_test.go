@@ -99,6 +99,10 @@ func TestOneSignerCountsOnce(t *testing.T) {
 	if _, err := h.load(report.Ref); !writ.IsCode(err, writ.CodeSkillRefused) {
 		t.Errorf("loads under a policy that it does not meet: %v", err)
 	}
+	// Not for what has run, and an upgrade may be looked at beside it.
+	if _, err := h.Load(h.ctx, writ.LoadRequest{Tenant: h.by.Tenant, Ref: report.Ref, Replaying: true}); err != nil {
+		t.Errorf("replay: %v", err)
+	}
 	key := mustKey(t, KeyECDSA)
 	h.trustKey("acme", key)
 	h.trustKey("acme", key) // the same key again is the same key

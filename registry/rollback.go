@@ -30,16 +30,21 @@ func (r *Registry) Rollback(ctx context.Context, in *contract.SkillRollbackInput
 	if _, err := r.content(ctx, by.Tenant, docs[to], false); err != nil {
 		return nil, err
 	}
+	reason := "rolled back"
+	if in.Reason != "" {
+		reason += ": " + in.Reason
+	}
 	out := &contract.SkillRollbackOutput{SkillKey: in.SkillKey, Version: docs[to].Version, Disabled: []string{}}
 	var changes []*change
 	if docs[to].Status != writ.SkillEnabled {
-		changes = append(changes, r.rolled(by, docs[to], writ.SkillEnabled, in))
+		changes = append(changes, r.restatus(by, docs[to], writ.SkillEnabled, reason))
 	}
 	for _, newer := range docs[to+1:] {
 		if newer.Status == writ.SkillEnabled {
+			one := r.restatus(by, newer, writ.SkillDisabled, reason)
+			one.facts.Details = map[string]string{"rolledBackTo": docs[to].Version}
 			newer.Pinned = !in.Stop
-			changes = append(changes, r.rolled(by, newer, writ.SkillDisabled, in))
-			changes[len(changes)-1].facts.Details = map[string]string{"rolledBackTo": docs[to].Version}
+			changes = append(changes, one)
 			out.Disabled = append(out.Disabled, newer.Version)
 		}
 	}
@@ -75,20 +80,4 @@ func goBackTo(docs []*installed, in *contract.SkillRollbackInput) (int, error) {
 	}
 	return 0, writ.Errorf(writ.CodeConflict, op, "no older version is enabled").
 		WithFix("name an installed one with --to; writ skill list --all shows them")
-}
-
-func (r *Registry) rolled(by *writ.Principal, doc *installed, to writ.SkillStatus, in *contract.SkillRollbackInput) *change {
-	reason := "rolled back"
-	if in.Reason != "" {
-		reason += ": " + in.Reason
-	}
-	doc.Status, doc.ChangedAt = to, r.opts.Clock.Now()
-	if to == writ.SkillEnabled {
-		doc.Pinned = false
-	}
-	return &change{
-		by: by, kind: writ.RecSkillStatus,
-		facts:  writ.SystemFacts{Subject: string(doc.Key), Version: doc.Version, Digest: doc.Digest, Status: string(to), Reason: reason},
-		values: map[string]any{documentKey(doc.Key, doc.Version): doc},
-	}
 }

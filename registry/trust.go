@@ -146,6 +146,15 @@ func (t *trust) readKey(doc *writ.Document) error {
 	return nil
 }
 
+// mayTrust is CodeConflict for a publisher who is denied: nothing of it would load.
+func (t *trust) mayTrust(op, publisher string) error {
+	d := t.publisherDenied(publisher)
+	if d == nil {
+		return nil
+	}
+	return writ.Errorf(writ.CodeConflict, op, "the publisher %s", d.said()).WithFix("writ trust list shows what is denied and by whom")
+}
+
 // Trust lets a key count for a publisher. KeyID is derived; Purposes empty is
 // both; ValidFrom zero is now. CodeInvalid for a bad publisher, key or window,
 // CodeConflict where the key is revoked or is another publisher's.
@@ -167,8 +176,8 @@ func (r *Registry) Trust(ctx context.Context, by *writ.Principal, key TrustedKey
 	if d := t.keyDenied(public.ID); d != nil {
 		return nil, writ.Errorf(writ.CodeConflict, op, "the key %s %s", public.ID, d.said()).WithFix("ask the publisher for a new key")
 	}
-	if d := t.publisherDenied(key.Publisher); d != nil {
-		return nil, writ.Errorf(writ.CodeConflict, op, "the publisher %s", d.said()).WithFix("writ trust list shows what is denied and by whom")
+	if err := t.mayTrust(op, key.Publisher); err != nil {
+		return nil, err
 	}
 	now := r.opts.Clock.Now()
 	if key.ValidFrom == 0 {

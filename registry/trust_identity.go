@@ -87,6 +87,9 @@ func (r *Registry) TrustIdentity(ctx context.Context, by *writ.Principal, i Trus
 	if t.withdrawn[denyIdentities+i.ID] != nil {
 		return nil, writ.Errorf(writ.CodeConflict, op, "the identity %s is revoked", i.ID).WithFix("ask the publisher to sign as somebody else")
 	}
+	if err := t.mayTrust(op, i.Publisher); err != nil {
+		return nil, err
+	}
 	i.AddedAt, i.AddedBy = r.opts.Clock.Now(), by.ID
 	if i.ValidFrom == 0 {
 		i.ValidFrom = i.AddedAt

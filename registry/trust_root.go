@@ -121,7 +121,7 @@ func (r *Registry) ImportRoot(ctx context.Context, by *writ.Principal, in Truste
 			in.Periods = slices.Clone(have.Periods)
 		case have.current() && have.Name == in.Name:
 			values[trustRoots+have.Digest.Hex()] = have.until(now)
-		case have.current():
+		case have.current() && t.rootDenied(have.Digest) == nil:
 			names[have.Name] = true
 		}
 	}
@@ -161,13 +161,22 @@ func (r *Registry) RevokeRoot(ctx context.Context, by *writ.Principal, name, rea
 	return r.withdraw(ctx, by, reason, documents...)
 }
 
-// withdraw takes identities and roots out for good.
+// withdraw takes identities and roots out for good. One that is out stays as it is.
 func (r *Registry) withdraw(ctx context.Context, by *writ.Principal, reason string, documents ...string) error {
 	r.change.Lock()
 	defer r.change.Unlock()
+	t, err := r.trust(ctx, by.Tenant)
+	if err != nil {
+		return err
+	}
 	values := map[string]any{}
 	for _, key := range documents {
-		values[key] = &Denial{Reason: reason, At: r.opts.Clock.Now(), By: by.ID}
+		if t.withdrawn[key] == nil {
+			values[key] = &Denial{Reason: reason, At: r.opts.Clock.Now(), By: by.ID}
+		}
+	}
+	if len(values) == 0 {
+		return nil
 	}
 	return r.appendTrust(ctx, by, "revoked", reason, values)
 }

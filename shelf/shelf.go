@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/mod/semver"
 )
 
 // Limits of an archive: far above what a release carries, and low enough that a
@@ -56,7 +57,7 @@ type Item struct {
 func Pack(items []Item) ([]byte, error) {
 	items = slices.Clone(items)
 	slices.SortFunc(items, func(a, b Item) int {
-		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Version, b.Version))
+		return cmp.Or(strings.Compare(a.Name, b.Name), semver.Compare("v"+a.Version, "v"+b.Version), strings.Compare(a.Version, b.Version))
 	})
 	var contents bytes.Buffer
 	index := make([]Entry, len(items))
@@ -118,7 +119,7 @@ func Open(archive []byte) (*Shelf, error) {
 func (s *Shelf) Entries() []Entry { return slices.Clone(s.entries) }
 
 // Bundle is the .skill file of a skill, "publisher/name" or "publisher/name@version";
-// without a version the last one. ErrAbsent where it is not there.
+// without a version the newest. ErrAbsent where it is not there.
 func (s *Shelf) Bundle(name string) ([]byte, error) {
 	key, version, pinned := strings.Cut(name, "@")
 	at, found, offset := 0, -1, 0

@@ -8,10 +8,11 @@ import (
 	"testing"
 )
 
+func item(name, version, bundle string) Item {
+	return Item{Entry: Entry{Name: name, Version: version, Actions: []string{"go"}}, Bundle: []byte(bundle)}
+}
+
 func items() []Item {
-	item := func(name, version, bundle string) Item {
-		return Item{Entry: Entry{Name: name, Version: version, Actions: []string{"go"}}, Bundle: []byte(bundle)}
-	}
 	return []Item{item("writ/b", "0.1.0", strings.Repeat("b", 5000)), item("writ/a", "0.2.0", "second"), item("writ/a", "0.1.0", "first")}
 }
 
@@ -52,6 +53,21 @@ func TestAnEmptyShelf(t *testing.T) {
 	}
 	if _, err := s.Bundle("writ/a"); !errors.Is(err, ErrAbsent) {
 		t.Errorf("err = %v", err)
+	}
+}
+
+// 0.10.0 is newer than 0.9.0, whatever their letters say.
+func TestWithoutAVersionTheNewest(t *testing.T) {
+	archive, err := Pack([]Item{item("writ/a", "0.10.0", "newest"), item("writ/a", "0.9.0", "older")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Bundle("writ/a"); err != nil || string(got) != "newest" {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 

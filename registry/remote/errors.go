@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 
 	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry/remote/auth"
@@ -33,7 +34,7 @@ func explain(op, host string, err error) error {
 	}
 	return &writ.Error{
 		Code: writ.CodeUnavailable, Op: op, Message: host + ": " + plain(err), Err: err,
-		Fix: "check the host and the network, then try again: what was fetched so far is kept",
+		Fix: "check the host and the network, then try again",
 	}
 }
 
@@ -41,21 +42,21 @@ func ofContext(op, host string, err error) error {
 	var slow net.Error
 	switch {
 	case errors.Is(err, context.Canceled):
-		return &writ.Error{Code: writ.CodeCancelled, Op: op, Message: "was cancelled", Fix: "what was fetched so far is kept: run it again", Err: err}
+		return &writ.Error{Code: writ.CodeCancelled, Op: op, Message: "was cancelled", Fix: "run it again", Err: err}
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &slow) && slow.Timeout():
-		return &writ.Error{Code: writ.CodeTimeout, Op: op, Message: host + " did not answer in time", Fix: "try again: what was fetched so far is kept", Err: err}
+		return &writ.Error{Code: writ.CodeTimeout, Op: op, Message: host + " did not answer in time", Fix: "try again", Err: err}
 	}
 	return nil
 }
 
-func ofAddress(op, _ string, err error) error {
+func ofAddress(op, host string, err error) error {
 	var refused *refusedAddress
 	var redirect *badRedirect
 	switch {
 	case errors.As(err, &refused) && refused.named:
 		return &writ.Error{
 			Code: writ.CodeForbidden, Op: op, Message: refused.Error() + ", and the configuration does not name it", Err: err,
-			Fix: "if it is meant, name it in the configuration: registries: {" + refused.host + ": {}}",
+			Fix: "if it is meant, name it in the configuration: registries: {" + strconv.Quote(host) + ": {}}",
 		}
 	case errors.As(err, &refused):
 		return &writ.Error{
@@ -115,7 +116,7 @@ func ofStatus(op, host string, answer *errcode.ErrorResponse) error {
 	case status == http.StatusRequestEntityTooLarge:
 		e.Code, e.Message, e.Fix = writ.CodeTooLarge, host+" does not take it: it is too large"+said, "raise the registry's limit, or make the bundle smaller"
 	case status >= 500:
-		e.Code, e.Message, e.Fix = writ.CodeUnavailable, host+" answers "+http.StatusText(status)+said, "try again later: what was fetched so far is kept"
+		e.Code, e.Message, e.Fix = writ.CodeUnavailable, host+" answers "+http.StatusText(status)+said, "try again later"
 	default:
 		e.Code, e.Message, e.Fix = writ.CodeUnavailable, host+" answers "+http.StatusText(status)+said, "check that the host is a registry"
 	}

@@ -393,7 +393,7 @@ func TestAPublicRegistryLeadsNowhereElse(t *testing.T) {
 	names["other.example"] = "10.9.9.9"
 	clear(dialled)
 	_, err := c.Pull(t.Context(), at("other.example"))
-	refused(t, err, writ.CodeForbidden, "private", "other.example", "registries:")
+	refused(t, err, writ.CodeForbidden, "private", "other.example", `registries: {"other.example": {}}`)
 	if len(dialled) > 0 {
 		t.Errorf("%v", dialled)
 	}

@@ -104,7 +104,22 @@ func (c *Client) at(ctx context.Context, op string, at Reference, do func(contex
 		return err
 	}
 	defer from.close()
-	return explain(op, at.Host, do(ctx, &pull{client: c, from: from, op: op}, at))
+	return c.kept(explain(op, at.Host, do(ctx, &pull{client: c, from: from, op: op}, at)))
+}
+
+// kept says of a transfer that broke that the next one goes on there.
+func (c *Client) kept(err error) error {
+	var e *writ.Error
+	if c.opts.CacheDir == "" || !errors.As(err, &e) {
+		return err
+	}
+	switch e.Code {
+	case writ.CodeUnavailable, writ.CodeTimeout, writ.CodeCancelled:
+		broken := *e
+		broken.Fix += ": what was fetched so far is kept"
+		return &broken
+	}
+	return err
 }
 
 // head fetches what tells a skill from something else, and how large it is.

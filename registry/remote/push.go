@@ -16,7 +16,7 @@ import (
 type Pushed struct {
 	Reference  Reference // with tag and digest
 	Signatures int
-	Sent       int64 // bytes that the registry did not have
+	Sent       int64 // bytes of manifests, and of blobs that the registry did not have
 }
 
 // Push brings a signed bundle to a registry and tags it, with its version where ref

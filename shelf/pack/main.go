@@ -42,7 +42,7 @@ func pack(files []string) (archive []byte, size int, err error) {
 		if err != nil {
 			return nil, 0, fmt.Errorf("%s: %w", file, err)
 		}
-		if len(about.KeyIDs) == 0 {
+		if len(about.KeyIDs)+len(about.Identities) == 0 {
 			return nil, 0, fmt.Errorf("%s: nobody has signed it", file)
 		}
 		m := about.Manifest
