@@ -125,6 +125,9 @@ func readHead(txn *badger.Txn, name string) (*head, error) {
 	if err := canon.UnmarshalForeignCBOR(value, h); err != nil {
 		return nil, writ.Errorf(writ.CodeTampered, "stream", "the head does not decode: %w", err)
 	}
+	if h.Seq == 0 {
+		return nil, writ.Errorf(writ.CodeTampered, "stream", "the head is of no record")
+	}
 	return h, nil
 }
 

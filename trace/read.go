@@ -39,7 +39,7 @@ func readRecords(txn *badger.Txn, query *writ.RecordQuery) ([]writ.Stored, error
 	if query.Limit > 0 && uint64(query.Limit) < last-query.After {
 		last = query.After + uint64(query.Limit)
 	}
-	out := make([]writ.Stored, 0, last-query.After)
+	out := make([]writ.Stored, 0, min(last-query.After, maxBatchEntries)) // the head is not yet believed
 	seq := query.After
 	err = scan(txn, numberedPrefix(space, name), numberedKey(space, name, query.After+1), func(item *badger.Item) (bool, error) {
 		slots, err := segmentOf(item)
@@ -102,7 +102,7 @@ func existingHead(txn *badger.Txn, tenant writ.TenantID, stream writ.StreamID) (
 }
 
 func noJournal(stream writ.StreamID) error {
-	return writ.Errorf(writ.CodeNotFound, "stream "+string(stream), "there is no such journal")
+	return writ.Errorf(writ.CodeNotFound, "stream "+string(stream), "there is no such journal").WithFix("see `writ exec list`")
 }
 
 // where names a field of a record.
@@ -159,7 +159,7 @@ func (j *Journal) Execution(ctx context.Context, tenant writ.TenantID, id writ.E
 		return nil, contextError("execution", err)
 	}
 	if writ.StreamID(id) == writ.SystemStream {
-		return nil, writ.Errorf(writ.CodeNotFound, "execution "+string(id), "there is no such execution")
+		return nil, writ.Errorf(writ.CodeNotFound, "execution "+string(id), "there is no such execution").WithFix("see `writ exec list`")
 	}
 	var execution *writ.Execution
 	err := j.view(func(txn *badger.Txn) error {

@@ -84,7 +84,7 @@ func readState(txn *badger.Txn) (*state, error) {
 	if value == nil {
 		return s, nil
 	}
-	if err := canon.UnmarshalForeignCBOR(value, s); err != nil || len(s.Chain) != 32 {
+	if err := canon.UnmarshalForeignCBOR(value, s); err != nil || len(s.Chain) != 32 || s.Leaves < 0 {
 		return nil, writ.Errorf(writ.CodeTampered, "journal", "the state does not decode")
 	}
 	return s, nil

@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/canon"
 )
 
 // These tests write to the database behind the journal's back.
@@ -122,14 +125,51 @@ func TestEveryFlippedByteIsDetected(t *testing.T) {
 		changed := bytes.Clone(w.value)
 		changed[at] ^= byte(rapid.IntRange(1, 255).Draw(t, "flip"))
 		overwrite(t, j, write{w.key, changed})
+		defer overwrite(t, j, w)
 		report, err := j.VerifyAll(context.Background(), "")
-		overwrite(t, j, w)
 		if err != nil || report.Valid() {
 			t.Fatalf("key %q byte %d: %+v %v", w.key, at, report, err)
 		}
 	})
 	if report, err := j.VerifyAll(context.Background(), ""); err != nil || !report.Valid() || report.Journals != 3 || report.Records != 9 {
 		t.Fatalf("restored: %+v %v", report, err)
+	}
+}
+
+// Numbers that cannot be are refused before they are counted with.
+func TestForgedNumbersAreDetected(t *testing.T) {
+	j := inside(t)
+	appendNotes(t, j, "exe_1", 3)
+	all := everything(t, j)
+	for _, c := range []struct {
+		key   []byte
+		field string
+		value any
+	}{
+		{streamPrefix(spaceHead, streamName(writ.DefaultTenant, "exe_1")), "seq", 0},
+		{streamPrefix(spaceHead, streamName(writ.DefaultTenant, "exe_1")), "seq", 1 << 60},
+		{streamPrefix(spaceHead, streamName(writ.DefaultTenant, "exe_1")), "leaf", -1},
+		{streamPrefix(spaceHead, streamName(writ.DefaultTenant, "exe_1")), "leaf", 1 << 60},
+		{keyState, "leaves", -1},
+		{keyState, "leaves", 1 << 60},
+	} {
+		t.Run(fmt.Sprintf("%s %d", c.field, c.value), func(t *testing.T) {
+			i := slices.IndexFunc(all, func(w write) bool { return bytes.Equal(w.key, c.key) })
+			var members map[string]any
+			if err := canon.UnmarshalCBOR(all[i].value, &members); err != nil || members[c.field] == nil {
+				t.Fatal(members, err)
+			}
+			members[c.field] = c.value
+			forged, err := canon.MarshalCBOR(members)
+			if err != nil {
+				t.Fatal(err)
+			}
+			overwrite(t, j, write{c.key, forged})
+			defer overwrite(t, j, all[i])
+			if report, err := j.VerifyAll(context.Background(), ""); err != nil || report.Valid() {
+				t.Fatalf("%+v %v", report, err)
+			}
+		})
 	}
 }
 
