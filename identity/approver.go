@@ -330,7 +330,7 @@ func (s *Service) registration(ctx context.Context, p *writ.Principal, publicPEM
 	}
 	for _, other := range others {
 		if strings.HasSuffix(other.Key, "/"+id) && other.Key != approverPrefix+string(p.ID)+"/"+id {
-			return nil, writ.Errorf(writ.CodeConflict, "approver key "+id, "is registered for somebody else").WithFix("make a key of your own with `writ init`")
+			return nil, writ.Errorf(writ.CodeConflict, "approver key "+id, "is registered for somebody else").WithFix("make a key of your own with `writ approval key`")
 		}
 	}
 	return &change{

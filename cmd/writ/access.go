@@ -36,6 +36,9 @@ func (a *app) tokenCreate() *cobra.Command {
 				kind, _, _ = strings.Cut(principal, ":")
 			}
 			in.Kind = writ.PrincipalKind(kind)
+			if in.PrincipalID != "" && !cmd.Flags().Changed("capability") {
+				in.Capabilities = nil // those that the principal has, or a new one gets
+			}
 			if in.PrincipalID == "" {
 				if in.Name == "" {
 					return usage("whose token?").WithFix("give --name for a new %s, or --principal", kind)
@@ -67,9 +70,9 @@ func (a *app) tokenCreate() *cobra.Command {
 	f.StringVar(&in.Name, "name", "", "name of a new principal")
 	f.StringVar(&principal, "principal", "", "principal, such as human:ada; a new one is added")
 	f.StringSliceVar(&in.Roles, "role", nil, "role of a new principal, repeatable")
-	f.StringSliceVar(&in.Capabilities, "capability", []string{"control-plane.core", "control-plane.audit"}, "capability of the control plane, repeatable")
+	f.StringSliceVar(&in.Capabilities, "capability", []string{"control-plane.core", "control-plane.audit"}, "capability of the control plane, repeatable; with --principal of one who is there: the principal's own")
 	f.DurationVar(&expires, "expires", 0, "validity, such as 720h (default: the host's)")
-	f.StringVar(&approverKey, "approver-key", "", "public key with which this person approves (`writ approval key` makes one)")
+	f.StringVar(&approverKey, "approver-key", "", "public key with which this person approves, a PEM `file`; writ approval key makes one")
 	return create
 }
 

@@ -158,7 +158,11 @@ func (a *app) skillVerify() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = a.print(out, func(t *table) { a.reportTable(t, &out.SkillReport, out.Status) })
+			status := out.Status
+			if !out.Verified {
+				status = "refused"
+			}
+			err = a.print(out, func(t *table) { a.reportTable(t, &out.SkillReport, status) })
 			if err == nil && !out.Verified {
 				return exitError(exitDenied)
 			}

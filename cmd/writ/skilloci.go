@@ -162,7 +162,7 @@ func (a *app) installInputs(sources []string, lockFile string) ([]installInput, 
 			e := &lock.Skills[i]
 			if e.Source == "" {
 				return nil, usage("%s: %s@%s has no source", lockFile, e.Key, e.Version).
-					WithFix("give its file: writ skill install --lock %s FILE, or push it and lock it again", lockFile)
+					WithFix("give its file, or the name of a skill that comes with Writ: writ skill install --lock %s FILE; or push it and lock it again", lockFile)
 			}
 			in, err := pinnedInput(e, e.Source)
 			if err != nil {

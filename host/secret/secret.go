@@ -147,7 +147,7 @@ func (k entryKey) check() error {
 	return nil
 }
 
-func (k entryKey) notFound() error {
+func (k entryKey) notFound() *writ.Error {
 	return writ.Errorf(writ.CodeNotFound, k.op(), "is not set").WithFix("set it with `writ secret set %s`", k.name)
 }
 
@@ -189,7 +189,7 @@ func (s *Store) remove(ctx context.Context, key entryKey, before announce) error
 	return s.update(ctx, func(all tenants) error {
 		old, ok := all[key.tenant][key.name]
 		if !ok {
-			return key.notFound()
+			return key.notFound().WithFix("see `writ secret list`")
 		}
 		clear(old.Value)
 		delete(all[key.tenant], key.name)
