@@ -308,6 +308,10 @@ type SealFacts struct {
 	Records uint64 `json:"records"` // before this one
 }
 
+// PolicyRolledBack is the status of a policy.activated that went back to what was
+// active before.
+const PolicyRolledBack = "rolled back"
+
 // SystemFacts are one change of what belongs to no execution.
 type SystemFacts struct {
 	Subject string            `json:"subject"` // what changed: a skill, a key id, a token's id

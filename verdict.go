@@ -52,11 +52,22 @@ type Verdict struct {
 	PolicyVersion string      `json:"policyVersion"`
 }
 
+// Layer is whose law a word is. A lower layer can only tighten what is above it.
+type Layer string
+
+// The layers, highest first.
+const (
+	LayerFloor        Layer = "floor"        // code above any bundle
+	LayerOrganisation Layer = "organisation" // the binary's bundle until another is activated
+	LayerTenant       Layer = "tenant"       // nothing until a bundle is activated
+)
+
 // Reason is one rule's word, with the narrowest change that would alter it.
 type Reason struct {
 	Rule    string `json:"rule"`
 	Message string `json:"message"`
 	Fix     string `json:"fix,omitempty"`
+	Layer   Layer  `json:"layer,omitempty"` // where more than one bundle was asked
 }
 
 // Requirement is what an assist verdict asks of people.
@@ -75,9 +86,10 @@ type Budget struct {
 
 // Clamp records that code above the policy tightened its answer.
 type Clamp struct {
-	Rule string `json:"rule"`
-	From Mode   `json:"from"`
-	To   Mode   `json:"to"`
+	Rule  string `json:"rule"`
+	From  Mode   `json:"from"`
+	To    Mode   `json:"to"`
+	Layer Layer  `json:"layer,omitempty"` // whose answer was tightened, where more than one bundle was asked
 }
 
 // Point is a decision point of the policy.
@@ -170,7 +182,8 @@ type Judge interface {
 	Policy() PolicyRef
 }
 
-// PolicyRef names a policy bundle by content.
+// PolicyRef names by content what decides: a policy bundle or, where more than
+// one layer has one, the list of them.
 type PolicyRef struct {
 	Digest  Digest `json:"digest"`
 	Version string `json:"version"`

@@ -41,6 +41,7 @@ const (
 	DomainTrail          Domain = "writ/trail/v1"
 	DomainSchema         Domain = "writ/schema/v1"
 	DomainPolicy         Domain = "writ/policy/v1"
+	DomainPolicyLayers   Domain = "writ/policy-layers/v1"
 	DomainSeed           Domain = "writ/seed/v1"
 	DomainToken          Domain = "writ/token/v1"
 	DomainEvent          Domain = "writ/event/v1"

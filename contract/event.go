@@ -121,6 +121,11 @@ type PolicyEvent struct {
 	Digest  writ.Digest `json:"digest"`
 	Version string      `json:"version,omitempty"`
 	Reason  string      `json:"reason,omitempty"`
+
+	Layer      writ.Layer  `json:"layer,omitempty" jsonschema:"In which it is active now."`
+	InForce    writ.Digest `json:"inForce,omitempty" jsonschema:"What verdicts name from now on."`
+	Previous   writ.Digest `json:"previous,omitempty" jsonschema:"What was active in the layer."`
+	RolledBack bool        `json:"rolledBack,omitempty" jsonschema:"It was active before. Where nothing is active in the layer any more, digest is what is in force."`
 }
 
 // Keys of the events.

@@ -228,7 +228,10 @@ func systemEvent(r *writ.Record, f *writ.SystemFacts) (string, any) {
 		if digest == "" {
 			digest = writ.Digest(f.Subject)
 		}
-		return EventPolicyActivated, &PolicyEvent{Digest: digest, Version: f.Version, Reason: f.Reason}
+		return EventPolicyActivated, &PolicyEvent{
+			Digest: digest, Version: f.Version, Reason: f.Reason, Layer: writ.Layer(f.Details["layer"]),
+			InForce: writ.Digest(f.Details["inForce"]), Previous: writ.Digest(f.Details["previous"]), RolledBack: f.Status == writ.PolicyRolledBack,
+		}
 	case writ.RecDriftDetected:
 		return EventDriftDetected, driftOf(r, f)
 	}

@@ -105,6 +105,7 @@ func typeSchemas() map[reflect.Type]*jsonschema.Schema {
 		reflect.TypeFor[[]byte]():             {Type: "string", ContentEncoding: "base64"},
 		reflect.TypeFor[writ.SkillKey]():      {Type: "string", Pattern: `^[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*$`},
 		reflect.TypeFor[writ.Mode]():          enum(writ.Blocked, writ.Assist, writ.Autonomous),
+		reflect.TypeFor[writ.Layer]():         enum(writ.LayerFloor, writ.LayerOrganisation, writ.LayerTenant),
 		reflect.TypeFor[RunMode]():            enum(RunAutonomous, RunAssist, RunDry),
 		reflect.TypeFor[writ.Effect]():        enum(abi.Effects...),
 		reflect.TypeFor[writ.Risk]():          enum(abi.RiskLow, abi.RiskMedium, abi.RiskHigh, abi.RiskBlocked),

@@ -1,10 +1,6 @@
 package contract
 
-import (
-	"encoding/json"
-
-	"github.com/writ-run/writ"
-)
+import "github.com/writ-run/writ"
 
 // IntentSubmitInput is the input of IntentSubmit.
 type IntentSubmitInput struct {
@@ -184,38 +180,4 @@ type ApprovalListOutput struct {
 	Result
 	Items      []Approval `json:"items"`
 	NextCursor string     `json:"nextCursor,omitempty"`
-}
-
-// PolicyExplainInput is the input of PolicyExplain.
-type PolicyExplainInput struct {
-	ExecutionID writ.ExecutionID `json:"executionId"`
-	StepID      writ.StepID      `json:"stepId,omitempty"`
-}
-
-// PolicyExplainOutput is the output of PolicyExplain.
-type PolicyExplainOutput struct {
-	Result
-	Verdict       writ.Mode       `json:"verdict"`
-	RiskTier      writ.Risk       `json:"riskTier"`
-	Reasons       []Reason        `json:"reasons,omitempty"`
-	Clamps        []Clamp         `json:"clamps,omitempty"`
-	PolicyVersion string          `json:"policyVersion"`
-	PolicyDigest  writ.Digest     `json:"policyDigest,omitempty"`
-	Input         json.RawMessage `json:"input,omitempty" jsonschema:"The complete question that the policy answered."`
-}
-
-// Clamp says that code above the policy tightened its answer.
-type Clamp struct {
-	Rule string    `json:"rule"`
-	From writ.Mode `json:"from"`
-	To   writ.Mode `json:"to"`
-}
-
-// ClampsFrom converts the clamps of a verdict.
-func ClampsFrom(clamps []writ.Clamp) []Clamp {
-	out := make([]Clamp, 0, len(clamps))
-	for _, c := range clamps {
-		out = append(out, Clamp(c))
-	}
-	return out
 }

@@ -162,65 +162,6 @@ func GrantFrom(g *writ.Grant) Grant {
 	}
 }
 
-// PolicyTestInput is the input of PolicyTest. Without Source and Bundle the
-// active bundle is tested.
-type PolicyTestInput struct {
-	Source string `json:"source,omitempty" jsonschema:"Path on the server."`
-	Bundle []byte `json:"bundle,omitempty" jsonschema:"OPA bundle (tar.gz), base64."`
-}
-
-// PolicyTestOutput is the output of PolicyTest.
-type PolicyTestOutput struct {
-	Result
-	Digest   writ.Digest      `json:"digest"`
-	Version  string           `json:"version,omitempty"`
-	Passed   int              `json:"passed"`
-	Failed   int              `json:"failed"`
-	Coverage float64          `json:"coverage,omitempty" jsonschema:"Per cent of the lines."`
-	Results  []PolicyTestCase `json:"results"`
-}
-
-// PolicyTestCase is one test of a bundle.
-type PolicyTestCase struct {
-	Name    string `json:"name"`
-	Passed  bool   `json:"passed"`
-	Message string `json:"message,omitempty"`
-}
-
-// PolicyActivateInput is the input of PolicyActivate. Exactly one of Source,
-// Bundle and Digest is set.
-type PolicyActivateInput struct {
-	Source string      `json:"source,omitempty" jsonschema:"Path on the server."`
-	Bundle []byte      `json:"bundle,omitempty" jsonschema:"OPA bundle (tar.gz), base64."`
-	Digest writ.Digest `json:"digest,omitempty" jsonschema:"A bundle that this host has kept."`
-	Reason string      `json:"reason,omitempty"`
-}
-
-// PolicyActivateOutput is the output of PolicyActivate.
-type PolicyActivateOutput struct {
-	Result
-	Digest   writ.Digest `json:"digest"`
-	Version  string      `json:"version,omitempty"`
-	Previous writ.Digest `json:"previous,omitempty"`
-}
-
-// PolicyListInput is the input of PolicyList.
-type PolicyListInput struct{}
-
-// PolicyListOutput is the output of PolicyList.
-type PolicyListOutput struct {
-	Result
-	Items []PolicyBundle `json:"items"`
-}
-
-// PolicyBundle is one bundle that the host keeps.
-type PolicyBundle struct {
-	Digest      writ.Digest `json:"digest"`
-	Version     string      `json:"version,omitempty"`
-	Active      bool        `json:"active"`
-	ActivatedAt writ.Time   `json:"activatedAt,omitempty"`
-}
-
 // SystemStatusInput is the input of SystemStatus.
 type SystemStatusInput struct{}
 

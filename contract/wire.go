@@ -53,13 +53,14 @@ type Reason struct {
 	Rule    string      `json:"rule" jsonschema:"Name of the policy rule."`
 	Message string      `json:"message"`
 	Fix     string      `json:"fix,omitempty" jsonschema:"The narrowest change that would alter the answer."`
+	Layer   writ.Layer  `json:"layer,omitempty" jsonschema:"Whose rule it is, where more than one bundle was asked."`
 }
 
 // ReasonsFrom converts the reasons of a verdict; step may be empty.
 func ReasonsFrom(step writ.StepID, reasons []writ.Reason) []Reason {
 	out := make([]Reason, 0, len(reasons))
 	for _, r := range reasons {
-		out = append(out, Reason{StepID: step, Rule: r.Rule, Message: r.Message, Fix: r.Fix})
+		out = append(out, Reason{StepID: step, Rule: r.Rule, Message: r.Message, Fix: r.Fix, Layer: r.Layer})
 	}
 	return out
 }

@@ -1,32 +1,99 @@
 package policy
 
 import (
-	"cmp"
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/canon"
 	"github.com/writ-run/writ/contract"
 )
 
 // builtinSigner stands in records for the bundle that came with the binary.
 const builtinSigner = "binary"
 
-// Activate is contract.PolicyActivate. The bundle's signature is verified and its
-// tests run first; the record is durable before the first decision under it.
-// Errors: CodeInvalid, CodeTampered, CodeNotFound, CodeConflict with the failing
-// tests in Details.
+// Activate is contract.PolicyActivate. The bundle's signature is verified, its
+// tests run and it is asked about the floor first; the record is durable before
+// the first decision under it. Errors: CodeInvalid, CodeTampered, CodeNotFound,
+// CodeConflict with the failing tests, or the question, in Details.
 func (s *Service) Activate(ctx context.Context, in *contract.PolicyActivateInput) (*contract.PolicyActivateOutput, error) {
+	who, err := s.changer(ctx, "policy activate")
+	if err != nil {
+		return nil, err
+	}
+	layer, err := layerNamed(in.Layer)
+	if err != nil {
+		return nil, err
+	}
+	b, signer, err := s.candidate(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	judge, err := s.fit(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.keep(b); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.judges[b.digest], s.proved[b.digest] = judge, true
+	current, err := s.current(ctx, layer)
+	if err != nil {
+		return nil, err
+	}
+	t := &turn{who: who, layer: layer, to: judge, reason: in.Reason}
+	t.now = &activation{Digest: b.digest, Version: judge.ref.Version, At: s.clock.Now(), By: who.ID, Signer: signer}
+	if err := s.push(t, current); err != nil {
+		return nil, err
+	}
+	inForce, err := s.turn(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	return &contract.PolicyActivateOutput{
+		Result: contract.Result{Status: "active", ChangedAt: t.now.At},
+		Digest: b.digest, Version: judge.ref.Version, Previous: t.before,
+		Layer: layer, InForce: inForce.ref.Digest,
+	}, nil
+}
+
+// changer is who may change this tenant's law.
+func (s *Service) changer(ctx context.Context, op string) (*writ.Principal, error) {
 	who, err := writ.PrincipalFrom(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if who.Tenant != s.tenant {
-		return nil, writ.Errorf(writ.CodeForbidden, "policy activate", "%s is of another tenant", who.ID)
+		return nil, writ.Errorf(writ.CodeForbidden, op, "%s is of another tenant", who.ID)
 	}
-	b, signer, err := s.candidate(ctx, in)
-	if err != nil {
-		return nil, err
+	return who, nil
+}
+
+// layerNamed reads the layer of an input; absent is the organisation's.
+func layerNamed(layer writ.Layer) (writ.Layer, error) {
+	switch layer {
+	case "", writ.LayerOrganisation:
+		return writ.LayerOrganisation, nil
+	case writ.LayerTenant:
+		return layer, nil
+	case writ.LayerFloor:
+		return "", writ.Errorf(writ.CodeInvalid, "policy layer", "the floor is code: no bundle is activated there").
+			WithFix("name organisation or tenant; either can be stricter than the floor")
+	}
+	return "", writ.Errorf(writ.CodeInvalid, "policy layer", "%q is not a layer", string(layer)).WithFix("name organisation or tenant")
+}
+
+// fit compiles a bundle that may decide: its tests pass, and none of its own
+// answers is looser than the floor. What the same bytes came to once is known.
+func (s *Service) fit(ctx context.Context, b *Bundle) (*Policy, error) {
+	s.mu.Lock()
+	judge, known := s.judges[b.digest], s.proved[b.digest]
+	s.mu.Unlock()
+	if known {
+		return judge, nil
 	}
 	judge, err := Compile(ctx, b, s.deadline)
 	if err != nil {
@@ -35,25 +102,7 @@ func (s *Service) Activate(ctx context.Context, in *contract.PolicyActivateInput
 	if err := passes(ctx, b); err != nil {
 		return nil, err
 	}
-	if err := s.keep(b); err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	previous := s.active.Load().ref.Digest
-	ref := b.Ref()
-	a := activation{Digest: ref.Digest, Version: ref.Version, At: s.clock.Now(), By: who.ID, Signer: signer}
-	s.switching.Lock()
-	defer s.switching.Unlock()
-	if err := s.record(ctx, who, a, in.Reason); err != nil {
-		return nil, err
-	}
-	s.judges[ref.Digest] = judge
-	s.active.Store(judge)
-	return &contract.PolicyActivateOutput{
-		Result: contract.Result{Status: "active", ChangedAt: a.At},
-		Digest: ref.Digest, Version: ref.Version, Previous: previous,
-	}, nil
+	return judge, judge.keepsFloor(ctx)
 }
 
 // candidate finds the bundle and who answers for it. One that was activated
@@ -78,9 +127,11 @@ func (s *Service) candidate(ctx context.Context, in *contract.PolicyActivateInpu
 			return b, builtinSigner, nil
 		}
 		// Kept files alone prove nothing: an older binary's own bundle is kept too.
-		before, err := s.activatedAs(ctx, in.Digest)
-		if err == nil {
-			return b, before.Signer, nil
+		for _, layer := range bundleLayers {
+			before, err := s.activationAt(ctx, keyIn(bundlePrefix+in.Digest.Hex(), layer))
+			if err == nil && before != nil {
+				return b, before.Signer, nil
+			}
 		}
 		signer, err := b.Verify(s.keys)
 		return b, signer, err
@@ -126,88 +177,101 @@ func passes(ctx context.Context, b *Bundle) error {
 	return nil
 }
 
-// Test is contract.PolicyTest. Nothing is activated, so a bundle need not be
-// signed yet; one that is signed by a key that is not trusted is CodeTampered.
-func (s *Service) Test(ctx context.Context, in *contract.PolicyTestInput) (*contract.PolicyTestOutput, error) {
-	if in.Source != "" && len(in.Bundle) > 0 {
-		return nil, writ.Errorf(writ.CodeInvalid, "policy test", "name one of source and bundle")
-	}
-	b, err := s.tested(in)
-	if err != nil {
-		return nil, err
-	}
-	report, err := RunTests(ctx, b)
-	if err != nil {
-		return nil, err
-	}
-	status := "passed"
-	if report.Failed() > 0 || len(report.Cases) == 0 {
-		status = "failed"
-	}
-	ref := b.Ref()
-	return &contract.PolicyTestOutput{
-		Result: contract.Result{Status: status, ChangedAt: s.clock.Now()},
-		Digest: ref.Digest, Version: ref.Version,
-		Passed: len(report.Cases) - report.Failed(), Failed: report.Failed(),
-		Coverage: report.Coverage, Results: casesOf(report.Cases),
-	}, nil
+// turn is a change of what is active in a layer.
+type turn struct {
+	who        *writ.Principal
+	layer      writ.Layer
+	now        *activation // nil: nothing is active there any more
+	to         *Policy     // of now; of the organisation the binary's own where now is nil
+	before     writ.Digest // what was active in the layer; empty: nothing
+	reason     string
+	rolledBack bool
+	changes    []writ.Change // of the history
 }
 
-func (s *Service) tested(in *contract.PolicyTestInput) (*Bundle, error) {
-	if in.Source == "" && len(in.Bundle) == 0 {
-		return s.kept(s.active.Load().ref.Digest)
+func historyKey(layer writ.Layer, depth int) string {
+	return fmt.Sprintf("%s%s/%08d", historyPrefix, layer, depth)
+}
+
+// push keeps what is active now for a rollback. The same bundle once more is no
+// step that could be gone back. The caller holds mu.
+func (s *Service) push(t *turn, current *activation) error {
+	if was := s.active.Load().in(t.layer); was != nil {
+		t.before = was.ref.Digest
 	}
-	b, err := open(in.Source, in.Bundle)
+	if current != nil {
+		t.now.Depth = current.Depth
+	}
+	if t.before == t.now.Digest {
+		return nil
+	}
+	t.now.Depth++
+	if current == nil {
+		return nil // the bottom: the binary's own, or nothing
+	}
+	value, err := canon.MarshalJSON(current)
+	if err != nil {
+		return writ.Errorf(writ.CodeInternal, "policy activate", "%w", err)
+	}
+	t.changes = append(t.changes, writ.Change{Key: historyKey(t.layer, current.Depth), Value: value})
+	return nil
+}
+
+// turn makes the change durable before anything decides under it. The caller
+// holds mu.
+func (s *Service) turn(ctx context.Context, t *turn) (*law, error) {
+	inForce, err := s.active.Load().with(t.layer, t.to)
 	if err != nil {
 		return nil, err
 	}
-	if _, signed := b.files[signatureFile]; signed {
-		_, err = b.Verify(s.keys)
-	}
-	return b, err
-}
-
-func casesOf(cases []TestCase) []contract.PolicyTestCase {
-	out := make([]contract.PolicyTestCase, 0, len(cases))
-	for _, c := range cases {
-		out = append(out, contract.PolicyTestCase(c))
-	}
-	return out
-}
-
-// List is contract.PolicyList: the bundles that were active once and the one of
-// the binary, the active one first, then the latest.
-func (s *Service) List(ctx context.Context, _ *contract.PolicyListInput) (*contract.PolicyListOutput, error) {
-	documents, err := s.store.List(ctx, writ.StoreQuery{Tenant: s.tenant, Prefix: bundlePrefix})
-	if err != nil {
+	if err := s.keepLaw(inForce); err != nil {
 		return nil, err
 	}
-	active := s.active.Load().ref.Digest
-	items := []contract.PolicyBundle{}
-	for _, document := range documents {
-		a, err := decodeActivation(document.Value)
+	s.switching.Lock()
+	defer s.switching.Unlock()
+	if err := s.record(ctx, t, inForce); err != nil {
+		return nil, err
+	}
+	if len(inForce.parts) > 1 {
+		s.laws[inForce.ref.Digest] = inForce
+	}
+	s.active.Store(inForce)
+	return inForce, nil
+}
+
+func (s *Service) record(ctx context.Context, t *turn, inForce *law) error {
+	details := map[string]string{"layer": string(t.layer), "inForce": string(inForce.ref.Digest)}
+	facts := &writ.SystemFacts{Subject: "policy", Digest: inForce.ref.Digest, Version: inForce.ref.Version, Status: "active", Reason: t.reason, Details: details}
+	if t.to != nil {
+		facts.Digest, facts.Version, details["signer"] = t.to.ref.Digest, t.to.ref.Version, builtinSigner
+	}
+	if t.before != "" {
+		details["previous"] = string(t.before)
+	}
+	at := s.clock.Now()
+	active := writ.Change{Key: keyIn(activePrefix, t.layer)}
+	if t.now != nil {
+		value, err := canon.MarshalJSON(t.now)
 		if err != nil {
-			return nil, err
+			return writ.Errorf(writ.CodeInternal, "policy activate", "%w", err)
 		}
-		items = append(items, contract.PolicyBundle{Digest: a.Digest, Version: a.Version, Active: a.Digest == active, ActivatedAt: a.At})
+		at, active.Value, details["signer"] = t.now.At, value, t.now.Signer
+		t.changes = append(t.changes, writ.Change{Key: keyIn(bundlePrefix+t.now.Digest.Hex(), t.layer), Value: value})
 	}
-	own := s.builtin.Ref()
-	if !slices.ContainsFunc(items, func(b contract.PolicyBundle) bool { return b.Digest == own.Digest }) {
-		items = append(items, contract.PolicyBundle{Digest: own.Digest, Version: own.Version, Active: own.Digest == active})
+	if t.rolledBack {
+		facts.Status = writ.PolicyRolledBack
 	}
-	slices.SortFunc(items, func(a, b contract.PolicyBundle) int {
-		if a.Active != b.Active {
-			return map[bool]int{true: -1, false: 1}[a.Active]
-		}
-		return cmp.Or(cmp.Compare(b.ActivatedAt, a.ActivatedAt), cmp.Compare(a.Digest, b.Digest))
+	receipt, err := s.journal.Append(ctx, &writ.Batch{
+		Tenant: s.tenant, Stream: writ.SystemStream, Expect: writ.AnySeq,
+		Records: []writ.NewRecord{{
+			Type: writ.RecPolicyActivated, Time: at, Actor: writ.AuditOf(t.who, ""), Body: writ.Body{System: facts},
+		}},
+		Changes: append(t.changes, active),
 	})
-	return &contract.PolicyListOutput{Result: contract.Result{Status: "ok", ChangedAt: s.clock.Now()}, Items: items}, nil
-}
-
-func (s *Service) activatedAs(ctx context.Context, digest writ.Digest) (*activation, error) {
-	raw, err := s.store.Get(ctx, s.tenant, bundlePrefix+digest.Hex())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return decodeActivation(raw)
+	// What is accepted is waited for, even if the caller is gone: nobody may read
+	// and keep the state before it.
+	return s.journal.Barrier(context.WithoutCancel(ctx), receipt.Position)
 }

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/tester"
 
 	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/contract"
 )
 
 // Bounds of a test run.
@@ -28,6 +31,7 @@ const (
 type Report struct {
 	Cases    []TestCase
 	Coverage float64 // per cent of the lines of the rules, tests not counted
+	Files    []contract.PolicyFileCoverage
 }
 
 // TestCase is one test. It passes only where the answer is the same with and
@@ -99,8 +103,43 @@ func (t *testRun) run(ctx context.Context) (*Report, error) {
 		return nil, writ.Errorf(writ.CodeTooLarge, t.op, "a bundle has at most %d tests", maxTests)
 	}
 	slices.SortFunc(report.Cases, func(a, b TestCase) int { return cmp.Compare(a.Name, b.Name) })
-	report.Coverage = coverage.Report(t.bundle.modules(decisions)).Coverage
+	report.cover(coverage, t.bundle)
 	return report, nil
+}
+
+// cover notes which lines of the rules no test reaches, file by file. The tracer
+// knows files by the paths that the bundle's reader gives them.
+func (r *Report) cover(traced *cover.Cover, b *Bundle) {
+	rules := map[string]*ast.Module{}
+	for _, m := range b.opa.Modules {
+		if !isTest(m.Path) {
+			rules[m.Path] = m.Parsed
+		}
+	}
+	files := traced.Report(rules).Files
+	covered, lines := 0, 0
+	for _, name := range slices.Sorted(maps.Keys(rules)) {
+		of := files[name]
+		file := contract.PolicyFileCoverage{
+			File: strings.TrimPrefix(name, "/"), Coverage: of.Coverage, Lines: of.CoveredLines + of.NotCoveredLines, Uncovered: []string{},
+		}
+		covered, lines = covered+of.CoveredLines, lines+file.Lines
+		if file.Lines == 0 {
+			file.Coverage = 100 // nothing to reach
+		}
+		for _, part := range of.NotCovered {
+			lines := strconv.Itoa(part.Start.Row)
+			if part.End.Row > part.Start.Row {
+				lines += "-" + strconv.Itoa(part.End.Row)
+			}
+			file.Uncovered = append(file.Uncovered, lines)
+		}
+		file.Uncovered = slices.Compact(file.Uncovered)
+		r.Files = append(r.Files, file)
+	}
+	if r.Coverage = 100; lines > 0 {
+		r.Coverage = 100 * float64(covered) / float64(lines)
+	}
 }
 
 // judge runs the test once more the slow way.

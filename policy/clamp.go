@@ -14,6 +14,7 @@ const (
 	ClampHighRisk  = "writ.high-risk"       // high risk is never autonomous
 	ClampApprovals = "writ.approvals-floor" // an assist without approvers
 	ClampDeadline  = "writ.approval-expiry" // an approval that would never expire
+	ClampRoles     = "writ.roles"           // nobody's role satisfies every layer
 )
 
 // Defaults of a requirement that code asks for.
@@ -22,45 +23,67 @@ const (
 	approvalExpiry = 24 * time.Hour
 )
 
-// clamp is the law above any policy. It only ever tightens v and records each
-// change, so a reader of a trace sees which words are the bundle's.
+// loosest is the most that any bundle may answer to q at the tier that it says:
+// the floor below every layer. A tier that is milder than the step's own counts
+// as the step's own. Approvals are the least of an assist.
+func loosest(q *writ.Question, said writ.Risk) writ.Verdict {
+	v := writ.Verdict{
+		Mode: writ.Autonomous, Risk: writ.RiskBlocked,
+		Approvals: writ.Requirement{Count: 1, ExpiresIn: abi.Duration(approvalExpiry)},
+	}
+	if q != nil {
+		v.Risk = q.Step.Risk.Join(writ.RiskOf(q.Step.Effect))
+	}
+	if !v.Risk.Valid() {
+		v.Risk = writ.RiskBlocked
+	}
+	if said.Rank() > v.Risk.Rank() {
+		v.Risk = said
+	}
+	switch {
+	case v.Risk.Rank() >= writ.RiskBlocked.Rank():
+		v.Mode = writ.Blocked
+	case v.Risk == writ.RiskHigh && !approvedCall(q):
+		v.Mode = writ.Assist
+	}
+	return v
+}
+
+// clamp holds v to the floor. It only ever tightens and records each change, so a
+// reader of a trace sees which words are the bundle's.
 func clamp(q *writ.Question, v *writ.Verdict) {
 	record := func(rule string, to writ.Mode) {
 		v.Clamps = append(v.Clamps, writ.Clamp{Rule: rule, From: v.Mode, To: to})
 		v.Mode = to
 	}
-	floor := writ.RiskBlocked
-	if q != nil {
-		floor = q.Step.Risk.Join(writ.RiskOf(q.Step.Effect))
-	}
-	if !floor.Valid() {
-		floor = writ.RiskBlocked
-	}
-	if v.Risk.Rank() < floor.Rank() {
-		v.Risk = floor
+	floor := loosest(q, v.Risk)
+	if v.Risk.Rank() < floor.Risk.Rank() {
+		v.Risk = floor.Risk
 		// Who judged a milder tier asked for the people of that tier.
-		if v.Mode == writ.Assist && floor == writ.RiskHigh && !approvedCall(q) {
+		if v.Mode == writ.Assist && floor.Risk == writ.RiskHigh && !approvedCall(q) {
 			v.Approvals.Count = max(v.Approvals.Count, highRiskPeople)
 		}
 		record(ClampRisk, v.Mode)
 	}
-	if v.Risk == writ.RiskBlocked && v.Mode != writ.Blocked {
-		record(ClampBlocked, writ.Blocked)
-	}
-	if v.Mode == writ.Autonomous && v.Risk == writ.RiskHigh && !approvedCall(q) {
-		v.Approvals.Count = max(v.Approvals.Count, highRiskPeople)
-		record(ClampHighRisk, writ.Assist)
+	if v.Mode.Rank() > floor.Mode.Rank() {
+		switch floor.Mode {
+		case writ.Assist:
+			v.Approvals.Count = max(v.Approvals.Count, highRiskPeople)
+			record(ClampHighRisk, writ.Assist)
+		default:
+			record(ClampBlocked, writ.Blocked)
+		}
 	}
 	if v.Mode != writ.Assist {
 		v.Approvals = writ.Requirement{}
 		return
 	}
-	if v.Approvals.Count < 1 {
-		v.Approvals.Count = 1
+	if v.Approvals.Count < floor.Approvals.Count {
+		v.Approvals.Count = floor.Approvals.Count
 		record(ClampApprovals, writ.Assist)
 	}
 	if v.Approvals.ExpiresIn <= 0 {
-		v.Approvals.ExpiresIn = abi.Duration(approvalExpiry)
+		v.Approvals.ExpiresIn = floor.Approvals.ExpiresIn
 		record(ClampDeadline, writ.Assist)
 	}
 }
@@ -68,6 +91,6 @@ func clamp(q *writ.Question, v *writ.Verdict) {
 // approvedCall: the call changes nothing, or people have said yes to what this
 // step does. Which digest they said yes to is the permit's to check.
 func approvedCall(q *writ.Question) bool {
-	return q.Point == writ.PointCall && q.Call != nil &&
+	return q != nil && q.Point == writ.PointCall && q.Call != nil &&
 		(!q.Call.Effect.Writes() || q.History.Approvals >= 1)
 }

@@ -3,24 +3,12 @@ package policy
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/writ-run/writ"
-	"github.com/writ-run/writ/canon"
 )
-
-// activeKey is the document that names the active bundle. Without it the bundle
-// of the binary decides.
-const activeKey = "policy/active"
-
-// bundlePrefix of the documents that keep when a bundle was last activated.
-const bundlePrefix = "policy/bundle/"
 
 // Options are what a Service needs.
 type Options struct {
@@ -36,7 +24,8 @@ type Options struct {
 	Keys map[string]string
 }
 
-// Service keeps bundles and says which one decides. It implements writ.Judges.
+// Service keeps bundles and says which decide: one for the organisation and, once
+// one is activated there, one for the tenant. It implements writ.Judges.
 type Service struct {
 	dir      string
 	store    writ.Store
@@ -48,27 +37,20 @@ type Service struct {
 	keys     map[string]string
 	builtin  *Bundle
 
-	active    atomic.Pointer[Policy]
-	switching sync.RWMutex // held while an activation is recorded: its epoch never judges under the bundle before
+	active    atomic.Pointer[law]
+	switching sync.RWMutex // held while an activation is recorded: its epoch never judges under the law before
 
-	mu     sync.Mutex // guards judges, and orders activations
+	mu     sync.Mutex // guards what follows, and orders activations
 	judges map[writ.Digest]*Policy
+	laws   map[writ.Digest]*law // of more than one bundle
+	proved map[writ.Digest]bool // bundles that this process has found fit
 }
 
 var _ writ.Judges = (*Service)(nil)
 
-// activation is the document under activeKey and bundlePrefix.
-type activation struct {
-	Digest  writ.Digest      `json:"digest"`
-	Version string           `json:"version"`
-	At      writ.Time        `json:"at"`
-	By      writ.PrincipalID `json:"by"`
-	Signer  string           `json:"signer"`
-}
-
-// Open compiles the active bundle. It refuses to fall back to another one:
-// CodeNotFound where the active bundle is gone, CodeTampered where it differs
-// from its digest, CodeInvalid where an option is missing.
+// Open compiles the bundles that are active. It refuses to fall back to others:
+// CodeNotFound where one of them is gone, CodeTampered where it differs from its
+// digest, CodeInvalid where an option is missing.
 func Open(ctx context.Context, o Options) (*Service, error) {
 	if o.Dir == "" || o.Store == nil || o.Journal == nil || o.Clock == nil {
 		return nil, writ.Errorf(writ.CodeInvalid, "policy service", "Dir, Store, Journal and Clock must be set")
@@ -82,46 +64,47 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	}
 	s := &Service{
 		dir: o.Dir, store: o.Store, journal: o.Journal, traces: o.Traces, clock: o.Clock, tenant: o.Tenant,
-		deadline: o.Deadline, keys: o.Keys, builtin: builtin, judges: map[writ.Digest]*Policy{},
+		deadline: o.Deadline, keys: o.Keys, builtin: builtin, judges: map[writ.Digest]*Policy{}, laws: map[writ.Digest]*law{}, proved: map[writ.Digest]bool{},
 	}
 	// A later binary has another bundle; the traces of this one name it all the same.
 	if err := s.keep(builtin); err != nil {
 		return nil, err
 	}
-	digest := builtin.digest
-	current, err := s.current(ctx)
+	var parts []part
+	for _, layer := range bundleLayers {
+		current, err := s.current(ctx, layer)
+		if err != nil {
+			return nil, err
+		}
+		judge, err := s.judgeIn(ctx, layer, current)
+		if err != nil {
+			return nil, err
+		}
+		if judge != nil {
+			parts = append(parts, part{layer, judge})
+		}
+	}
+	inForce, err := newLaw(parts)
 	if err != nil {
 		return nil, err
 	}
-	if current != nil {
-		digest = current.Digest
-	}
-	judge, err := s.judgeOf(ctx, digest)
-	if err != nil {
+	if err := s.keepLaw(inForce); err != nil {
 		return nil, err
 	}
-	s.active.Store(judge)
+	s.active.Store(inForce)
 	return s, nil
 }
 
-// current is nil where nothing was ever activated.
-func (s *Service) current(ctx context.Context) (*activation, error) {
-	raw, err := s.store.Get(ctx, s.tenant, activeKey)
-	if writ.IsCode(err, writ.CodeNotFound) {
-		return nil, nil
+// judgeIn is the judge of a layer's activation: without one that of the binary
+// for the organisation, and nil for the tenant.
+func (s *Service) judgeIn(ctx context.Context, layer writ.Layer, a *activation) (*Policy, error) {
+	switch {
+	case a != nil:
+		return s.judgeOf(ctx, a.Digest)
+	case layer == writ.LayerOrganisation:
+		return s.judgeOf(ctx, s.builtin.digest)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return decodeActivation(raw)
-}
-
-func decodeActivation(raw []byte) (*activation, error) {
-	var a activation
-	if err := json.Unmarshal(raw, &a); err != nil || !a.Digest.Valid() {
-		return nil, writ.Errorf(writ.CodeTampered, "policy service", "the document of an activation does not decode")
-	}
-	return &a, nil
+	return nil, nil
 }
 
 // Active implements writ.Judges.
@@ -131,9 +114,18 @@ func (s *Service) Active() writ.Judge {
 	return s.active.Load()
 }
 
-// ByDigest implements writ.Judges. CodeTampered where the kept bundle differs from
-// its digest.
+// ByDigest implements writ.Judges, for bundles and for lists of layers.
+// CodeTampered where what is kept differs from its digest.
 func (s *Service) ByDigest(ctx context.Context, digest writ.Digest) (writ.Judge, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	layers, err := s.lawOf(ctx, digest)
+	switch {
+	case err != nil:
+		return nil, err
+	case layers != nil:
+		return layers, nil
+	}
 	judge, err := s.judgeOf(ctx, digest)
 	if err != nil {
 		return nil, err
@@ -141,128 +133,54 @@ func (s *Service) ByDigest(ctx context.Context, digest writ.Digest) (writ.Judge,
 	return judge, nil
 }
 
-func (s *Service) judgeOf(ctx context.Context, digest writ.Digest) (*Policy, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if judge, ok := s.judges[digest]; ok {
-		return judge, nil
-	}
-	b, err := s.kept(digest)
-	if err != nil {
-		return nil, err
-	}
-	judge, err := Compile(ctx, b, s.deadline)
-	if err != nil {
-		return nil, err
-	}
-	s.judges[digest] = judge
-	return judge, nil
+// activation is the document of what is active in a layer, of what was before,
+// and of when a bundle was last activated.
+type activation struct {
+	Digest  writ.Digest      `json:"digest"`
+	Version string           `json:"version"`
+	At      writ.Time        `json:"at"`
+	By      writ.PrincipalID `json:"by"`
+	Signer  string           `json:"signer"`
+	Depth   int              `json:"depth,omitempty"` // how many a rollback can go back
 }
 
-// kept reads a bundle from the directory and proves that it is what its name says.
-func (s *Service) kept(digest writ.Digest) (*Bundle, error) {
-	op := "policy " + string(digest)
-	if !digest.Valid() {
-		return nil, writ.Errorf(writ.CodeNotFound, op, "is not the digest of a bundle")
+func decodeActivation(raw []byte) (*activation, error) {
+	var a activation
+	if err := json.Unmarshal(raw, &a); err != nil || !a.Digest.Valid() || a.Depth < 0 {
+		return nil, writ.Errorf(writ.CodeTampered, "policy service", "the document of an activation does not decode")
 	}
-	if digest == s.builtin.digest {
-		return s.builtin, nil
+	return &a, nil
+}
+
+// Documents. Without the first of a layer the binary's bundle decides for the
+// organisation, and nothing is said for the tenant.
+const (
+	activePrefix  = "policy/active"   // of the organisation; with /tenant of the tenant
+	bundlePrefix  = "policy/bundle/"  // HEX, when it was last activated; HEX/tenant
+	historyPrefix = "policy/history/" // LAYER/DEPTH: what a rollback goes back to
+)
+
+// keyIn names the organisation's documents as they were before there were layers.
+func keyIn(key string, layer writ.Layer) string {
+	if layer == writ.LayerOrganisation {
+		return key
 	}
-	b, err := LoadBundle(filepath.Join(s.dir, digest.Hex()))
+	return key + "/" + string(layer)
+}
+
+// current is nil where nothing is activated in the layer.
+func (s *Service) current(ctx context.Context, layer writ.Layer) (*activation, error) {
+	return s.activationAt(ctx, keyIn(activePrefix, layer))
+}
+
+// activationAt is nil where there is no such document.
+func (s *Service) activationAt(ctx context.Context, key string) (*activation, error) {
+	raw, err := s.store.Get(ctx, s.tenant, key)
 	if writ.IsCode(err, writ.CodeNotFound) {
-		return nil, writ.Errorf(writ.CodeNotFound, op, "is not kept on this host").
-			WithFix("`writ policy list` shows what is; restore %s from a backup", s.dir)
+		return nil, nil
 	}
-	if err != nil || b.digest != digest {
-		return nil, writ.Errorf(writ.CodeTampered, op, "the kept files are not the ones of this digest").
-			WithFix("restore %s from a backup, and find out who changed it", filepath.Join(s.dir, digest.Hex()))
-	}
-	return b, nil
-}
-
-// keep writes a bundle under its digest, whole or not at all.
-func (s *Service) keep(b *Bundle) error {
-	op := "policy " + string(b.digest)
-	target := filepath.Join(s.dir, b.digest.Hex())
-	if _, err := os.Stat(target); err == nil {
-		_, err := s.kept(b.digest)
-		return err
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return writ.Errorf(writ.CodeUnavailable, op, "%w", err)
-	}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return writ.Errorf(writ.CodeUnavailable, op, "%w", err)
-	}
-	temporary, err := os.MkdirTemp(s.dir, ".new-")
 	if err != nil {
-		return writ.Errorf(writ.CodeUnavailable, op, "%w", err)
+		return nil, err
 	}
-	defer os.RemoveAll(temporary)
-	if err := b.write(temporary); err != nil {
-		return writ.Errorf(writ.CodeUnavailable, op, "%w", err)
-	}
-	if err := os.Rename(temporary, target); err != nil {
-		return writ.Errorf(writ.CodeUnavailable, op, "%w", err)
-	}
-	return syncDir(s.dir)
-}
-
-func (b *Bundle) write(dir string) error {
-	for _, name := range b.names() {
-		target := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(target), 0o700); err != nil {
-			return err
-		}
-		if err := writeSynced(target, b.files[name]); err != nil {
-			return err
-		}
-	}
-	return filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.IsDir() {
-			return err
-		}
-		return syncDir(name)
-	})
-}
-
-func writeSynced(name string, content []byte) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-// record makes the change durable before anything decides under it.
-func (s *Service) record(ctx context.Context, who *writ.Principal, a activation, reason string) error {
-	value, err := canon.MarshalJSON(a)
-	if err != nil {
-		return writ.Errorf(writ.CodeInternal, "policy activate", "%w", err)
-	}
-	receipt, err := s.journal.Append(ctx, &writ.Batch{
-		Tenant: s.tenant, Stream: writ.SystemStream, Expect: writ.AnySeq,
-		Records: []writ.NewRecord{{
-			Type: writ.RecPolicyActivated, Time: a.At, Actor: writ.AuditOf(who, ""),
-			Body: writ.Body{System: &writ.SystemFacts{
-				Subject: "policy", Version: a.Version, Digest: a.Digest, Status: "active", Reason: reason,
-				Details: map[string]string{"signer": a.Signer},
-			}},
-		}},
-		Changes: []writ.Change{{Key: activeKey, Value: value}, {Key: bundlePrefix + a.Digest.Hex(), Value: value}},
-	})
-	if err != nil {
-		return err
-	}
-	// What is accepted is waited for, even if the caller is gone: nobody may read
-	// and keep the state before it.
-	return s.journal.Barrier(context.WithoutCancel(ctx), receipt.Position)
+	return decodeActivation(raw)
 }

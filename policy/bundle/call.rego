@@ -17,14 +17,11 @@ call := {
 } if {
 	permitted
 	seen
+	calm
 } else := {
 	"mode": "assist",
 	"risk": input.step.risk,
-	"reasons": [{
-		"rule": "untrusted-call",
-		"message": sprintf("untrusted data leaves the host through %s and nobody has seen it", [input.call.tool]),
-		"fix": "have an approver approve the step",
-	}],
+	"reasons": call_cautions,
 	"approvals": lib.ask(max([1, lib.people[input.step.risk]])),
 } if {
 	permitted
@@ -64,6 +61,29 @@ seen if input.history.approvals >= 1
 seen if {
 	input.call.effect in {"none", "read", "write-local"}
 	secretless
+}
+
+# What a high-risk step writes needs their yes, whatever the data.
+calm if input.step.risk != "high"
+
+calm if input.history.approvals >= 1
+
+calm if input.call.effect in {"none", "read"}
+
+call_cautions contains {
+	"rule": "untrusted-call",
+	"message": sprintf("untrusted data leaves the host through %s and nobody has seen it", [input.call.tool]),
+	"fix": "have an approver approve the step",
+} if {
+	not seen
+}
+
+call_cautions contains {
+	"rule": "high-risk-call",
+	"message": sprintf("%s writes in a step of high risk and nobody has approved it", [input.call.tool]),
+	"fix": sprintf("have %d of the approvers approve the step", [lib.people[input.step.risk]]),
+} if {
+	not calm
 }
 
 secretless if {

@@ -87,8 +87,31 @@ test_untrusted_data_in_a_high_risk_write if {
 		sinks(["http"]),
 	]
 	answer := ask_many(patches)
-	said(answer) == ["assist", {"untrusted-call"}]
+	said(answer) == ["assist", {"untrusted-call", "high-risk-call"}]
 	answer.approvals.count == 2
+}
+
+test_high_risk_write if {
+	patches := [{"op": "add", "path": "/call", "value": send}, {"op": "add", "path": "/step/risk", "value": "high"}]
+	answer := ask_many(patches)
+	said(answer) == ["assist", {"high-risk-call"}]
+	answer.approvals.count == 2
+}
+
+test_high_risk_write_that_people_approved if {
+	patches := [
+		{"op": "add", "path": "/step/risk", "value": "high"},
+		{"op": "add", "path": "/history/approvals", "value": 2},
+	]
+	said(ask_many(patches)) == ["autonomous", {"within-step"}]
+}
+
+test_high_risk_read if {
+	patches := [
+		{"op": "add", "path": "/step/risk", "value": "high"},
+		{"op": "add", "path": "/call/effect", "value": "read"},
+	]
+	said(ask_many(patches)) == ["autonomous", {"within-step"}]
 }
 
 test_untrusted_data_that_a_person_saw if {
