@@ -169,6 +169,12 @@ func event[Data any](key, capability string, w words, records ...writ.RecordType
 	}
 }
 
+// at sets the version of an event that has grown.
+func (e *EventContract) at(version string) *EventContract {
+	e.Version = version
+	return e
+}
+
 func (e *EventContract) pii(members ...string) *EventContract {
 	e.PII = members
 	return e
@@ -183,15 +189,15 @@ var events = []*EventContract{
 	event[ApprovalEvent](EventApprovalRejected, CapApproval, words{"Approval rejected", "A person said no."}, writ.RecApprovalDecided).pii("decidedBy", "note"),
 	event[ApprovalEvent](EventApprovalEscalated, CapApproval, words{"Approval escalated", "Nobody decided in time; others are asked."}, writ.RecApprovalEscalated),
 	event[ApprovalEvent](EventApprovalExpired, CapApproval, words{"Approval expired", "The deadline passed: the step does not run."}, writ.RecApprovalExpired),
-	event[StepEvent](EventStepStarted, CapCore, words{"Step started", "An attempt of a step began."}, writ.RecStepStarted),
-	event[StepEvent](EventStepBlocked, CapCore, words{"Step blocked", "The policy blocks the step."}, writ.RecStepBlocked),
-	event[StepEvent](EventStepCompleted, CapCore, words{"Step completed", "A step has its output."}, writ.RecStepCompleted),
-	event[StepEvent](EventStepFailed, CapCore, words{"Step failed", "A step has failed for good."}, writ.RecStepFailed),
-	event[StepEvent](EventStepSkipped, CapCore, words{"Step skipped", "A step's condition is false, or what it needs did not complete."}, writ.RecStepSkipped),
-	event[StepEvent](EventStepIndeterminate, CapCore, words{"Step indeterminate", "An effect began and its outcome is not known: an operator decides."}, writ.RecStepIndeterminate),
-	event[ToolEvent](EventToolCalled, CapAudit, words{"Tool called", "A call is about to be made."}, writ.RecToolCalled).pii("summary"),
-	event[ToolEvent](EventToolReturned, CapAudit, words{"Tool returned", "A call came back."}, writ.RecToolReturned).pii("summary"),
-	event[ToolEvent](EventToolDenied, CapAudit, words{"Tool denied", "A call was not allowed."}, writ.RecToolDenied).pii("summary"),
+	event[StepEvent](EventStepStarted, CapCore, words{"Step started", "An attempt of a step began."}, writ.RecStepStarted).at("1.1.0"),
+	event[StepEvent](EventStepBlocked, CapCore, words{"Step blocked", "The policy blocks the step."}, writ.RecStepBlocked).at("1.1.0"),
+	event[StepEvent](EventStepCompleted, CapCore, words{"Step completed", "A step has its output."}, writ.RecStepCompleted).at("1.1.0"),
+	event[StepEvent](EventStepFailed, CapCore, words{"Step failed", "A step has failed for good."}, writ.RecStepFailed).at("1.1.0"),
+	event[StepEvent](EventStepSkipped, CapCore, words{"Step skipped", "A step's condition is false, or what it needs did not complete."}, writ.RecStepSkipped).at("1.1.0"),
+	event[StepEvent](EventStepIndeterminate, CapCore, words{"Step indeterminate", "An effect began and its outcome is not known: an operator decides."}, writ.RecStepIndeterminate).at("1.1.0"),
+	event[ToolEvent](EventToolCalled, CapAudit, words{"Tool called", "A call is about to be made."}, writ.RecToolCalled).pii("summary").at("1.1.0"),
+	event[ToolEvent](EventToolReturned, CapAudit, words{"Tool returned", "A call came back."}, writ.RecToolReturned).pii("summary").at("1.1.0"),
+	event[ToolEvent](EventToolDenied, CapAudit, words{"Tool denied", "A call was not allowed."}, writ.RecToolDenied).pii("summary").at("1.1.0"),
 	event[ExecutionEvent](EventExecutionCompleted, CapCore, words{"Execution completed", "Every step is done."}, writ.RecExecutionEnded),
 	event[ExecutionEvent](EventExecutionFailed, CapCore, words{"Execution failed", "The execution ended without being done: failed, blocked or rejected, as status says."}, writ.RecExecutionEnded),
 	event[ExecutionEvent](EventExecutionCancelled, CapCore, words{"Execution cancelled", "Somebody cancelled the execution."}, writ.RecExecutionEnded),
@@ -200,7 +206,7 @@ var events = []*EventContract{
 	event[ExecutionEvent](EventExecutionResumed, CapCore, words{"Execution resumed", "An operator lets the execution go on: after a pause, after it had ended, or by deciding about an indeterminate step, which the subject then names."}, writ.RecRunResumed, writ.RecRunRetried, writ.RecStepResolved).pii("reason"),
 	event[SkillEvent](EventSkillInstalled, CapSkillRegistry, words{"Skill installed", "A skill was verified and installed."}, writ.RecSkillInstalled),
 	event[SkillEvent](EventSkillRejected, CapSkillRegistry, words{"Skill rejected", "Verification found issues; nothing was installed."}, writ.RecSkillRejected),
-	event[PolicyEvent](EventPolicyActivated, CapCore, words{"Policy activated", "Another bundle decides from now on."}, writ.RecPolicyActivated).pii("reason"),
+	event[PolicyEvent](EventPolicyActivated, CapCore, words{"Policy activated", "Another bundle decides from now on."}, writ.RecPolicyActivated).pii("reason").at("1.1.0"),
 	event[DriftFinding](EventDriftDetected, CapAudit, words{"Drift detected", "Something is no longer as it was approved. It is said once for each finding, and again where it had been gone."}, writ.RecDriftDetected),
 }
 

@@ -44,7 +44,7 @@ var PlanCompile = define[PlanCompileInput, PlanCompileOutput](Contract{
 
 // PlanVerify judges every step of a plan.
 var PlanVerify = define[PlanVerifyInput, PlanVerifyOutput](Contract{
-	Key: "controlPlane.plan.verify", Kind: Command, Capability: CapAudit, Auth: User,
+	Key: "controlPlane.plan.verify", Version: "1.1.0", Kind: Command, Capability: CapAudit, Auth: User,
 	CLI: "writ plan verify", Title: "Verify a plan", Idempotent: true,
 	Description: "Asks the policy about every step. What it blocks is a verdict with reasons, not an error.",
 	Goal:        "Learn which steps run by themselves, which need a person and which may not run.",

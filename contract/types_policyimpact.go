@@ -93,6 +93,18 @@ func (i *StoredVerdicts) Flip(f *VerdictFlip, first bool) {
 	i.addItem(f)
 }
 
+// Word is the status of an answer: differs, or same where all was judged and
+// nothing flips; unknown where only what could not be judged is left.
+func (i *StoredVerdicts) Word() string {
+	switch {
+	case i.Flipped > 0:
+		return "differs"
+	case i.Unjudged > 0:
+		return "unknown"
+	}
+	return "same"
+}
+
 // Gap adds a verdict that could not be judged.
 func (i *StoredVerdicts) Gap(id writ.ExecutionID, message string) {
 	i.Unjudged++

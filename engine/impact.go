@@ -19,10 +19,6 @@ const (
 	maxImpactBudget     = time.Minute
 )
 
-// impactPage is how many executions are listed at once. Most of them do not have
-// the skill.
-const impactPage = 100
-
 // ImpactQuery says what Impact examines. Zero members: see contract.SkillImpactInput.
 type ImpactQuery struct {
 	Tenant writ.TenantID
@@ -40,13 +36,9 @@ type ImpactQuery struct {
 // with the cursor of what is left; at least one execution is examined. CodeInvalid
 // for a query that does not fit.
 func (e *Engine) Impact(ctx context.Context, candidate *Candidate, query ImpactQuery) (*contract.StoredImpact, string, error) {
-	const op = "impact"
-	query.Limit, query.Budget = cmp.Or(query.Limit, defaultImpactLimit), cmp.Or(query.Budget, defaultImpactBudget)
-	switch {
-	case query.Limit < 0 || query.Limit > maxImpactLimit:
-		return nil, "", writ.Errorf(writ.CodeInvalid, op, "limit %d: want 1 to %d", query.Limit, maxImpactLimit).WithFix("ask for pages")
-	case query.Budget < 0 || query.Budget > maxImpactBudget:
-		return nil, "", writ.Errorf(writ.CodeInvalid, op, "budget %s: want at most %s", query.Budget, maxImpactBudget).WithFix("ask for pages")
+	var err error
+	if query.Limit, query.Budget, err = impactBounds(query.Limit, query.Budget); err != nil {
+		return nil, "", err
 	}
 	timed, cancel := context.WithTimeout(ctx, query.Budget)
 	defer cancel()
@@ -57,6 +49,19 @@ func (e *Engine) Impact(ctx context.Context, candidate *Candidate, query ImpactQ
 	}
 	s.out.Complete = next == ""
 	return s.out, next, nil
+}
+
+// impactBounds completes and checks the bounds of a page.
+func impactBounds(limit int, budget time.Duration) (int, time.Duration, error) {
+	const op = "impact"
+	limit, budget = cmp.Or(limit, defaultImpactLimit), cmp.Or(budget, defaultImpactBudget)
+	switch {
+	case limit < 0 || limit > maxImpactLimit:
+		return 0, 0, writ.Errorf(writ.CodeInvalid, op, "limit %d: want 1 to %d", limit, maxImpactLimit).WithFix("ask for pages")
+	case budget < 0 || budget > maxImpactBudget:
+		return 0, 0, writ.Errorf(writ.CodeInvalid, op, "budget %s: want at most %s", budget, maxImpactBudget).WithFix("ask for pages")
+	}
+	return limit, budget, nil
 }
 
 // survey is one page of Impact.
@@ -71,44 +76,12 @@ type survey struct {
 
 // run gives the cursor of what is left, empty where nothing is.
 func (s *survey) run() (string, error) {
-	query := writ.ExecutionQuery{Tenant: s.query.Tenant, Limit: impactPage, Cursor: s.query.Cursor}
-	for {
-		page, err := s.e.Traces.Executions(s.ctx, query)
-		if err != nil {
-			return "", err
-		}
-		for i, x := range page.Items {
-			if x.CreatedAt < s.query.Since {
-				return "", nil
-			}
-			if s.out.Examined > 0 && (s.out.Examined >= s.query.Limit || s.timed.Err() != nil) {
-				return s.before(query, i)
-			}
-			done, err := s.examine(x)
-			if err != nil {
-				return "", err
-			}
-			if !done {
-				return s.before(query, i)
-			}
-		}
-		if query.Cursor = page.Next; page.Next == "" || s.timed.Err() != nil {
-			return page.Next, nil
-		}
+	over := func() bool { return s.timed.Err() != nil }
+	walk := writ.Survey{
+		Traces: s.e.Traces, Tenant: s.query.Tenant, Since: s.query.Since, Cursor: s.query.Cursor, Over: over,
+		Enough: func() bool { return s.out.Examined > 0 && (s.out.Examined >= s.query.Limit || over()) },
 	}
-}
-
-// before is the cursor with which the list goes on at the page's item i.
-func (s *survey) before(query writ.ExecutionQuery, i int) (string, error) {
-	if i == 0 {
-		return query.Cursor, nil
-	}
-	query.Limit = i
-	page, err := s.e.Traces.Executions(s.ctx, query)
-	if err != nil {
-		return "", err
-	}
-	return page.Next, nil
+	return walk.Run(s.ctx, s.examine)
 }
 
 // examine counts an execution in. It is false where the time was over before that

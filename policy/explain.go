@@ -35,15 +35,29 @@ func (s *Service) Explain(ctx context.Context, in *contract.PolicyExplainInput) 
 		return nil, err
 	}
 	stored := &last.Body.Decided.Verdict
-	if err := s.agree(ctx, op, question, stored); err != nil {
+	judge, err := s.ByDigest(ctx, stored.PolicyDigest)
+	if err != nil {
 		return nil, err
 	}
-	return &contract.PolicyExplainOutput{
+	if err := agree(ctx, op, judge, question, stored); err != nil {
+		return nil, err
+	}
+	by := contract.DecidedBy(stored)
+	out := &contract.PolicyExplainOutput{
 		Result:  contract.Result{Status: "ok", ChangedAt: last.Time},
 		Verdict: stored.Mode, RiskTier: stored.Risk,
 		Reasons: contract.ReasonsFrom(last.Step, stored.Reasons), Clamps: contract.ClampsFrom(stored.Clamps),
 		PolicyVersion: stored.PolicyVersion, PolicyDigest: stored.PolicyDigest, Input: question,
-	}, nil
+		StepID: last.Step, Stage: last.Body.Decided.Stage, DecidedBy: &by, Layers: layersOf(judge),
+	}
+	if stored.Mode == writ.Assist {
+		asks := contract.Approvals(stored.Approvals)
+		out.Approvals = &asks
+	}
+	if stored.Budget != nil {
+		out.Calls = stored.Budget.Calls
+	}
+	return out, nil
 }
 
 // lastVerdict of a step; of all steps the one whose last verdict is strictest.
@@ -104,16 +118,12 @@ func (s *Service) question(ctx context.Context, tenant writ.TenantID, op string,
 	return read(ref)
 }
 
-// agree judges the question again under the bundle that the verdict names. What
+// agree judges the question again under the policy that the verdict names. What
 // was recorded may be stricter, since a run can tighten a verdict, and never looser.
-func (s *Service) agree(ctx context.Context, op string, question []byte, stored *writ.Verdict) error {
+func agree(ctx context.Context, op string, judge writ.Judge, question []byte, stored *writ.Verdict) error {
 	var q writ.Question
 	if err := json.Unmarshal(question, &q); err != nil {
 		return writ.Errorf(writ.CodeTampered, op, "the stored question does not decode: %w", err)
-	}
-	judge, err := s.ByDigest(ctx, stored.PolicyDigest)
-	if err != nil {
-		return err
 	}
 	again, err := judge.Judge(ctx, &q)
 	if err != nil {

@@ -37,7 +37,11 @@ func (h *home) attach(ctx context.Context, skills []writ.SkillRef, policies []wr
 		}
 		out[attachedSkill+ref.Digest.Hex()+".skill"] = bundle
 	}
-	for _, digest := range policies {
+	named, err := h.policyFiles(policies)
+	if err != nil {
+		return nil, err
+	}
+	for _, digest := range named {
 		root := filepath.Join(h.config.Home, "policy", digest.Hex())
 		err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
@@ -53,6 +57,19 @@ func (h *home) attach(ctx context.Context, skills []writ.SkillRef, policies []wr
 		if err != nil {
 			return nil, writ.Errorf(writ.CodeUnavailable, "policy "+string(digest), "cannot be read: %w", err)
 		}
+	}
+	return out, nil
+}
+
+// policyFiles adds the bundles of layers to what verdicts name.
+func (h *home) policyFiles(policies []writ.Digest) ([]writ.Digest, error) {
+	var out []writ.Digest
+	for _, digest := range policies {
+		needs, err := h.policies.Needs(digest)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, needs...)
 	}
 	return out, nil
 }

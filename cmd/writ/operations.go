@@ -43,6 +43,8 @@ func (h *home) bind(d *contract.Dispatcher) {
 	contract.Bind(d, contract.PolicyExplain, h.policies.Explain)
 	contract.Bind(d, contract.PolicyTest, h.policies.Test)
 	contract.Bind(d, contract.PolicyActivate, h.policies.Activate)
+	contract.Bind(d, contract.PolicyRollback, h.policies.Rollback)
+	contract.Bind(d, contract.PolicyImpact, h.policyImpact)
 	contract.Bind(d, contract.PolicyList, h.policies.List)
 
 	contract.Bind(d, contract.TokenCreate, h.identity.TokenCreate)

@@ -106,6 +106,27 @@ func (h *home) skillImpact(ctx context.Context, in *contract.SkillImpactInput) (
 	return out, nil
 }
 
+// policyImpact is the handler of contract.PolicyImpact.
+func (h *home) policyImpact(ctx context.Context, in *contract.PolicyImpactInput) (*contract.PolicyImpactOutput, error) {
+	by, err := writ.PrincipalFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	judge, out, err := h.policies.Consider(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	impact, next, err := h.engine.PolicyImpact(ctx, judge, engine.ImpactQuery{
+		Tenant: by.Tenant, Since: in.Since, Limit: in.Limit, Budget: time.Duration(in.BudgetMS) * time.Millisecond, Cursor: in.Cursor,
+	})
+	if err != nil {
+		return nil, err
+	}
+	out.Impact, out.NextCursor = *impact, next
+	out.Status = out.Impact.Word()
+	return out, nil
+}
+
 // replayRun is the handler of contract.ReplayRun: with a skill it is a what-if.
 func (h *home) replayRun(ctx context.Context, in *contract.ReplayRunInput) (*contract.ReplayRunOutput, error) {
 	if in.SkillSource == "" && len(in.SkillBundle) == 0 {

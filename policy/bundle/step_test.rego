@@ -172,6 +172,11 @@ test_automation_that_writes_outside if {
 
 test_null_sinks_are_none if said(ask("/taint/sinks", null)) == ["autonomous", {"low-risk"}]
 
+test_model_that_writes_within_the_host if said(ask_many([
+	{"op": "add", "path": "/origin", "value": "model"},
+	{"op": "add", "path": "/step/effect", "value": "write-local"},
+])) == ["autonomous", {"low-risk"}]
+
 test_model_that_reads if said(ask("/origin", "model")) == ["autonomous", {"low-risk"}]
 
 test_untrusted_sink if {
