@@ -206,6 +206,9 @@ type DecidedFacts struct {
 	Verdict  Verdict `json:"verdict"`
 	Advisory bool    `json:"advisory,omitempty"`
 	Sequence int     `json:"sequence,omitempty"` // of the call, from 1
+	// Grants are those that an attempt under way needs besides what it began with,
+	// such as where one of those was revoked meanwhile.
+	Grants []GrantUse `json:"grants,omitempty"`
 }
 
 // ApprovalFacts open, decide or close an approval.
@@ -236,6 +239,9 @@ type StartedFacts struct {
 	Taint    []Label    `json:"taint,omitempty"`
 	Policy   Digest     `json:"policy"`
 	Question Digest     `json:"question"` // of the payload of the verdict that let it start
+	// Grants are those that it needed, then those above them whose uses count. A
+	// record from before uses were counted has none.
+	Grants []GrantUse `json:"grants,omitempty"`
 }
 
 // EndedFacts are how a step ended.

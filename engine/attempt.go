@@ -146,6 +146,8 @@ func (x *execution) follow(r *writ.Record) {
 		return
 	}
 	switch r.Type {
+	case writ.RecVerdict:
+		a.grants = append(a.grants, r.Body.Decided.Grants...)
 	case writ.RecApprovalOpened:
 		a.waited.hold(r.Time)
 	case writ.RecStepIndeterminate:

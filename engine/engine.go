@@ -20,11 +20,16 @@ import (
 	"github.com/writ-run/writ"
 )
 
-// Grants finds the few grants that may matter to a decision.
+// Grants finds the few grants that may matter to a decision, and counts their uses.
 type Grants interface {
-	// Candidates are the principal's grants for any of the tools, expired ones
-	// left out.
-	Candidates(ctx context.Context, p *writ.Principal, tools []string) ([]writ.Grant, error)
+	// Candidates are the principal's grants for any of the tools, those left out
+	// that are over or were delegated from one that is. What is held by the attempt
+	// that asks is not counted against it.
+	Candidates(ctx context.Context, p *writ.Principal, tools []string, held []writ.GrantUse) ([]writ.Grant, error)
+	// Take counts one use of each grant and of those above it, in the batch that
+	// write appends, and not at all where write errs. CodeConflict because of
+	// writ.ErrGrantSpent where one is over by now.
+	Take(ctx context.Context, taking *writ.Taking, write func([]writ.GrantUse, []writ.Change) error) error
 }
 
 // Options are what an Engine is made of. Every interface is required.

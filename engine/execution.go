@@ -58,12 +58,13 @@ type attempt struct {
 	calls   []*call // of this attempt, in sequence
 	before  []*call // writes that earlier attempts completed
 	labels  []writ.Label
-	trail   [][]byte    // digests of the payloads of its tool records
-	earlier int         // attempts before an operator had the execution tried again
-	waited  stopwatch   // for people
-	ruling  writ.Ruling // of an operator, about its last call
-	engine  string      // on which it began; empty: an operator lets it go on on any
-	moved   bool        // it stands because this is another engine
+	trail   [][]byte        // digests of the payloads of its tool records
+	earlier int             // attempts before an operator had the execution tried again
+	waited  stopwatch       // for people
+	ruling  writ.Ruling     // of an operator, about its last call
+	engine  string          // on which it began; empty: an operator lets it go on on any
+	moved   bool            // it stands because this is another engine
+	grants  []writ.GrantUse // that it has taken
 }
 
 // call is one tool call as the journal holds it.

@@ -143,6 +143,7 @@ func (l *loader) expanded(r *writ.Record) {
 func (l *loader) started(r *writ.Record) {
 	next := &attempt{
 		number: r.Attempt, input: l.named(r, writ.PayloadInput), clock: r.Body.Started.Clock, engine: r.Body.Started.Engine,
+		grants: r.Body.Started.Grants,
 	}
 	copy(next.seed[:], l.named(r, writ.PayloadSeed))
 	if s := l.x.state.Step(string(r.Step)); s != nil {

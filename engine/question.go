@@ -16,7 +16,11 @@ func (x *execution) stepQuestion(ctx context.Context, step *writ.Step, resolved 
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	q := x.derivedQuestion(step, resolved, attempt)
-	grants, err := x.engine.Grants.Candidates(ctx, x.state.Principal, q.Step.Tools)
+	var held []writ.GrantUse
+	if a := x.takenUp(step.ID); a != nil {
+		held = a.grants
+	}
+	grants, err := x.engine.Grants.Candidates(ctx, x.state.Principal, q.Step.Tools, held)
 	if err != nil {
 		return nil, err
 	}

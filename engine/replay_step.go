@@ -105,6 +105,7 @@ func (r *replayer) verdict(record *writ.Record) error {
 		want.PolicyDigest, want.PolicyVersion = verdict.PolicyDigest, verdict.PolicyVersion
 	}
 	r.compare(stageVerdict, record.Step, want, verdict)
+	r.takenUpWith(record, question)
 	return nil
 }
 
@@ -271,7 +272,11 @@ func (r *replayer) stepStarted(record *writ.Record) error {
 	if verdict := r.x.state.Step(string(record.Step)).Verdict; verdict != nil {
 		derived.Policy = verdict.PolicyDigest
 	}
-	derived.Question = r.lastQuestion(record)
+	var asked *writ.Question
+	if asked, derived.Question, err = r.lastQuestion(record); err != nil {
+		return err
+	}
+	derived.Grants = usesOf(asked, nil, facts.Grants)
 	r.member(stageVerdict, record.Step, "question", facts.Question, derived.Question)
 	r.compare(stageStep, record.Step, facts, derived)
 	if r.policy != "" {
@@ -281,19 +286,23 @@ func (r *replayer) stepStarted(record *writ.Record) error {
 	return nil
 }
 
-// lastQuestion is the payload digest of the step's last verdict before a record.
-func (r *replayer) lastQuestion(before *writ.Record) writ.Digest {
-	var last writ.Digest
-	for i := range r.records {
+// lastQuestion is that of the step's last verdict before a record, with the digest
+// of its payload; both are zero where there is none.
+func (r *replayer) lastQuestion(before *writ.Record) (*writ.Question, writ.Digest, error) {
+	for i := int(min(before.Seq-1, uint64(len(r.records)))) - 1; i >= 0; i-- {
 		record := &r.records[i].Record
-		if record.Seq >= before.Seq {
-			break
+		if record.Type != writ.RecVerdict || record.Step != before.Step || record.Body.Decided.Stage != writ.StageDispatch {
+			continue
 		}
-		if record.Type == writ.RecVerdict && record.Step == before.Step && record.Body.Decided.Stage == writ.StageDispatch {
-			if ref, ok := record.Payload(writ.PayloadQuestion); ok {
-				last = ref.Digest
-			}
+		ref, ok := record.Payload(writ.PayloadQuestion)
+		if !ok {
+			continue
 		}
+		var q writ.Question
+		if raw := r.loader.payload(ref); json.Unmarshal(raw, &q) != nil {
+			return nil, ref.Digest, r.loader.err // what it says differs is said with its verdict
+		}
+		return &q, ref.Digest, nil
 	}
-	return last
+	return nil, "", nil
 }

@@ -37,6 +37,7 @@ type rig struct {
 	judges  judges
 	now     func() time.Time
 	grants  []writ.Grant
+	granted engine.Grants                 // nil: grants, which are not counted
 	revoked atomic.Pointer[writ.SkillKey] // a skill that is no longer loaded but for a replay
 
 	entropy io.Reader   // nil: crypto/rand
@@ -142,7 +143,7 @@ func (r *rig) boot() {
 	r.line = &lifeline{Journal: r.journal}
 	r.engine, err = engine.New(engine.Options{
 		Journal: r.line, Traces: r.traces, Planner: planner, Judges: r.judges, Skills: revocable{r.library, r},
-		Sandbox: r.sandbox, Toolbox: r.tools, Approvals: anySignature{}, Grants: grantList{r}, Clock: r.clock,
+		Sandbox: r.sandbox, Toolbox: r.tools, Approvals: anySignature{}, Grants: r.granting(), Clock: r.clock,
 		Entropy: r.entropy, EngineID: r.machine,
 	})
 	if err != nil {
@@ -526,12 +527,6 @@ func (j judges) ByDigest(_ context.Context, d writ.Digest) (writ.Judge, error) {
 		return j.judge, nil
 	}
 	return nil, writ.Errorf(writ.CodeNotFound, "policy "+string(d), "is not kept")
-}
-
-type grantList struct{ r *rig }
-
-func (g grantList) Candidates(context.Context, *writ.Principal, []string) ([]writ.Grant, error) {
-	return g.r.grants, nil
 }
 
 // anySignature accepts whatever is signed: keys are the identity package's.

@@ -18,6 +18,7 @@ type dispatch struct {
 	resolved *writ.ResolvedStep
 	verdict  *writ.Verdict
 	question writ.Digest // of the payload of the verdict
+	needed   []string    // ids of the grants that let it start
 	attempt  *attempt
 	action   *abi.Action
 	covered  bool   // approved whole with the step that it undoes
@@ -49,6 +50,7 @@ func (x *execution) runStep(step *writ.Step) {
 		case record != nil || d == nil:
 		case judged == maxJudgements:
 			record = x.failed(d, failureOf(errSuperseded))
+		case d.superseded: // a grant that was there is not there any more
 		default:
 			record = x.runGuest(d)
 		}
@@ -130,6 +132,10 @@ func (x *execution) prepare(step *writ.Step) (*dispatch, *writ.NewRecord) {
 		return nil, &record
 	}
 	verdict, err := x.judge(x.ctx, d, number)
+	if errors.Is(err, writ.ErrGrantSpent) {
+		d.superseded = true
+		return d, nil
+	}
 	if err != nil {
 		return fail(err)
 	}
@@ -161,12 +167,26 @@ func (x *execution) judge(ctx context.Context, d *dispatch, attempt int) (*writ.
 		return nil, err
 	}
 	record.Attempt = attempt
-	stored, err := x.write(nil, record)
-	if err != nil {
-		return nil, err
+	d.needed = needed(question)
+	return verdict, x.record(ctx, d, record)
+}
+
+// record appends a verdict of a dispatch. Where its attempt is under way and needs
+// grants that it has not taken, they are taken with it. The caller holds mu.
+func (x *execution) record(ctx context.Context, d *dispatch, record writ.NewRecord) error {
+	write := func(uses []writ.GrantUse, changes []writ.Change) error {
+		record.Body.Decided.Grants = uses
+		stored, err := x.write(changes, record)
+		if err == nil {
+			d.question = stored[0].Payloads[0].Digest
+		}
+		return err
 	}
-	d.question = stored[0].Payloads[0].Digest
-	return verdict, nil
+	known := x.takenUp(d.step.ID)
+	if known == nil || record.Body.Decided.Verdict.Mode == writ.Blocked {
+		return write(nil, nil)
+	}
+	return x.take(ctx, d, known.grants, write)
 }
 
 // begin takes up the attempt that the journal holds, or starts a new one.
@@ -178,8 +198,7 @@ func (x *execution) begin(d *dispatch) error {
 	}
 	state := x.state.Step(string(d.step.ID))
 	known := x.attempts[d.step.ID]
-	resuming := known != nil && known.number == state.Attempt && (state.Status == writ.StepRunning || state.Approval != nil && state.RetryAt == 0)
-	if resuming {
+	if x.takenUp(d.step.ID) != nil {
 		if string(known.input) != string(d.resolved.Input) {
 			return writ.Errorf(writ.CodeDiverged, "step "+d.step.Name, "the input is not the one that the attempt began with")
 		}
@@ -190,21 +209,31 @@ func (x *execution) begin(d *dispatch) error {
 	if err != nil {
 		return err
 	}
-	d.attempt = &attempt{number: state.Attempt + 1, earlier: state.Earlier, input: d.resolved.Input, clock: x.now(), engine: x.engine.EngineID}
-	copy(d.attempt.seed[:], seed)
+	next := &attempt{number: state.Attempt + 1, earlier: state.Earlier, input: d.resolved.Input, clock: x.now(), engine: x.engine.EngineID}
+	copy(next.seed[:], seed)
 	if known != nil {
-		d.attempt.before = known.completedWrites()
+		next.before = known.completedWrites()
 	}
-	x.attempts[d.step.ID] = d.attempt
-	return x.append(writ.NewRecord{
-		Type: writ.RecStepStarted, Step: d.step.ID, Attempt: d.attempt.number, Time: d.attempt.clock,
-		Body: writ.Body{Started: &writ.StartedFacts{
-			Key: stepKey(x.id, d.step.ID), Module: d.step.Skill.Module, ABI: d.skill.Manifest.ABI,
-			Engine: x.engine.EngineID, Clock: d.attempt.clock, Limits: d.step.Limits,
-			Taint: d.resolved.Taint, Policy: d.verdict.PolicyDigest, Question: d.question,
-		}},
-		Payloads: []writ.Payload{{Name: writ.PayloadInput, Data: d.resolved.Input}, {Name: writ.PayloadSeed, Data: seed}},
+	return x.take(x.ctx, d, nil, func(uses []writ.GrantUse, changes []writ.Change) error {
+		d.attempt, next.grants = next, uses
+		x.attempts[d.step.ID] = next
+		_, err := x.write(changes, d.started(stepKey(x.id, d.step.ID)))
+		return err
 	})
+}
+
+// started is the record that starts the dispatch's attempt.
+func (d *dispatch) started(key string) writ.NewRecord {
+	a := d.attempt
+	return writ.NewRecord{
+		Type: writ.RecStepStarted, Step: d.step.ID, Attempt: a.number, Time: a.clock,
+		Body: writ.Body{Started: &writ.StartedFacts{
+			Key: key, Module: d.step.Skill.Module, ABI: d.skill.Manifest.ABI,
+			Engine: a.engine, Clock: a.clock, Limits: d.step.Limits, Taint: d.resolved.Taint,
+			Policy: d.verdict.PolicyDigest, Question: d.question, Grants: a.grants,
+		}},
+		Payloads: []writ.Payload{{Name: writ.PayloadInput, Data: a.input}, {Name: writ.PayloadSeed, Data: a.seed[:]}},
+	}
 }
 
 // runGuest runs the step's action. It returns the record that ends this
@@ -218,6 +247,9 @@ func (x *execution) runGuest(d *dispatch) *writ.NewRecord {
 	}
 	switch err := x.begin(d); {
 	case errors.Is(err, errHeld):
+		return nil
+	case errors.Is(err, writ.ErrGrantSpent):
+		d.superseded = true
 		return nil
 	case err != nil:
 		return x.failed(d, failureOf(err))

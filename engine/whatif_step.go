@@ -192,7 +192,7 @@ func (w *whatIf) verdicts(was *writ.StepState, d *dispatch) (recorded, now *writ
 	q.Grants = orEmpty(asked.Grants)
 	if more := without(q.Step.Tools, asked.Step.Tools); len(more) > 0 {
 		// Grants for other tools were not looked up then: those of today count.
-		grants, err := w.e.Grants.Candidates(w.ctx, w.was.state.Principal, more)
+		grants, err := w.e.Grants.Candidates(w.ctx, w.was.state.Principal, more, nil)
 		if err != nil {
 			return nil, nil, err
 		}

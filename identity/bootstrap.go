@@ -45,7 +45,7 @@ func (s *Service) Bootstrap(ctx context.Context, name string, approver *Approver
 	}
 	grant := &writ.Grant{
 		ID: "grant_" + encoding.EncodeToString(random), Principal: operator.ID, Tenant: operator.Tenant,
-		Capability: writ.Capability{Tool: anyTool}, MaxRisk: writ.RiskHigh,
+		Capability: writ.Capability{Tool: writ.AnyTool}, MaxRisk: writ.RiskHigh,
 	}
 	changes := []change{
 		principalAdded(operator),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/writ-run/writ"
@@ -19,48 +20,6 @@ func decode(d writ.Document, v any) error {
 
 // grantKey puts the principal first: a decision reads the few grants of one.
 func grantKey(p writ.PrincipalID, id string) string { return grantPrefix + string(p) + "/" + id }
-
-// Candidates are the principal's live grants for any of the tools: what a
-// decision needs to see, and no more.
-func (s *Service) Candidates(ctx context.Context, p *writ.Principal, tools []string) ([]writ.Grant, error) {
-	all, err := s.grantsOf(ctx, p.Tenant, p.ID)
-	if err != nil {
-		return nil, err
-	}
-	now := s.opts.Clock.Now()
-	out := []writ.Grant{}
-	for i := range all {
-		g := &all[i]
-		if (g.Expires == 0 || now < g.Expires) && (g.Capability.Tool == anyTool || slices.Contains(tools, g.Capability.Tool)) {
-			out = append(out, *g)
-		}
-	}
-	return out, nil
-}
-
-// anyTool as a grant's tool covers every tool.
-const anyTool = "*"
-
-func (s *Service) grantsOf(ctx context.Context, tenant writ.TenantID, id writ.PrincipalID) ([]writ.Grant, error) {
-	cacheKey := string(tenant) + "\x00" + string(id)
-	if cached, ok := s.grants.Load(cacheKey); ok {
-		return cached.([]writ.Grant), nil
-	}
-	// Under mu, so that a revocation cannot slip between reading and keeping.
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out, err := s.allGrants(ctx, tenant, id)
-	if err == nil {
-		s.grants.Store(cacheKey, out)
-	}
-	return out, err
-}
-
-// forgetGrants comes before a change is recorded: who then asks waits for mu and
-// reads what was recorded, so that no epoch is answered from before it.
-func (s *Service) forgetGrants(tenant writ.TenantID, id writ.PrincipalID) {
-	s.grants.Delete(string(tenant) + "\x00" + string(id))
-}
 
 // GrantCreate is the handler of contract.GrantCreate. A delegated grant is never
 // wider than its parent, which must be the caller's.
@@ -82,11 +41,7 @@ func (s *Service) GrantCreate(ctx context.Context, in *contract.GrantCreateInput
 		return nil, err
 	}
 	if in.Parent != "" {
-		parent, err := s.grantByID(ctx, by.Tenant, in.Parent)
-		if err != nil {
-			return nil, err
-		}
-		if err := narrower(by, parent, g); err != nil {
+		if err := s.delegable(ctx, by, in.Parent, g); err != nil {
 			return nil, err
 		}
 	} else if !slices.Contains(by.Roles, roleAdmin) {
@@ -96,7 +51,7 @@ func (s *Service) GrantCreate(ctx context.Context, in *contract.GrantCreateInput
 	err = s.commit(ctx, by, change{
 		record: writ.RecGrantChanged,
 		facts: writ.SystemFacts{Subject: g.ID, Status: "created", Reason: in.Reason, Details: map[string]string{
-			"principal": string(g.Principal), "tool": g.Capability.Tool, "maxRisk": string(g.MaxRisk),
+			"principal": string(g.Principal), "tool": g.Capability.Tool, "maxRisk": string(g.MaxRisk), "maxUses": strconv.Itoa(g.MaxUses),
 		}},
 		documents: map[string]any{grantKey(g.Principal, g.ID): g},
 	})
@@ -120,9 +75,8 @@ func (s *Service) newGrant(by *writ.Principal, in *contract.GrantCreateInput) (*
 	if in.ExpiresIn < 0 {
 		return nil, invalid("expiresIn", "must not be negative")
 	}
-	// Nothing counts uses yet, and a bound that nobody keeps is worse than none.
-	if in.MaxUses != 0 {
-		return nil, invalid("maxUses", "uses are not counted by this version").WithFix("bound the grant with expiresIn")
+	if in.MaxUses < 0 || in.MaxUses > maxUses {
+		return nil, invalid("maxUses", "is not between 1 and %d", maxUses).WithFix("leave it out for a grant whose uses are not counted")
 	}
 	random, err := s.draw(idBytes)
 	if err != nil {
@@ -138,11 +92,14 @@ func (s *Service) newGrant(by *writ.Principal, in *contract.GrantCreateInput) (*
 	return g, nil
 }
 
+// maxUses is far above what anybody counts: a larger one is a mistake.
+const maxUses = 1_000_000
+
 func checkCapability(c *writ.Capability) error {
 	if len(c.Secrets) > 0 {
 		return invalid("capability.secrets", "a grant names no secrets: a skill's manifest does")
 	}
-	if c.Tool == anyTool {
+	if c.Tool == writ.AnyTool {
 		for name, scope := range scopes(c) {
 			if len(scope) > 0 {
 				return invalid("capability."+name, "tool * has no scope").WithFix("name the tool, or leave the scope out")
@@ -180,13 +137,45 @@ func scopes(c *writ.Capability) map[string][]string {
 
 const roleAdmin = "admin"
 
+// maxDelegation bounds a chain: each decision looks at the whole of it.
+const maxDelegation = 8
+
+// delegable holds that g may be delegated from the parent now. The caller holds mu.
+func (s *Service) delegable(ctx context.Context, by *writ.Principal, id string, g *writ.Grant) error {
+	all, err := s.allGrants(ctx, by.Tenant, "")
+	if err != nil {
+		return err
+	}
+	parent, err := grantIn(all, id)
+	if err != nil {
+		return err
+	}
+	if err := narrower(by, parent, g); err != nil {
+		return err
+	}
+	h, err := s.withAbove(ctx, *parent, all)
+	if err != nil {
+		return err
+	}
+	op := "grant delegated from " + parent.ID
+	if len(h.above)+1 >= maxDelegation {
+		return writ.Errorf(writ.CodeConflict, op, "a chain of delegation has at most %d grants", maxDelegation).WithFix("delegate from a grant nearer to its root")
+	}
+	if over := s.over(h, s.opts.Clock.Now()); over != "" {
+		return writ.Errorf(writ.CodeConflict, op, "%s", over).WithFix("see `writ grant list`")
+	}
+	return nil
+}
+
 // narrower holds that a delegated grant allows nothing that its parent does not.
 func narrower(by *writ.Principal, parent, g *writ.Grant) error {
 	op := "grant delegated from " + parent.ID
 	switch {
 	case parent.Principal != by.ID:
 		return writ.Errorf(writ.CodeForbidden, op, "it is %s's", parent.Principal)
-	case parent.Capability.Tool != anyTool && !writ.CapabilityCovers(&parent.Capability, &g.Capability):
+	case parent.BreakGlass:
+		return writ.Errorf(writ.CodeConflict, op, "a break-glass grant is for its principal alone").WithFix("give another with `writ grant break-glass`")
+	case parent.Capability.Tool != writ.AnyTool && !writ.CapabilityCovers(&parent.Capability, &g.Capability):
 		return writ.Errorf(writ.CodeConflict, op, "the capability is wider")
 	case g.MaxRisk.Rank() > parent.MaxRisk.Rank():
 		return writ.Errorf(writ.CodeConflict, op, "the risk is higher than %s", parent.MaxRisk)
@@ -222,11 +211,7 @@ func (s *Service) allGrants(ctx context.Context, tenant writ.TenantID, principal
 	return out, nil
 }
 
-func (s *Service) grantByID(ctx context.Context, tenant writ.TenantID, id string) (*writ.Grant, error) {
-	all, err := s.allGrants(ctx, tenant, "")
-	if err != nil {
-		return nil, err
-	}
+func grantIn(all []writ.Grant, id string) (*writ.Grant, error) {
 	i := slices.IndexFunc(all, func(g writ.Grant) bool { return g.ID == id })
 	if i < 0 {
 		return nil, writ.Errorf(writ.CodeNotFound, "grant "+id, "there is no such grant").WithFix("see `writ grant list`")
@@ -243,11 +228,11 @@ func (s *Service) GrantRevoke(ctx context.Context, in *contract.GrantRevokeInput
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	first, err := s.grantByID(ctx, by.Tenant, in.GrantID)
+	all, err := s.allGrants(ctx, by.Tenant, "")
 	if err != nil {
 		return nil, err
 	}
-	all, err := s.allGrants(ctx, by.Tenant, "")
+	first, err := grantIn(all, in.GrantID)
 	if err != nil {
 		return nil, err
 	}
@@ -258,7 +243,7 @@ func (s *Service) GrantRevoke(ctx context.Context, in *contract.GrantRevokeInput
 		changes = append(changes, change{
 			record:    writ.RecGrantChanged,
 			facts:     writ.SystemFacts{Subject: g.ID, Status: "revoked", Reason: in.Reason, Details: map[string]string{"principal": string(g.Principal)}},
-			documents: map[string]any{grantKey(g.Principal, g.ID): nil},
+			documents: map[string]any{grantKey(g.Principal, g.ID): nil, usePrefix + g.ID: nil},
 		})
 		for _, child := range all {
 			if child.Parent == g.ID {
@@ -287,6 +272,9 @@ func (s *Service) GrantList(ctx context.Context, in *contract.GrantListInput) (*
 	}
 	out := &contract.GrantListOutput{Items: make([]contract.Grant, 0, len(all))}
 	for i := range all {
+		if err := s.countIn(ctx, &all[i]); err != nil {
+			return nil, err
+		}
 		out.Items = append(out.Items, contract.GrantFrom(&all[i]))
 	}
 	slices.SortFunc(out.Items, func(a, b contract.Grant) int { return strings.Compare(a.GrantID, b.GrantID) })

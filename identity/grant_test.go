@@ -24,7 +24,7 @@ func (r *rig) grant(t testing.TB, by *writ.Principal, in contract.GrantCreateInp
 
 func (r *rig) candidates(t testing.TB, p *writ.Principal, tools ...string) []writ.Grant {
 	t.Helper()
-	grants, err := r.Candidates(context.Background(), p, tools)
+	grants, err := r.Candidates(context.Background(), p, tools, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestGrantsThatAreRefused(t *testing.T) {
 		{"a pattern that is none", ada, plain(writ.Capability{Tool: abi.ToolFileRead, Paths: []string{"a/**/b"}}), writ.CodeInvalid},
 		{"secrets", ada, plain(writ.Capability{Tool: abi.ToolLog, Secrets: []abi.Secret{{Name: "n"}}}), writ.CodeInvalid},
 		{"the blocked tier", ada, contract.GrantCreateInput{PrincipalID: bot.ID, Capability: writ.Capability{Tool: "*"}, MaxRisk: writ.RiskBlocked}, writ.CodeInvalid},
-		{"uses, which nobody counts", ada, contract.GrantCreateInput{PrincipalID: bot.ID, Capability: writ.Capability{Tool: "*"}, MaxUses: 1}, writ.CodeInvalid},
+		{"fewer uses than none", ada, contract.GrantCreateInput{PrincipalID: bot.ID, Capability: writ.Capability{Tool: "*"}, MaxUses: -1}, writ.CodeInvalid},
 		{"an end before now", ada, contract.GrantCreateInput{PrincipalID: bot.ID, Capability: writ.Capability{Tool: "*"}, ExpiresIn: -1}, writ.CodeInvalid},
 	}
 	before := len(r.records(t))

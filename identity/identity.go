@@ -29,7 +29,8 @@ type Service struct {
 
 	mu     sync.Mutex // one change at a time: a check and its batch belong together
 	tokens sync.Map   // token id -> *token: what was read and has not changed since
-	grants sync.Map   // principal -> []writ.Grant, likewise
+	grants sync.Map   // principal -> []held, likewise
+	counts sync.Map   // grant -> int: uses that the journal has accepted
 }
 
 // New checks the options. CodeInvalid where one is missing.
@@ -51,6 +52,7 @@ const (
 	tokenPrefix     = "token/"
 	approverPrefix  = "approver/"
 	grantPrefix     = "grant/"
+	usePrefix       = "grant-use/" // of a grant that is counted
 )
 
 // get reads a document into v; CodeNotFound where there is none.

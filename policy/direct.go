@@ -40,7 +40,7 @@ func missingFrom(q *writ.Question) *ast.Term {
 	missing := []*ast.Term{}
 	for i := range q.Step.Capabilities {
 		wanted := &q.Step.Capabilities[i]
-		if !slices.ContainsFunc(live, func(held *writ.Capability) bool { return covers(held, wanted) }) {
+		if !slices.ContainsFunc(live, func(held *writ.Grant) bool { return held.Reaches(wanted) }) {
 			missing = append(missing, capabilityTerm(wanted))
 		}
 	}
@@ -48,7 +48,7 @@ func missingFrom(q *writ.Question) *ast.Term {
 		return slices.ContainsFunc(q.Step.Capabilities, func(c writ.Capability) bool { return c.Tool == tool })
 	}
 	granted := func(tool string) bool {
-		return slices.ContainsFunc(live, func(c *writ.Capability) bool { return everyTool(c) || c.Tool == tool && tool != "*" })
+		return slices.ContainsFunc(live, func(g *writ.Grant) bool { return g.EveryTool() || g.Capability.Tool == tool && tool != writ.AnyTool })
 	}
 	for _, tool := range q.Step.Tools {
 		if !named(tool) && !granted(tool) {
@@ -62,27 +62,12 @@ func missingFrom(q *writ.Question) *ast.Term {
 	return ast.ArrayTerm(missing...)
 }
 
-func liveIn(q *writ.Question) []*writ.Capability {
-	p := q.Principal
-	if p == nil || p.ID == "" || q.Time == 0 {
-		return nil
-	}
-	var live []*writ.Capability
+func liveIn(q *writ.Question) []*writ.Grant {
+	var live []*writ.Grant
 	for i := range q.Grants {
-		g := &q.Grants[i]
-		highest := g.MaxRisk
-		if highest.Rank() >= writ.RiskBlocked.Rank() {
-			highest = writ.RiskLow
+		if g := &q.Grants[i]; g.Counts(q) {
+			live = append(live, g)
 		}
-		switch {
-		case g.Principal != p.ID || g.Tenant != p.Tenant,
-			g.Expires != 0 && g.Expires <= q.Time,
-			g.MaxUses != 0 && g.Uses >= g.MaxUses,
-			highest.Rank() < q.Step.Risk.Rank(),
-			len(g.Skills) > 0 && !slices.Contains(g.Skills, q.Step.Skill):
-			continue
-		}
-		live = append(live, &g.Capability)
 	}
 	return live
 }

@@ -57,14 +57,14 @@ func harmless(step ast.Object) bool {
 }
 
 // uncovered also returns the tools that the wanted capabilities name.
-func uncovered(live []writ.Capability, step ast.Object) (missing []*ast.Term, named []string, err error) {
+func uncovered(live []writ.Grant, step ast.Object) (missing []*ast.Term, named []string, err error) {
 	err = eachElement(step, keyCapabilities, func(t *ast.Term) error {
 		wanted, err := capabilityOf(t)
 		if err != nil {
 			return err
 		}
 		named = append(named, wanted.Tool)
-		if !slices.ContainsFunc(live, func(held writ.Capability) bool { return covers(&held, &wanted) }) {
+		if !slices.ContainsFunc(live, func(held writ.Grant) bool { return held.Reaches(&wanted) }) {
 			missing = append(missing, t)
 		}
 		return nil
@@ -72,38 +72,20 @@ func uncovered(live []writ.Capability, step ast.Object) (missing []*ast.Term, na
 	return missing, named, err
 }
 
-// covers adds to CapabilityCovers what only a grant may say: every tool. A grant
-// is about reach: which secret the host adds, and whether a server honours
-// idempotency keys, is the signed manifest's word alone.
-func covers(held, wanted *writ.Capability) bool {
-	if everyTool(held) {
-		return true
-	}
-	reach := *wanted
-	reach.Secrets, reach.Idempotent = nil, false
-	return writ.CapabilityCovers(held, &reach)
+func grantsTool(live []writ.Grant, tool string) bool {
+	return slices.ContainsFunc(live, func(g writ.Grant) bool { return g.EveryTool() || g.Capability.Tool == tool && tool != writ.AnyTool })
 }
 
-// everyTool: a scope beside "*" has no meaning, so such a grant covers nothing.
-func everyTool(c *writ.Capability) bool {
-	return c.Tool == "*" && len(c.Hosts)+len(c.Methods)+len(c.Paths)+len(c.Prefixes)+
-		len(c.Servers)+len(c.Models)+len(c.Channels)+len(c.Skills)+len(c.Secrets) == 0
-}
-
-func grantsTool(live []writ.Capability, tool string) bool {
-	return slices.ContainsFunc(live, func(c writ.Capability) bool { return everyTool(&c) || c.Tool == tool && tool != "*" })
-}
-
-// liveGrants are the capabilities that the principal holds. A grant that is not
+// liveGrants are what the principal holds, their capabilities alone. A grant that is not
 // understood errs: the decision is blocked, and says why.
-func liveGrants(input, step ast.Object) ([]writ.Capability, error) {
+func liveGrants(input, step ast.Object) ([]writ.Grant, error) {
 	principal, ok := member(input, keyPrincipal).(ast.Object)
 	now := text(input, keyTime)
 	risk := writ.Risk(text(step, keyRisk))
 	if !ok || now == "" || text(principal, keyID) == "" {
 		return nil, nil
 	}
-	var live []writ.Capability
+	var live []writ.Grant
 	err := eachElement(input, keyGrants, func(t *ast.Term) error {
 		grant, ok := t.Value.(ast.Object)
 		if !ok {
@@ -118,7 +100,7 @@ func liveGrants(input, step ast.Object) ([]writ.Capability, error) {
 			return err
 		}
 		c, err := capabilityOf(grant.Get(keyCapability))
-		live = append(live, c)
+		live = append(live, writ.Grant{Capability: c})
 		return err
 	})
 	return live, err

@@ -153,6 +153,9 @@ func grantTerm(g *writ.Grant) *ast.Term {
 	if g.Uses != 0 {
 		f.put(keyUses, integer(g.Uses))
 	}
+	if g.BreakGlass {
+		f.put(keyBreakGlass, ast.InternedTerm(true))
+	}
 	return f.term()
 }
 

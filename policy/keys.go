@@ -57,6 +57,7 @@ var (
 	keyTools         = ast.StringTerm("tools")
 	keyUntrusted     = ast.StringTerm("untrusted")
 	keyUses          = ast.StringTerm("uses")
+	keyBreakGlass    = ast.StringTerm("breakGlass")
 	keyWorkspace     = ast.StringTerm("workspace")
 )
 

@@ -116,7 +116,7 @@ func samePrincipal(a, b *writ.Principal) bool {
 
 func sameGrant(a, b writ.Grant) bool {
 	return a.ID == b.ID && a.Parent == b.Parent && a.Principal == b.Principal && a.Tenant == b.Tenant &&
-		a.MaxRisk == b.MaxRisk && a.Expires == b.Expires && a.MaxUses == b.MaxUses && a.Uses == b.Uses &&
+		a.MaxRisk == b.MaxRisk && a.Expires == b.Expires && a.MaxUses == b.MaxUses && a.Uses == b.Uses && a.BreakGlass == b.BreakGlass &&
 		slices.Equal(a.Skills, b.Skills) && sameCapability(a.Capability, b.Capability)
 }
 

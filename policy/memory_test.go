@@ -56,6 +56,7 @@ func TestMissingGrantsOfQuestionAndForm(t *testing.T) {
 			q.Step.Tools = rapid.SliceOf(rapid.SampledFrom([]string{"http.request", "kv.put", "*"})).Draw(t, "tools")
 			for i := range q.Grants {
 				q.Grants[i].MaxUses, q.Grants[i].Uses = rapid.IntRange(-1, 2).Draw(t, "maxUses"), rapid.IntRange(0, 2).Draw(t, "uses")
+				q.Grants[i].BreakGlass = rapid.Bool().Draw(t, "breakGlass")
 				q.Grants[i].Skills = rapid.SliceOf(rapid.SampledFrom([]writ.SkillKey{q.Step.Skill, "a/b"})).Draw(t, "skills")
 				q.Grants[i].Expires = rapid.SampledFrom([]writ.Time{0, q.Time - 1, q.Time, q.Time + 1}).Draw(t, "expires")
 			}
