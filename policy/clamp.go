@@ -14,6 +14,7 @@ const (
 	ClampHighRisk  = "writ.high-risk"       // high risk is never autonomous
 	ClampApprovals = "writ.approvals-floor" // an assist without approvers
 	ClampDeadline  = "writ.approval-expiry" // an approval that would never expire
+	ClampTrifecta  = "writ.lethal-trifecta" // private and untrusted data never leave together by themselves
 )
 
 // Defaults of a requirement that code asks for.
@@ -50,6 +51,12 @@ func clamp(q *writ.Question, v *writ.Verdict) {
 	if v.Mode == writ.Autonomous && v.Risk == writ.RiskHigh && !approvedCall(q) {
 		v.Approvals.Count = max(v.Approvals.Count, highRiskPeople)
 		record(ClampHighRisk, writ.Assist)
+	}
+	if v.Mode == writ.Autonomous && q.Lethal() {
+		if v.Risk == writ.RiskHigh {
+			v.Approvals.Count = max(v.Approvals.Count, highRiskPeople)
+		}
+		record(ClampTrifecta, writ.Assist)
 	}
 	if v.Mode != writ.Assist {
 		v.Approvals = writ.Requirement{}

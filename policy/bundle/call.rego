@@ -17,6 +17,25 @@ call := {
 } if {
 	permitted
 	seen
+	taint.lethal(input) == false
+} else := {
+	"mode": "assist",
+	"risk": input.step.risk,
+	"reasons": [{
+		"rule": "lethal-trifecta",
+		"message": concat("", [
+			"the step has seen private data and text that somebody untrusted wrote, and this call leaves the host ",
+			sprintf("through %s: what the text asks for could carry the data away", [input.call.tool]),
+		]),
+		"fix": concat("", [
+			"have an approver approve this call's exact bytes, or split the plan so that the step that sends reads ",
+			"the private data or the untrusted text, and not both",
+		]),
+	}],
+	"approvals": lib.ask(max([1, lib.people[input.step.risk]])),
+} if {
+	permitted
+	taint.lethal(input)
 } else := {
 	"mode": "assist",
 	"risk": input.step.risk,
@@ -69,7 +88,7 @@ seen if {
 secretless if {
 	every flow in input.taint.sinks {
 		every label in flow.labels {
-			label != "secret"
+			not label in {"secret", "private"}
 		}
 	}
 }
