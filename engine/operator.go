@@ -2,8 +2,8 @@ package engine
 
 import (
 	"context"
-	"slices"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/writ-run/writ"
