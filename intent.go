@@ -49,12 +49,34 @@ const (
 	LabelChannel   Label = "channel"
 	LabelHTTP      Label = "http"
 	LabelModel     Label = "model"
-	LabelSecret    Label = "secret"
-	LabelStored    Label = "stored" // kv and files without a kept label
+	LabelStored    Label = "stored"  // kv and files without a kept label
+	LabelSecret    Label = "secret"  // what came back where a secret was sent along
+	LabelPrivate   Label = "private" // what an action, a grant or the host's files say is nobody else's
 )
 
 // Trusted reports whether data of this label may reach a sink unseen.
 func (l Label) Trusted() bool { return l == LabelOperator || l == LabelPrincipal }
+
+// Private reports whether the label says who may know the data, not who wrote it.
+func (l Label) Private() bool { return l == LabelPrivate || l == LabelSecret }
+
+// Lethal reports whether data of these labels may not leave the host by itself:
+// some of it is private, and somebody who is not trusted wrote some of it. Data
+// that nobody vouches for was written by nobody who is trusted.
+func Lethal(labels []Label) bool {
+	private, vouched, untrusted := false, false, false
+	for _, l := range labels {
+		switch {
+		case l.Private():
+			private = true
+		case l.Trusted():
+			vouched = true
+		default:
+			untrusted = true
+		}
+	}
+	return private && (untrusted || !vouched)
+}
 
 // Label is the label of what an author of this origin wrote.
 func (o Origin) Label() Label {

@@ -24,12 +24,20 @@ type Plan struct {
 	Kind       string `json:"kind"`       // CompiledPlan
 	Origin     Origin `json:"origin"`     // of the draft's author
 	Steps      []Step `json:"steps"`      // in topological order, ties by name
+	// Rules are those that its labels were found by: PlanRules of the host that
+	// compiled it, absent for the first ones.
+	Rules int `json:"rules,omitempty"`
 	// Inputs are the literals that expressions read as `inputs`, an object.
 	Inputs json.RawMessage `json:"inputs,omitempty"`
 	// Schemas are the output schemas, by digest, of the steps that expressions
 	// read: values get their types from them when a step is resolved.
 	Schemas map[Digest]json.RawMessage `json:"schemas,omitempty"`
 }
+
+// PlanRules are the rules by which this host finds labels. A plan keeps those it
+// was compiled by, so that a later host derives the same from it. The first
+// knew no private data, and took a call's arguments for no sink.
+const PlanRules = 1
 
 // Step is one governed action of a plan.
 type Step struct {
@@ -130,6 +138,9 @@ type CompileRequest struct {
 	Origin    Origin
 	Intent    json.RawMessage // canonical JSON of the Intent; its shape types `intent`
 	Catalogue Catalogue
+	// FirstRules compiles by the labels of a plan without Rules. Only what is
+	// derived again asks for it.
+	FirstRules bool
 }
 
 // Catalogue is a snapshot of the installed, enabled skills.
@@ -209,7 +220,7 @@ type Expansion struct {
 
 // ResolvedStep is a step whose input is known.
 type ResolvedStep struct {
-	Skip         bool         // the condition is false
+	Skip         bool         // the condition is false; Taint has its labels
 	Input        []byte       // canonical JSON, checked against the input schema
 	Capabilities []Capability // narrowed to these arguments, never wider than planned
 	Taint        []Label

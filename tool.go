@@ -206,6 +206,10 @@ type ToolCall struct {
 	Step      StepID
 	Key       string // idempotency key
 	Deadline  time.Time
+	// Labels are of all that the guest knows by now. What it stores keeps them.
+	Labels []Label
+	// Sensitivity is what the action says of what it gives out.
+	Sensitivity abi.Sensitivity
 }
 
 // ToolResult is what a call came to. Unknown on a write that is not idempotent

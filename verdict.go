@@ -3,6 +3,7 @@ package writ
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"github.com/writ-run/writ/abi"
 )
@@ -115,6 +116,31 @@ type Question struct {
 	History   HistoryFacts `json:"history"`
 	Host      HostFacts    `json:"host"`
 	Time      Time         `json:"time"`
+}
+
+// Lethal reports whether the step or the call would take private data out of the
+// host together with what somebody untrusted wrote. Of a step it is asked before
+// anything is known of its calls: whatever may leave counts.
+func (q *Question) Lethal() bool {
+	if !Lethal(q.Taint.Labels) {
+		return false
+	}
+	if q.Point == PointCall && q.Call != nil {
+		return leaves(q.Call.Tool)
+	}
+	return MayLeave(q.Step.Effect, q.Step.Capabilities)
+}
+
+// MayLeave reports whether a step of this effect and these capabilities may send
+// something out of the host.
+func MayLeave(effect Effect, capabilities []Capability) bool {
+	return effect.Severity() >= abi.EffectWriteExternal.Severity() ||
+		slices.ContainsFunc(capabilities, func(c Capability) bool { return leaves(c.Tool) })
+}
+
+func leaves(tool string) bool {
+	spec, known := LookupTool(tool)
+	return !known || spec.Leaves
 }
 
 // PlanFacts describe the plan.

@@ -75,11 +75,31 @@ type Action struct {
 	// Sinks are the paths of input members ("recipient", "payment.amount")
 	// through which untrusted data must not pass unseen.
 	Sinks []string `json:"sinks,omitempty"`
+	// Sensitivity is of the output; empty is SensitivityInternal.
+	Sensitivity Sensitivity `json:"sensitivity,omitempty"`
 	// Uses narrows the manifest's capabilities to what this action needs. A
 	// pattern may hold {member} and {member.host}, {member.path} of the input.
 	Uses []Capability `json:"uses,omitempty"`
 	// Utterances are example phrases that the interpreter may match.
 	Utterances []string `json:"utterances,omitempty"`
+}
+
+// Sensitivity says who may know what an action gives out.
+type Sensitivity string
+
+// The sensitivities.
+const (
+	// SensitivityPublic says that what the action fetches with a secret is no
+	// secret: the secret pays for it or counts it. It takes nothing from labels
+	// that the action's input, files and stored values bring.
+	SensitivityPublic   Sensitivity = "public"
+	SensitivityInternal Sensitivity = "internal" // as private as what it was made of
+	SensitivityPrivate  Sensitivity = "private"  // whatever it was made of
+)
+
+// Valid reports whether s is one of the three, or empty.
+func (s Sensitivity) Valid() bool {
+	return s == "" || s == SensitivityPublic || s == SensitivityInternal || s == SensitivityPrivate
 }
 
 // Limits bound one run of an action. Zero means the host's default; a value

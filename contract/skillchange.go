@@ -25,10 +25,12 @@ const (
 	AreaEffect     ChangeArea = "effect"
 	AreaRisk       ChangeArea = "risk"
 	AreaSinks      ChangeArea = "sinks"
-	AreaInput      ChangeArea = "input"
-	AreaOutput     ChangeArea = "output"
-	AreaLimit      ChangeArea = "limit"
-	AreaInterface  ChangeArea = "interface"
+	// AreaSensitivity is of what an action gives out.
+	AreaSensitivity ChangeArea = "sensitivity"
+	AreaInput       ChangeArea = "input"
+	AreaOutput      ChangeArea = "output"
+	AreaLimit       ChangeArea = "limit"
+	AreaInterface   ChangeArea = "interface"
 )
 
 // ChangeWord says which way.
@@ -256,6 +258,7 @@ func (m *manifestChanges) action(was, is *abi.Action) {
 		m.add(c)
 	}
 	m.sinks(was, is)
+	m.sensitivity(was, is)
 	m.capabilities(is.Name, was.Uses, is.Uses)
 	m.schema(received, AreaInput, [2]*abi.Action{was, is})
 	m.schema(given, AreaOutput, [2]*abi.Action{was, is})
@@ -268,6 +271,21 @@ func declaredRisk(a *abi.Action) writ.Risk {
 		return least
 	}
 	return least.Join(a.Risk)
+}
+
+// sensitivity: a milder word lets more data go by itself.
+func (m *manifestChanges) sensitivity(was, is *abi.Action) {
+	order := []abi.Sensitivity{abi.SensitivityPublic, abi.SensitivityInternal, abi.SensitivityPrivate}
+	of := func(a *abi.Action) abi.Sensitivity { return cmp.Or(a.Sensitivity, abi.SensitivityInternal) }
+	a, b := of(was), of(is)
+	if a == b {
+		return
+	}
+	c := SkillChange{Area: AreaSensitivity, Action: is.Name, Change: WordRaised, From: string(a), To: string(b)}
+	if slices.Index(order, b) < slices.Index(order, a) {
+		c.Change, c.Asks = WordLowered, true
+	}
+	m.add(c)
 }
 
 // sinks: one that is gone lets untrusted data pass unseen.

@@ -10,18 +10,44 @@ import (
 	"github.com/writ-run/writ/contract"
 )
 
+// proposal is the call that is to be approved; without one it is the step.
+type proposal struct {
+	facts    *writ.CallFacts
+	verdict  *writ.Verdict   // on the call, where it asks for people by itself
+	decision *writ.NewRecord // of that verdict
+}
+
+// asks is the verdict that people are asked under: of the step, and no looser
+// than that on the call.
+func (p *proposal) asks(step *writ.Verdict) *writ.Verdict {
+	if p.verdict == nil {
+		return step
+	}
+	v := *effective(p.verdict, step, writ.Assist)
+	v.Approvals.Roles = slices.Clone(v.Approvals.Roles)
+	return &v
+}
+
 // propose opens an approval for the step, or for the call that its guest wants
 // to make, and leaves the step waiting. It returns nil: there is no record that
 // ends the dispatch.
-func (x *execution) propose(d *dispatch, facts *writ.CallFacts) *writ.NewRecord {
+func (x *execution) propose(d *dispatch, p *proposal) *writ.NewRecord {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	request, err := x.requestFor(d, facts, x.now())
+	if p == nil {
+		p = &proposal{}
+	}
+	request, err := x.requestFor(d, p, x.now())
 	if err != nil {
 		x.broken = err
 		return nil
 	}
-	records := []writ.NewRecord{}
+	records, facts := []writ.NewRecord{}, p.facts
+	if p.decision != nil {
+		decision := *p.decision
+		decision.Time = request.OpenedAt // the three are of one moment
+		records = append(records, decision)
+	}
 	if facts != nil {
 		records = append(records, writ.NewRecord{
 			Type: writ.RecCallProposed, Time: request.OpenedAt, Step: d.step.ID, Attempt: d.attempt.number,
@@ -46,17 +72,18 @@ func (x *execution) propose(d *dispatch, facts *writ.CallFacts) *writ.NewRecord 
 // requestFor is the document that is approved. It follows from the plan, the
 // verdict and the proposed call; only the moment is a fact of its own. The
 // caller holds mu.
-func (x *execution) requestFor(d *dispatch, facts *writ.CallFacts, now writ.Time) (*writ.ApprovalRequest, error) {
+func (x *execution) requestFor(d *dispatch, p *proposal, now writ.Time) (*writ.ApprovalRequest, error) {
 	if d.verdict == nil {
 		return nil, writ.Errorf(writ.CodeTampered, "step "+d.step.Name, "there is no verdict to approve under")
 	}
-	requirement := d.verdict.Approvals
+	verdict, facts := p.asks(d.verdict), p.facts
+	requirement := verdict.Approvals
 	request := &writ.ApprovalRequest{
 		Tenant: x.tenant, Execution: x.id, PlanHash: x.plan.Hash, Step: d.step.ID, StepName: d.step.Name,
-		Skill: d.step.Skill, Action: d.step.Action, Effect: d.step.Effect, Risk: d.verdict.Risk,
-		Input: d.resolved.Input, Capabilities: orEmpty(d.resolved.Capabilities), Taint: orEmpty(d.resolved.Taint),
-		Summary: summary(d, facts), Reasons: orEmpty(d.verdict.Reasons), Requirement: requirement,
-		PolicyDigest: d.verdict.PolicyDigest, Requester: x.state.Principal.ID,
+		Skill: d.step.Skill, Action: d.step.Action, Effect: d.step.Effect, Risk: verdict.Risk,
+		Input: d.resolved.Input, Capabilities: orEmpty(d.resolved.Capabilities), Taint: orEmpty(x.shown(d, facts)),
+		Summary: summary(d, facts), Reasons: orEmpty(verdict.Reasons), Requirement: requirement,
+		PolicyDigest: verdict.PolicyDigest, Requester: x.state.Principal.ID,
 		OnBehalfOf: orEmpty(x.state.Principal.OnBehalfOf), OpenedAt: now,
 		DecideBy: now.Add(requirement.ExpiresIn.Std()),
 	}
@@ -66,6 +93,15 @@ func (x *execution) requestFor(d *dispatch, facts *writ.CallFacts, now writ.Time
 		request.Call = &writ.ProposedCall{Tool: facts.Tool, Digest: facts.Digest, Arguments: facts.Arguments}
 	}
 	return request, nil
+}
+
+// shown is the labels that an approver sees: of the step's input, or of all that
+// its guest knew when it wanted the call.
+func (x *execution) shown(d *dispatch, facts *writ.CallFacts) []writ.Label {
+	if facts == nil || x.plan.Plan.Rules == 0 {
+		return d.resolved.Taint
+	}
+	return d.seen()
 }
 
 // openRecord keeps the request's data out of the record: the payload holds it,

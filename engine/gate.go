@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 
 	"github.com/writ-run/writ"
@@ -181,10 +182,15 @@ func (g *gate) live(ctx context.Context, facts *writ.CallFacts, occurrence int) 
 		return g.deny(facts, occurrence, usedUp(), &decision)
 	}
 	_, err = g.permit.Covers(facts)
+	asked := answer.Mode == writ.Assist && !g.approved(question, answer)
 	switch {
-	case writ.IsCode(err, writ.CodeApprovalNeeded), err == nil && answer.Mode == writ.Assist && !g.approved(facts):
+	case writ.IsCode(err, writ.CodeApprovalNeeded), err == nil && asked:
 		g.proposed = true
-		g.x.propose(g.d, facts)
+		p := &proposal{facts: facts}
+		if asked && g.x.plan.Plan.Rules > 0 {
+			p.decision, p.verdict = &decision, answer
+		}
+		g.x.propose(g.d, p)
 		return nil, errProposed
 	case err != nil:
 		return g.deny(facts, occurrence, deniedOutside(err), &decision)
@@ -201,19 +207,20 @@ func (g *gate) overBudget(v *writ.Verdict) bool {
 	return v.Budget != nil && v.Budget.Calls > 0 && g.sequence > v.Budget.Calls
 }
 
-// approved reports whether people have approved exactly this call.
-func (g *gate) approved(facts *writ.CallFacts) bool {
-	if g.d.covered {
+// approved reports whether people have approved exactly this call, as many as
+// its verdict asks for. A compensation that was approved before its values were
+// known is no approval of what nobody has seen.
+func (g *gate) approved(q *writ.Question, answer *writ.Verdict) bool {
+	first := g.x.plan.Plan.Rules == 0
+	if g.d.covered && (first || !q.Lethal()) {
 		return true
 	}
 	g.x.mu.Lock()
 	defer g.x.mu.Unlock()
-	for _, a := range g.x.granted(g.d.step.ID) {
-		if a.Request.Call != nil && a.Request.Call.Digest == facts.Digest {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(g.x.granted(g.d.step.ID), func(a *writ.Approval) bool {
+		return a.Request.Call != nil && a.Request.Call.Digest == q.Call.Digest &&
+			(first || a.Satisfies(answer) && string(a.Request.Input) == string(g.d.resolved.Input))
+	})
 }
 
 func deniedBy(reasons []writ.Reason) *abi.Failure {
@@ -319,6 +326,7 @@ func (g *gate) perform(ctx context.Context, facts *writ.CallFacts, called *writ.
 	toolCall := &writ.ToolCall{
 		CallFacts: *facts, Tenant: g.x.tenant, Skill: g.d.step.Skill.Key, Execution: g.x.id,
 		Step: g.d.step.ID, Key: called.Key, Deadline: deadline,
+		Labels: g.d.seen(), Sensitivity: g.d.action.Sensitivity,
 	}
 	toolCtx := ctx
 	if called.Effect.Writes() {

@@ -57,7 +57,7 @@ func (x *execution) compile(p *writ.Principal, in *contract.PlanCompileInput, ca
 		return nil, nil, writ.Errorf(writ.CodeConflict, op, "it has been started; its plan is fixed").WithFix("submit a new intent")
 	}
 	if in.Draft != "" {
-		facts := &writ.IntentFacts{ID: x.state.IntentID, Workspace: x.state.Workspace, ChannelKey: x.state.ChannelKey, Origin: x.state.Origin}
+		facts := &writ.IntentFacts{ID: x.state.IntentID, Workspace: x.state.Workspace, ChannelKey: x.state.ChannelKey, Origin: authorOf(x.state.Origin, p.Kind)}
 		record := interpreted(facts, in.Draft, in.DraftFormat, in.DraftName)
 		record.Actor = x.auditOf(p)
 		if err := x.append(record); err != nil {
@@ -96,8 +96,15 @@ func (x *execution) compile(p *writ.Principal, in *contract.PlanCompileInput, ca
 func (x *execution) compileRequest(catalogue writ.Catalogue) writ.CompileRequest {
 	return writ.CompileRequest{
 		Draft:  writ.Interpretation{Source: x.state.Draft.Source, Format: x.state.Draft.Format, Name: x.state.Draft.Name, Raw: x.draft},
-		Origin: x.state.Origin, Intent: x.intent, Catalogue: catalogue,
+		Origin: x.state.Draft.Origin, Intent: x.intent, Catalogue: catalogue,
 	}
+}
+
+// compileAgain is compileRequest by the rules that a stored plan was compiled by.
+func (x *execution) compileAgain(catalogue writ.Catalogue, stored *writ.Plan) writ.CompileRequest {
+	req := x.compileRequest(catalogue)
+	req.FirstRules = stored != nil && stored.Rules == 0
+	return req
 }
 
 func plannedSteps(plan *writ.Plan) []writ.PlannedStep {

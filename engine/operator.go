@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/writ-run/writ"
@@ -318,18 +319,24 @@ func (x *execution) ruling(in *contract.ExecutionResolveInput, id writ.StepID) (
 	if err := x.engine.Toolbox.CheckResult(c.facts.Tool, result); err != nil {
 		return nil, nil, err
 	}
-	facts.Labels = answerLabels(c.facts.Tool)
+	facts.Labels = x.answerLabels(id, c.facts.Tool)
 	return facts, result, nil
 }
 
 // answerLabels are of an answer that an operator copied: it is the operator's
-// word, and of a tool that leaves the host still the other side's text.
-func answerLabels(tool string) []writ.Label {
+// word, and of a tool that leaves the host still the other side's text. The
+// caller holds mu.
+func (x *execution) answerLabels(id writ.StepID, tool string) []writ.Label {
 	labels := []writ.Label{writ.LabelOperator}
 	if spec, ok := writ.LookupTool(tool); !ok || spec.Leaves {
-		labels = writ.JoinLabels(labels, []writ.Label{writ.LabelHTTP})
+		labels = append(labels, writ.LabelHTTP)
 	}
-	return labels
+	step, ok := x.planned(string(id))
+	secret := func(c writ.Capability) bool { return c.Tool == tool && len(c.Secrets) > 0 }
+	if ok && x.plan.Plan.Rules > 0 && slices.ContainsFunc(step.Capabilities, secret) {
+		labels = append(labels, writ.LabelSecret)
+	}
+	return writ.JoinLabels(labels)
 }
 
 // ruledFailed is the end of a step that an operator let fail.

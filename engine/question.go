@@ -43,8 +43,12 @@ func (x *execution) derivedQuestion(step *writ.Step, resolved *writ.ResolvedStep
 		facts.Input, facts.Resolved = resolved.Input, true
 	}
 	facts.Risk, facts.Capabilities, facts.Tools = risk.Join(step.Risk), orEmpty(capabilities), toolNames(capabilities)
+	origin := x.state.Origin
+	if x.plan.Plan.Rules > 0 {
+		origin = x.plan.Plan.Origin // whoever wrote the draft may be trusted less than who stated the intent
+	}
 	return &writ.Question{
-		Point: writ.PointStep, Principal: x.state.Principal, Origin: x.state.Origin,
+		Point: writ.PointStep, Principal: x.state.Principal, Origin: origin,
 		Plan:    writ.PlanFacts{Hash: x.plan.Hash, Steps: len(x.plan.Plan.Steps)},
 		Step:    facts,
 		Taint:   taintFacts(taint, sinks),
@@ -58,14 +62,38 @@ func (x *execution) callQuestion(ctx context.Context, d *dispatch, facts *writ.C
 	if err != nil {
 		return nil, err
 	}
-	aboutCall(q, d, facts)
+	x.aboutCall(q, d, facts)
 	return q, nil
 }
 
-func aboutCall(q *writ.Question, d *dispatch, facts *writ.CallFacts) {
+func (x *execution) aboutCall(q *writ.Question, d *dispatch, facts *writ.CallFacts) {
 	q.Point, q.Call = writ.PointCall, facts
 	q.History.CallsInStep = facts.Sequence - 1
-	q.Taint = taintFacts(writ.JoinLabels(d.resolved.Taint, d.attempt.labels), d.resolved.Sinks)
+	seen, sinks := d.seen(), d.resolved.Sinks
+	if spec, known := writ.LookupTool(facts.Tool); x.plan.Plan.Rules > 0 && (!known || spec.Leaves) {
+		// Nobody knows what of all that the guest has seen is in its arguments.
+		sinks = append(slices.Clone(sinks), writ.SinkFlow{Path: sinkOfCall, Labels: seen})
+	}
+	q.Taint = taintFacts(seen, sinks)
+}
+
+// sinkOfCall stands for all arguments of a call that leaves the host.
+const sinkOfCall = "call.arguments"
+
+// seen is the labels of all that the guest knows by now.
+func (d *dispatch) seen() []writ.Label {
+	if d.attempt == nil {
+		return d.resolved.Taint
+	}
+	return writ.JoinLabels(d.resolved.Taint, d.attempt.labels)
+}
+
+// yield is the labels of what the guest gives out.
+func (d *dispatch) yield() []writ.Label {
+	if d.action.Sensitivity == abi.SensitivityPrivate {
+		return writ.JoinLabels(d.seen(), []writ.Label{writ.LabelPrivate})
+	}
+	return d.seen()
 }
 
 func (x *execution) approvalsGiven(id writ.StepID) int {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"reflect"
 	"slices"
@@ -275,10 +276,36 @@ func (r *replayer) interpretation(record *writ.Record) error {
 	r.x.draft = r.loader.named(record, writ.PayloadDraft)
 	facts, state := *record.Body.Intent, &r.x.state
 	derived := facts // the draft's author chose its form and its name
-	derived.ID, derived.Workspace, derived.Origin, derived.ChannelKey = state.IntentID, state.Workspace, state.Origin, state.ChannelKey
+	derived.ID, derived.Workspace, derived.ChannelKey = state.IntentID, state.Workspace, state.ChannelKey
+	author := authorOf(state.Origin, record.Actor.ActorType)
+	switch plan := r.storedPlan(); {
+	case plan == nil: // it never compiled: nobody knows by which rules it would have been
+		derived.Origin = writ.Origin(among(string(facts.Origin), string(author), string(state.Origin)))
+	case plan.Rules == 0:
+		derived.Origin = state.Origin
+	default:
+		derived.Origin = author
+	}
 	derived.Source, derived.Format = among(facts.Source, "draft", "template", "model"), among(facts.Format, "yaml", "json")
 	r.compare(stageIntent, "", facts, derived)
 	return r.loader.err
+}
+
+// storedPlan is the last plan of the journal as it stands there, which says by
+// which rules it was compiled; nil where there is none.
+func (r *replayer) storedPlan() *writ.Plan {
+	for i := len(r.records) - 1; i >= 0; i-- {
+		record := &r.records[i].Record
+		if record.Type != writ.RecPlanCompiled {
+			continue
+		}
+		var plan writ.Plan
+		if json.Unmarshal(r.loader.named(record, writ.PayloadPlan), &plan) != nil {
+			return nil
+		}
+		return &plan
+	}
+	return nil
 }
 
 // among is value where it is one of the known, otherwise the first of them.
@@ -299,7 +326,7 @@ func (r *replayer) compilation(record *writ.Record) error {
 	noting := &notedCatalogue{Catalogue: &pinnedCatalogue{
 		ctx: r.ctx, skills: r.e.Skills, tenant: r.x.tenant, resolutions: facts.Resolutions,
 	}}
-	compiled, err := r.e.Planner.Compile(r.x.compileRequest(noting))
+	compiled, err := r.e.Planner.Compile(r.x.compileAgain(noting, r.storedPlan()))
 	r.member(stagePlan, "", "resolutions", facts.Resolutions, noting.resolutions)
 	if record.Type == writ.RecPlanRejected {
 		return r.rejection(facts, err)

@@ -273,12 +273,15 @@ func (r *replayer) outcome(record *writ.Record, d *dispatch, gate *replayGate, r
 		fuel = fuelIn(record)
 	}
 	if record.Type != writ.RecStepCompleted {
+		if record.Type == writ.RecStepFailed && r.x.plan.Plan.Rules > 0 {
+			r.member(stageOutcome, record.Step, "labels", record.Body.Ended.Labels, d.yield())
+		}
 		r.member(stageOf(record.Type), record.Step, "fuel", fuelIn(record), fuel)
 		return
 	}
 	recorded := r.loader.named(record, writ.PayloadOutput)
 	r.compare(stageOutcome, record.Step, recorded, orNull(result.Output))
-	labels := writ.JoinLabels(d.resolved.Taint, d.attempt.labels)
+	labels := d.yield()
 	r.member(stageCall, record.Step, "labels", record.Body.Ended.Labels, labels)
 	r.compare(stageOutcome, record.Step, record.Body.Ended, writ.EndedFacts{
 		Fuel: fuel, Calls: result.Calls, Trail: record.Body.Ended.Trail, Labels: labels,

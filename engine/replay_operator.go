@@ -47,7 +47,7 @@ func (r *replayer) resolved(record *writ.Record) error {
 		return r.loader.err
 	}
 	if derived.Ruling == writ.RulingDone && c != nil {
-		derived.Labels = answerLabels(c.facts.Tool)
+		derived.Labels = r.x.answerLabels(step, c.facts.Tool)
 		form, err := canon.JSON(answer)
 		fits := err == nil && bytes.Equal(form, answer) && r.e.Toolbox.CheckResult(c.facts.Tool, answer) == nil
 		r.member(stageOutcome, step, "answer fits", true, fits)

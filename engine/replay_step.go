@@ -172,7 +172,7 @@ func (r *replayer) question(record *writ.Record, recorded *askedFacts, stage str
 			return nil, err
 		}
 		facts.Sequence = len(d.attempt.calls) + 1
-		aboutCall(q, d, facts)
+		r.x.aboutCall(q, d, facts)
 	}
 	return q, nil
 }
@@ -211,7 +211,7 @@ func (r *replayer) approval(record *writ.Record) error {
 		return err
 	}
 	d.verdict = r.x.state.Step(string(record.Step)).Verdict
-	derived, err := r.x.requestFor(d, callOf(&request), request.OpenedAt)
+	derived, err := r.x.requestFor(d, &proposal{facts: callOf(&request), verdict: r.verdictOnCall(record)}, request.OpenedAt)
 	if err != nil {
 		return err
 	}
@@ -225,6 +225,19 @@ func (r *replayer) approval(record *writ.Record) error {
 	r.compare(stageApproval, record.Step, map[string]any{"attempt": record.Attempt, "openedAt": record.Time},
 		map[string]any{"attempt": opened.Attempt, "openedAt": opened.Time})
 	return nil
+}
+
+// verdictOnCall is that on a proposed call which asked for people by itself. It
+// is written right before the proposal, and that right before the approval.
+func (r *replayer) verdictOnCall(opened *writ.Record) *writ.Verdict {
+	if opened.Seq < 3 || opened.Seq > uint64(len(r.records)) {
+		return nil
+	}
+	before := &r.records[opened.Seq-2].Record
+	if before.Type != writ.RecCallProposed || before.Step != opened.Step {
+		return nil
+	}
+	return r.decisionBefore(before)
 }
 
 // callOf reads the proposed call back; nil where the step itself was proposed.

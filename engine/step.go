@@ -319,10 +319,9 @@ func (x *execution) outcome(d *dispatch, gate *gate, result *writ.GuestResult) *
 	if d.verdict.Mode == writ.Assist && !d.covered && !x.approvedBefore(d) {
 		return x.propose(d, nil)
 	}
-	labels := writ.JoinLabels(d.resolved.Taint, d.attempt.labels)
 	return &writ.NewRecord{
 		Type: writ.RecStepCompleted, Step: d.step.ID, Attempt: d.attempt.number,
-		Body:     writ.Body{Ended: &writ.EndedFacts{Fuel: result.Fuel, Calls: result.Calls, Labels: labels}},
+		Body:     writ.Body{Ended: &writ.EndedFacts{Fuel: result.Fuel, Calls: result.Calls, Labels: d.yield()}},
 		Payloads: []writ.Payload{{Name: writ.PayloadOutput, Data: result.Output}},
 	}
 }

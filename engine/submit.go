@@ -219,11 +219,22 @@ func (e *Engine) identify(p *writ.Principal, in *contract.IntentSubmitInput, int
 	return nil
 }
 
+var originOfKind = map[writ.PrincipalKind]writ.Origin{
+	writ.Human: writ.OriginHuman, writ.Service: writ.OriginAutomation, writ.Agent: writ.OriginModel,
+}
+
+// authorOf is the origin of a draft that somebody gives to an intent of this
+// origin: the words are never trusted more than who wrote them.
+func authorOf(intent writ.Origin, kind writ.PrincipalKind) writ.Origin {
+	if own := cmp.Or(originOfKind[kind], writ.OriginChannel); intent.Label().Trusted() && !own.Label().Trusted() {
+		return own
+	}
+	return intent
+}
+
 // originOf lets a caller say only that the words are less trusted than its own.
 func originOf(p *writ.Principal, in *contract.IntentSubmitInput) (writ.Origin, error) {
-	own := map[writ.PrincipalKind]writ.Origin{
-		writ.Human: writ.OriginHuman, writ.Service: writ.OriginAutomation, writ.Agent: writ.OriginModel,
-	}[p.Kind]
+	own := originOfKind[p.Kind]
 	if in.ChannelKey != "" {
 		own = writ.OriginChannel
 	}

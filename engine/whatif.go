@@ -133,7 +133,7 @@ func (w *whatIf) compile() (*writ.CompiledPlan, error) {
 	catalogue := &candidateCatalogue{candidate: w.candidate, pinned: pinnedCatalogue{
 		ctx: w.ctx, skills: w.e.Skills, tenant: w.was.tenant, resolutions: w.recording.resolutions,
 	}}
-	compiled, err := w.e.Planner.Compile(w.was.compileRequest(catalogue))
+	compiled, err := w.e.Planner.Compile(w.was.compileAgain(catalogue, w.was.plan.Plan))
 	if err == nil {
 		return compiled, nil
 	}

@@ -274,7 +274,11 @@ func (w *whatIf) outcome(gate *whatIfGate, end *writ.Record, result *writ.GuestR
 	}
 	w.end(d.step.Name, writ.StepCompleted)
 	output := orNull(result.Output)
-	w.now.outputs[d.step.Name], w.now.labels[d.step.Name] = output, writ.JoinLabels(gate.labels)
+	labels := gate.labels
+	if d.action.Sensitivity == abi.SensitivityPrivate {
+		labels = append(slices.Clone(labels), writ.LabelPrivate)
+	}
+	w.now.outputs[d.step.Name], w.now.labels[d.step.Name] = output, writ.JoinLabels(labels)
 	w.now.state.Step(d.step.Name).Labels = w.now.labels[d.step.Name]
 	if end.Type == writ.RecStepFailed {
 		w.differ(was, contract.ImpactDifference{

@@ -14,9 +14,10 @@ const maxCallTemplates = writ.MaxPlanSteps
 
 // caller is a step, or an action that one calls, on the way to what it calls.
 type caller struct {
-	step *writ.Step
-	at   place
-	path []string // of actions, from the step of the plan
+	step   *writ.Step
+	action *abi.Action
+	at     place
+	path   []string // of actions, from the step of the plan
 }
 
 func actionName(skill writ.SkillKey, action string) string { return string(skill) + "#" + action }
@@ -115,7 +116,7 @@ func (c *compiler) addCall(from *caller, release *writ.Release, action *abi.Acti
 		c.refuse(from, f.finding)
 	}
 	capabilities := writ.IntersectCapabilities(declared, from.step.Capabilities)
-	taint := writ.JoinLabels(from.step.Taint, toolLabels(from.step.Capabilities))
+	taint := writ.JoinLabels(from.step.Taint, c.yieldLabels(from.step, from.action))
 	sinks := []writ.SinkFlow{}
 	for _, path := range slices.Compact(slices.Sorted(slices.Values(action.Sinks))) {
 		sinks = append(sinks, writ.SinkFlow{Path: path, Labels: taint})
@@ -124,10 +125,11 @@ func (c *compiler) addCall(from *caller, release *writ.Release, action *abi.Acti
 	step := writ.Step{
 		Name: actionName(release.Key, action.Name), Skill: release.SkillRef, Action: action.Name,
 		InputSchema: input.digest, OutputSchema: output.digest, Bindings: []writ.Binding{}, Needs: []string{},
-		Capabilities: capabilities, Effect: effect, DeclaredRisk: action.Risk, Risk: riskOf(effect, action.Risk, sinks),
+		Capabilities: capabilities, Effect: effect, DeclaredRisk: action.Risk,
 		Taint: taint, Sinks: sinks, Limits: release.Manifest.Limits,
 	}
-	c.addCalls(&caller{step: &step, at: from.at, path: append(slices.Clip(from.path), step.Name)})
+	step.Risk = exposureOf(&step).risk()
+	c.addCalls(&caller{step: &step, action: action, at: from.at, path: append(slices.Clip(from.path), step.Name)})
 	if step.ID, err = stepID(&step); err != nil {
 		c.refuse(from, found(CodeSkillInvalid, calleeFix, "%s: %v", step.Name, err))
 		return
@@ -155,9 +157,9 @@ func (r *resolver) called() (*writ.ResolvedStep, error) {
 		return nil, err
 	}
 	f := &flows{template: input, author: from.Labels}
-	sinks := f.sinks(r.action.Sinks)
-	return &writ.ResolvedStep{
-		Input: canonical, Capabilities: capabilities, Taint: writ.JoinLabels(r.step.Taint, from.Labels), Sinks: sinks,
-		Risk: r.step.Risk.Join(riskOf(r.step.Effect, r.step.DeclaredRisk, sinks)),
-	}, nil
+	out := &writ.ResolvedStep{
+		Input: canonical, Capabilities: capabilities, Taint: writ.JoinLabels(r.step.Taint, from.Labels), Sinks: f.sinks(r.action.Sinks),
+	}
+	r.risk(out)
+	return out, nil
 }

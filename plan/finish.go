@@ -21,7 +21,7 @@ func (c *compiler) finish(w *work) {
 		return
 	}
 	c.derive(w)
-	c.labelling.outputs[w.draft.Name] = writ.JoinLabels(w.step.Taint, toolLabels(w.step.Capabilities))
+	c.labelling.outputs[w.draft.Name] = writ.JoinLabels(w.step.Taint, c.yieldLabels(&w.step, w.action))
 	if w.undo != nil && w.undo.input != nil && w.undo.output != nil {
 		c.derive(w.undo)
 		c.identify(w.undo)
@@ -58,11 +58,12 @@ func (c *compiler) derive(w *work) {
 		InputSchema: w.input.digest, OutputSchema: w.output.digest,
 		Bindings: c.bindings(w), When: c.expressionOf(w, w.when), ForEach: c.expressionOf(w, w.forEach),
 		Needs: append([]string{}, w.needs...), Capabilities: capabilities,
-		Effect: effect, DeclaredRisk: w.action.Risk, Risk: riskOf(effect, w.action.Risk, sinks),
+		Effect: effect, DeclaredRisk: w.action.Risk,
 		Taint: flow.all(), Sinks: sinks, Retry: w.draft.Retry, Timeout: w.draft.Timeout,
 		Limits: w.release.Manifest.Limits,
 	}
-	c.addCalls(&caller{step: &w.step, at: w.draft.at("uses"), path: []string{actionName(w.step.Skill.Key, w.step.Action)}})
+	w.step.Risk = exposureOf(&w.step).risk()
+	c.addCalls(&caller{step: &w.step, action: w.action, at: w.draft.at("uses"), path: []string{actionName(w.step.Skill.Key, w.step.Action)}})
 }
 
 // identify gives the step its template's canonical bytes and its id.
@@ -152,6 +153,13 @@ func (c *compiler) labellingOf(w *work) *labelling {
 func (c *compiler) flows(w *work) *flows {
 	of := c.labellingOf(w)
 	gates := [][]writ.Label{of.item, of.forward}
+	if !of.first { // a step that needs another runs where that one's condition let it
+		for _, name := range w.needs {
+			if need := c.byName[name]; need != nil {
+				gates = append(gates, need.gate)
+			}
+		}
+	}
 	if w.when != nil {
 		gates = append(gates, w.when.labels(of))
 	}
@@ -217,17 +225,6 @@ func setAt(root any, pointer string, value any) (out any, ok bool) {
 		}
 	}
 	return root, true
-}
-
-// labelsByStep is the run-time labels of what an expression reads.
-func labelsByStep(e *writ.Expression, labels map[string][]writ.Label) []writ.Label {
-	sets := [][]writ.Label{e.Labels}
-	for _, read := range e.Reads {
-		if name, ok := strings.CutPrefix(read, rootSteps+"."); ok {
-			sets = append(sets, labels[name])
-		}
-	}
-	return writ.JoinLabels(sets...)
 }
 
 // decodeTemplate is a fresh copy of a step's template.

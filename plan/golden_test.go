@@ -70,8 +70,7 @@ func TestDeterminism(t *testing.T) {
 	}
 }
 
-func goldenResult(t *testing.T, p *Planner, shelf shelf, archive *txtar.Archive) (string, []byte) {
-	t.Helper()
+func goldenRequest(shelf shelf, archive *txtar.Archive) writ.CompileRequest {
 	req := writ.CompileRequest{Origin: writ.OriginHuman, Intent: json.RawMessage(humanIntent), Catalogue: shelf}
 	req.Draft.Source = "draft"
 	for _, f := range archive.Files {
@@ -85,7 +84,12 @@ func goldenResult(t *testing.T, p *Planner, shelf shelf, archive *txtar.Archive)
 			req.Origin = writ.Origin(bytes.TrimSpace(f.Data))
 		}
 	}
-	compiled, err := p.Compile(req)
+	return req
+}
+
+func goldenResult(t *testing.T, p *Planner, shelf shelf, archive *txtar.Archive) (string, []byte) {
+	t.Helper()
+	compiled, err := p.Compile(goldenRequest(shelf, archive))
 	if err != nil {
 		if !writ.IsCode(err, writ.CodePlanRejected) {
 			t.Fatal(err)

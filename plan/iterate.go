@@ -97,7 +97,10 @@ func (p *Planner) Expand(plan *writ.Plan, step *writ.Step, scope writ.Scope) (*w
 	if len(list) > writ.MaxPlanSteps {
 		return nil, r.fail(writ.CodeTooLarge, found("", "give a shorter list, or let the action take the list", "the list has %d elements, at most %d are taken", len(list), writ.MaxPlanSteps), "forEach")
 	}
-	out := &writ.Expansion{Items: make([]json.RawMessage, len(list)), Labels: labelsByStep(step.ForEach, scope.Labels)}
+	out := &writ.Expansion{Items: make([]json.RawMessage, len(list)), Labels: r.runLabels(step.ForEach)}
+	if step.When != nil && plan.Rules > 0 { // of a list all of whose elements it leaves out, too
+		out.Labels = writ.JoinLabels(out.Labels, r.runLabels(step.When))
+	}
 	for i, item := range list {
 		if out.Items[i], err = canon.MarshalJSON(item); err != nil {
 			return nil, &writ.Error{Code: writ.CodeInvalid, Op: r.op, Place: "forEach", Message: "an element has no canonical form", Err: err, Fix: numberFix}
@@ -144,5 +147,5 @@ func (r *resolver) itemLabels(e *writ.Expression) []writ.Label {
 	if list == nil || !readsItem(e.Reads) {
 		return nil
 	}
-	return labelsByStep(list, r.scope.Labels)
+	return r.runLabels(list)
 }

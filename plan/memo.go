@@ -2,6 +2,7 @@ package plan
 
 import (
 	"encoding/json"
+	"strconv"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
@@ -36,7 +37,7 @@ func memoKey(req *writ.CompileRequest, of *labelling) string {
 	if err != nil {
 		return ""
 	}
-	sum := canon.Hash(canon.DomainPlan, []byte("memo"), []byte(req.Draft.Source), []byte(req.Draft.Format), []byte(req.Origin), labels, req.Draft.Raw)
+	sum := canon.Hash(canon.DomainPlan, []byte("memo"), strconv.AppendBool(nil, of.first), []byte(req.Draft.Source), []byte(req.Draft.Format), []byte(req.Origin), labels, req.Draft.Raw)
 	return string(sum[:])
 }
 

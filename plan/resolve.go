@@ -44,7 +44,7 @@ func (p *Planner) Resolve(plan *writ.Plan, step *writ.Step, scope writ.Scope) (*
 			return nil, err
 		}
 		if !runs {
-			return &writ.ResolvedStep{Skip: true}, nil
+			return &writ.ResolvedStep{Skip: true, Taint: r.runLabels(step.When)}, nil
 		}
 	}
 	input, err := r.input()
@@ -76,6 +76,7 @@ type resolver struct {
 	schema   *schema
 	template any
 	intent   any
+	gates    map[string][]writ.Label // by step, of its conditions
 }
 
 func (r *resolver) fail(code writ.Code, f finding, place string) *writ.Error {
@@ -180,34 +181,6 @@ func (r *resolver) capabilities(input any) ([]writ.Capability, error) {
 		}
 	}
 	return narrowed, nil
-}
-
-// taint joins the labels of this run to those of the plan.
-func (r *resolver) taint(out *writ.ResolvedStep) {
-	f := &flows{template: r.template, author: []writ.Label{r.plan.Origin.Label()}, bound: map[string][]writ.Label{}}
-	if r.step.When != nil {
-		f.gate = labelsByStep(r.step.When, r.scope.Labels)
-	}
-	if list := r.iterating().ForEach; list != nil {
-		f.gate = writ.JoinLabels(f.gate, labelsByStep(list, r.scope.Labels))
-	}
-	if r.scope.Forward != nil {
-		f.gate = writ.JoinLabels(f.gate, r.scope.Forward.Labels)
-	}
-	for i := range r.step.Bindings {
-		b := &r.step.Bindings[i]
-		f.bound[b.Path] = writ.JoinLabels(labelsByStep(&b.Expression, r.scope.Labels), r.itemLabels(&b.Expression), r.forwardLabels(&b.Expression))
-	}
-	out.Taint = writ.JoinLabels(r.step.Taint, f.all())
-	out.Sinks = f.sinks(r.action.Sinks)
-	for i := range out.Sinks {
-		for _, planned := range r.step.Sinks {
-			if planned.Path == out.Sinks[i].Path {
-				out.Sinks[i].Labels = writ.JoinLabels(out.Sinks[i].Labels, planned.Labels)
-			}
-		}
-	}
-	out.Risk = r.step.Risk.Join(riskOf(r.step.Effect, r.step.DeclaredRisk, out.Sinks))
 }
 
 // evaluate runs one expression of the plan.

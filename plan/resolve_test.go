@@ -274,7 +274,7 @@ func TestIterationLabels(t *testing.T) {
 	}
 	for _, name := range []string{"each", "gated"} {
 		w := c.byName[name]
-		if got := marshal(t, c.flows(w).sinks(w.action.Sinks)); !strings.Contains(got, `{"path":"message.text","labels":["http","principal"]}`) {
+		if got := marshal(t, c.flows(w).sinks(w.action.Sinks)); !strings.Contains(got, `{"path":"message.text","labels":["http","principal","secret"]}`) {
 			t.Errorf("sinks of %s: %s", name, got)
 		}
 		if !slices.Contains(c.labelling.outputs[name], writ.LabelHTTP) || w.needs[0] != "read" {

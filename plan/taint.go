@@ -85,15 +85,32 @@ func untrusted(labels []writ.Label) bool {
 	return slices.ContainsFunc(labels, func(l writ.Label) bool { return !l.Trusted() })
 }
 
-// riskOf is the tier of a step: what its effect demands, what its author
-// declared, and one tier more where an untrusted label reaches a sink. Taint
-// alone never goes above high: it asks for people, it does not forbid.
-func riskOf(effect writ.Effect, declared writ.Risk, sinks []writ.SinkFlow) writ.Risk {
-	risk := writ.RiskOf(effect)
-	if declared != "" {
-		risk = risk.Join(knownRisk(declared))
+// exposure is what the risk of a step depends on.
+type exposure struct {
+	effect       writ.Effect
+	declared     writ.Risk
+	capabilities []writ.Capability
+	taint        []writ.Label
+	sinks        []writ.SinkFlow
+}
+
+func exposureOf(s *writ.Step) *exposure {
+	return &exposure{effect: s.Effect, declared: s.DeclaredRisk, capabilities: s.Capabilities, taint: s.Taint, sinks: s.Sinks}
+}
+
+// risk is the tier of a step: what its effect demands, what its author declared,
+// at least medium where private data may leave together with untrusted data, and
+// one tier more where an untrusted label reaches a sink. Taint alone never goes
+// above high: it asks for people, it does not forbid.
+func (e *exposure) risk() writ.Risk {
+	risk := writ.RiskOf(e.effect)
+	if e.declared != "" {
+		risk = risk.Join(knownRisk(e.declared))
 	}
-	if !slices.ContainsFunc(sinks, func(s writ.SinkFlow) bool { return untrusted(s.Labels) }) {
+	if writ.Lethal(e.taint) && writ.MayLeave(e.effect, e.capabilities) {
+		risk = risk.Join(writ.RiskMedium)
+	}
+	if !slices.ContainsFunc(e.sinks, func(s writ.SinkFlow) bool { return untrusted(s.Labels) }) {
 		return risk
 	}
 	switch risk {
@@ -161,4 +178,37 @@ func toolLabels(capabilities []writ.Capability) []writ.Label {
 		}
 	}
 	return writ.JoinLabels(labels)
+}
+
+// yieldLabels are those that running a step adds to what it was given: of its
+// tools, and of what its action and those that it calls say of themselves. Which
+// labels stored values keep is known when they are read.
+func (c *compiler) yieldLabels(s *writ.Step, action *abi.Action) []writ.Label {
+	labels := toolLabels(s.Capabilities)
+	if c.labelling.first {
+		return labels
+	}
+	if action.Sensitivity == abi.SensitivityPrivate || c.callsPrivate(s) {
+		labels = append(labels, writ.LabelPrivate)
+	}
+	for i := range s.Capabilities {
+		switch capability := &s.Capabilities[i]; {
+		case capability.Tool == abi.ToolFileRead, capability.Tool == abi.ToolFileList:
+			labels = append(labels, writ.LabelPrivate)
+		case len(capability.Secrets) > 0 && action.Sensitivity != abi.SensitivityPublic:
+			labels = append(labels, writ.LabelSecret)
+		}
+	}
+	return writ.JoinLabels(labels)
+}
+
+// callsPrivate reports whether a step may call an action that gives out private
+// data.
+func (c *compiler) callsPrivate(s *writ.Step) bool {
+	return slices.ContainsFunc(s.Calls, func(called writ.Step) bool {
+		release := c.callable[called.Skill.Key]
+		return c.callsPrivate(&called) || release != nil && slices.ContainsFunc(release.Manifest.Actions, func(a abi.Action) bool {
+			return a.Name == called.Action && a.Sensitivity == abi.SensitivityPrivate
+		})
+	})
 }

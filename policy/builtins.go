@@ -59,7 +59,14 @@ func ownBuiltins() []*tester.Builtin {
 		Decl: types.NewFunction(types.Args(types.Named("sinks", types.A)),
 			types.Named("paths", types.NewArray(nil, types.S))),
 	}
+	lethal := &rego.Function{
+		Name: "taint.lethal",
+		Description: "Whether the step or call of the question may take private data out of the host together with data " +
+			"that somebody untrusted wrote.",
+		Decl: types.NewFunction(types.Args(types.Named("question", types.A)), types.Named("lethal", types.B)),
+	}
 	return []*tester.Builtin{
+		{Decl: declaration(lethal), Func: rego.Function1(lethal, builtinLethal)},
 		{Decl: declaration(untrusted), Func: rego.Function1(untrusted, builtinUntrusted)},
 		{Decl: declaration(missing), Func: rego.Function1(missing, builtinMissing)},
 		{Decl: declaration(allows), Func: rego.Function2(allows, builtinAllows)},

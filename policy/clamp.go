@@ -15,6 +15,7 @@ const (
 	ClampApprovals = "writ.approvals-floor" // an assist without approvers
 	ClampDeadline  = "writ.approval-expiry" // an approval that would never expire
 	ClampRoles     = "writ.roles"           // nobody's role satisfies every layer
+	ClampTrifecta  = "writ.lethal-trifecta" // private and untrusted data never leave together by themselves
 )
 
 // Defaults of a requirement that code asks for.
@@ -43,7 +44,7 @@ func loosest(q *writ.Question, said writ.Risk) writ.Verdict {
 	switch {
 	case v.Risk.Rank() >= writ.RiskBlocked.Rank():
 		v.Mode = writ.Blocked
-	case v.Risk == writ.RiskHigh && !approvedCall(q):
+	case v.Risk == writ.RiskHigh && !approvedCall(q), q.Lethal():
 		v.Mode = writ.Assist
 	}
 	return v
@@ -66,12 +67,16 @@ func clamp(q *writ.Question, v *writ.Verdict) {
 		record(ClampRisk, v.Mode)
 	}
 	if v.Mode.Rank() > floor.Mode.Rank() {
-		switch floor.Mode {
-		case writ.Assist:
+		if v.Risk == writ.RiskHigh {
 			v.Approvals.Count = max(v.Approvals.Count, highRiskPeople)
+		}
+		switch {
+		case floor.Mode != writ.Assist:
+			record(ClampBlocked, writ.Blocked)
+		case v.Risk == writ.RiskHigh && !approvedCall(q):
 			record(ClampHighRisk, writ.Assist)
 		default:
-			record(ClampBlocked, writ.Blocked)
+			record(ClampTrifecta, writ.Assist)
 		}
 	}
 	if v.Mode != writ.Assist {

@@ -10,6 +10,7 @@ import (
 // Member names of the question. Terms are immutable, so all inputs share them.
 var (
 	keyApprovals     = ast.StringTerm("approvals")
+	keyCall          = ast.StringTerm("call")
 	keyCallsInStep   = ast.StringTerm("callsInStep")
 	keyCapabilities  = ast.StringTerm("capabilities")
 	keyCapability    = ast.StringTerm("capability")
@@ -35,6 +36,7 @@ var (
 	keyParent        = ast.StringTerm("parent")
 	keyPath          = ast.StringTerm("path")
 	keyPaths         = ast.StringTerm("paths")
+	keyPoint         = ast.StringTerm("point")
 	keyPrefixes      = ast.StringTerm("prefixes")
 	keyPrincipal     = ast.StringTerm("principal")
 	keyRisk          = ast.StringTerm("risk")
@@ -50,6 +52,7 @@ var (
 	keyStep          = ast.StringTerm("step")
 	keyStepsLastHour = ast.StringTerm("stepsLastHour")
 	keyStrength      = ast.StringTerm("strength")
+	keyTaint         = ast.StringTerm("taint")
 	keyTarget        = ast.StringTerm("target")
 	keyTenant        = ast.StringTerm("tenant")
 	keyTime          = ast.StringTerm("time")
@@ -72,7 +75,7 @@ func wordTerms() map[string]*ast.Term {
 		string(writ.OriginHuman), string(writ.OriginModel), string(writ.OriginAutomation), string(writ.OriginChannel),
 		string(writ.RiskLow), string(writ.RiskMedium), string(writ.RiskHigh), string(writ.RiskBlocked),
 		string(writ.LabelOperator), string(writ.LabelPrincipal), string(writ.LabelChannel), string(writ.LabelHTTP),
-		string(writ.LabelModel), string(writ.LabelSecret), string(writ.LabelStored),
+		string(writ.LabelModel), string(writ.LabelSecret), string(writ.LabelStored), string(writ.LabelPrivate),
 		"*", "http", "https", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE",
 	}
 	for _, effect := range abi.Effects {

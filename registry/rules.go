@@ -116,6 +116,9 @@ func (r *rules) action(m *abi.Manifest, a *abi.Action, pointer string) {
 	if a.Risk != "" && !a.Risk.Valid() {
 		r.found.add(pointer+"/risk", "use low, medium, high or blocked", "%q is not a risk tier", clip(string(a.Risk)))
 	}
+	if !a.Sensitivity.Valid() {
+		r.found.add(pointer+"/sensitivity", "use public, internal or private, or leave it out", "%q is not a sensitivity", clip(string(a.Sensitivity)))
+	}
 	for i, sink := range a.Sinks {
 		if !memberPattern.MatchString(sink) {
 			r.found.add(pointer+"/sinks/"+itoa(i), "name a member of the input, such as recipient or payment.amount", "%q is not a path", clip(sink))

@@ -80,7 +80,7 @@ func (b *bench) callOf(tool string, args any) *writ.ToolCall {
 	}
 	return &writ.ToolCall{
 		CallFacts: *facts, Tenant: testTenant, Skill: testSkill, Execution: b.execution, Step: testStep,
-		Key: fmt.Sprint("key", calls.Add(1)),
+		Key: fmt.Sprint("key", calls.Add(1)), Labels: []writ.Label{writ.LabelStored},
 	}
 }
 

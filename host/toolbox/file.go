@@ -72,7 +72,7 @@ func fileFailed(err error) *abi.Failure {
 	return failUnavailable("the file system refuses this")
 }
 
-func (t *Toolbox) fileRead(_ context.Context, inv *invocation) *writ.ToolResult {
+func (t *Toolbox) fileRead(ctx context.Context, inv *invocation) *writ.ToolResult {
 	args, failure := decode[abi.FilePath](inv.Arguments)
 	if failure == nil {
 		failure = t.filePath(args.Path)
@@ -87,10 +87,11 @@ func (t *Toolbox) fileRead(_ context.Context, inv *invocation) *writ.ToolResult 
 	if err != nil {
 		return notDone(fileFailed(err))
 	}
+	labels := t.fileLabels(ctx, inv, args.Path, content)
 	if utf8.Valid(content) {
-		return done(abi.FileContent{Text: string(content)}, writ.LabelStored)
+		return done(abi.FileContent{Text: string(content)}, labels...)
 	}
-	return done(abi.FileContent{Base64: base64.StdEncoding.EncodeToString(content)}, writ.LabelStored)
+	return done(abi.FileContent{Base64: base64.StdEncoding.EncodeToString(content)}, labels...)
 }
 
 // readFile reads a regular file. O_NONBLOCK keeps a named pipe from holding the
@@ -135,7 +136,7 @@ func (t *Toolbox) fileList(_ context.Context, inv *invocation) *writ.ToolResult 
 	if len(found) > maxEntries {
 		return notDone(&abi.Failure{Code: abi.FailTooLarge, Message: "the directory has more than 4096 entries"})
 	}
-	return done(abi.FileEntries{Entries: fileEntries(found)}, writ.LabelStored)
+	return done(abi.FileEntries{Entries: fileEntries(found)}, unknownLabels...)
 }
 
 // fileEntries keeps what a guest could name and read: regular files and
@@ -161,7 +162,7 @@ func fileEntries(found []fs.DirEntry) []abi.FileEntry {
 
 // fileWrite replaces a file as a whole: after a crash there is the old content
 // or the new one.
-func (t *Toolbox) fileWrite(_ context.Context, inv *invocation) *writ.ToolResult {
+func (t *Toolbox) fileWrite(ctx context.Context, inv *invocation) *writ.ToolResult {
 	args, failure := decode[abi.FileContent](inv.Arguments)
 	if failure == nil {
 		failure = t.filePath(args.Path)
@@ -176,7 +177,11 @@ func (t *Toolbox) fileWrite(_ context.Context, inv *invocation) *writ.ToolResult
 	if int64(len(content)) > t.opts.MaxFile {
 		return notDone(failTooLarge("the file", t.opts.MaxFile))
 	}
-	return t.replaceFile(args.Path, tempName(inv), content)
+	result := t.replaceFile(args.Path, tempName(inv), content)
+	if result.Outcome != writ.OutcomeDone || result.Failure != nil {
+		return result
+	}
+	return t.keepFileLabels(ctx, inv, args.Path, content, result)
 }
 
 func (t *Toolbox) replaceFile(name, temp string, content []byte) *writ.ToolResult {

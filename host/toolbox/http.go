@@ -25,6 +25,15 @@ type exchange struct {
 	call     *writ.ToolCall
 	guard    leakGuard
 	answered bool // a hop that writes was answered
+	secret   bool // a hop carried one
+}
+
+// labels are of an answer. Who has a secret may be shown what others may not.
+func (e *exchange) labels() []writ.Label {
+	if e.secret && e.call.Sensitivity != abi.SensitivityPublic {
+		return []writ.Label{writ.LabelHTTP, writ.LabelSecret}
+	}
+	return []writ.Label{writ.LabelHTTP}
 }
 
 // hop is one request of an exchange, as the guest and the permit see it: before
@@ -66,13 +75,13 @@ func (t *Toolbox) httpRequest(ctx context.Context, inv *invocation) *writ.ToolRe
 	defer e.guard.wipe()
 	response, failed := e.run(ctx, h)
 	if failed == nil {
-		return done(response, writ.LabelHTTP)
+		return done(response, e.labels()...)
 	}
 	switch {
 	case failed.outcome == writ.OutcomeUnknown:
 		return unknown(failed.failure)
 	case failed.outcome == writ.OutcomeDone || e.answered:
-		return doneFailed(failed.failure, writ.LabelHTTP)
+		return doneFailed(failed.failure, e.labels()...)
 	}
 	return notDone(failed.failure)
 }

@@ -24,6 +24,24 @@ const (
 type kvDocument struct {
 	Value string `json:"value"`
 	By    string `json:"by,omitempty"`
+	// Labels are of all that the writer knew. A document of a host that did not
+	// keep them has none.
+	Labels []writ.Label `json:"labels,omitempty"`
+}
+
+// unknownLabels are of what is stored and has no labels of its own: nobody knows
+// who wrote it, nor who may know it.
+var unknownLabels = []writ.Label{writ.LabelPrivate, writ.LabelStored}
+
+// keptLabels reads the labels of a stored document.
+func keptLabels(document []byte) []writ.Label {
+	var kept struct {
+		Labels []writ.Label `json:"labels"`
+	}
+	if json.Unmarshal(document, &kept) != nil || len(kept.Labels) == 0 {
+		return unknownLabels
+	}
+	return kept.Labels
 }
 
 // kvSpace is the keyspace of a skill within its tenant.
@@ -88,7 +106,7 @@ func (t *Toolbox) kvGet(ctx context.Context, inv *invocation) *writ.ToolResult {
 	if err := json.Unmarshal(document, &stored); err != nil {
 		return notDone(t.storeFailed(inv, writ.Errorf(writ.CodeTampered, "kv", "a document does not decode")))
 	}
-	return done(abi.KVValue{Found: true, Value: stored.Value}, writ.LabelStored)
+	return done(abi.KVValue{Found: true, Value: stored.Value}, keptLabels(document)...)
 }
 
 // kvPut writes nothing itself: the change commits with the tool.returned record.
@@ -104,7 +122,7 @@ func (t *Toolbox) kvPut(ctx context.Context, inv *invocation) *writ.ToolResult {
 	if len(args.Value) > maxValue {
 		return notDone(failTooLarge("the value", maxValue))
 	}
-	document, err := canon.MarshalJSON(kvDocument{Value: args.Value, By: inv.Key})
+	document, err := canon.MarshalJSON(kvDocument{Value: args.Value, By: inv.Key, Labels: inv.Labels})
 	if err != nil {
 		return notDone(failInvalid("the value is not valid Unicode text", ""))
 	}
@@ -124,7 +142,11 @@ func (t *Toolbox) kvDelete(ctx context.Context, inv *invocation) *writ.ToolResul
 	if failure != nil {
 		return notDone(failure)
 	}
-	result := done(abi.KVDeleted{Deleted: document != nil}, writ.LabelStored)
+	labels := []writ.Label{writ.LabelStored}
+	if document != nil {
+		labels = keptLabels(document)
+	}
+	result := done(abi.KVDeleted{Deleted: document != nil}, labels...)
 	return t.kvChange(ctx, inv, writ.Change{Key: key}, result)
 }
 
@@ -173,19 +195,30 @@ func (t *Toolbox) kvList(ctx context.Context, inv *invocation) *writ.ToolResult 
 	if args.After != "" {
 		after = space + args.After
 	}
-	keys, err := t.kvKeys(ctx, inv, writ.StoreQuery{Tenant: inv.Tenant, Prefix: prefix, After: after, Limit: args.Limit + 1})
+	query := writ.StoreQuery{Tenant: inv.Tenant, Prefix: prefix, After: after, Limit: args.Limit + 1}
+	kept := map[string][]writ.Label{}
+	keys, err := t.kvKeys(ctx, inv, query, kept)
 	if err != nil {
 		return notDone(t.storeFailed(inv, err))
 	}
 	result := abi.KVKeys{Keys: []string{}, More: len(keys) > args.Limit}
-	for _, key := range keys[:min(len(keys), args.Limit)] {
+	labels := []writ.Label{writ.LabelStored}
+	for i, key := range keys[:min(len(keys), args.Limit)] {
 		result.Keys = append(result.Keys, strings.TrimPrefix(key, space))
+		if pending := t.pending.get(owner{inv.Tenant, inv.Execution}, key, nil); pending != nil {
+			kept[key] = keptLabels(pending)
+		}
+		if i == 0 {
+			labels = nil
+		}
+		labels = writ.JoinLabels(labels, kept[key])
 	}
-	return done(result, writ.LabelStored)
+	return done(result, labels...)
 }
 
-// kvKeys collects up to query.Limit keys of store and overlay, page by page.
-func (t *Toolbox) kvKeys(ctx context.Context, inv *invocation, query writ.StoreQuery) ([]string, error) {
+// kvKeys collects up to query.Limit keys of store and overlay, page by page, and
+// the labels of what the store holds under them.
+func (t *Toolbox) kvKeys(ctx context.Context, inv *invocation, query writ.StoreQuery, kept map[string][]writ.Label) ([]string, error) {
 	pending := t.pending.under(owner{inv.Tenant, inv.Execution}, query.Prefix)
 	for key := range pending {
 		if key <= query.After {
@@ -202,6 +235,7 @@ func (t *Toolbox) kvKeys(ctx context.Context, inv *invocation, query writ.StoreQ
 		}
 		for _, document := range page {
 			stored = append(stored, document.Key)
+			kept[document.Key] = keptLabels(document.Value)
 		}
 		last := ""
 		if len(page) == kvPageDocument {

@@ -116,6 +116,7 @@ func (e *exchange) inject(ctx context.Context, h *hop, request *http.Request) *a
 			return failure
 		}
 		e.guard.add(c.raw)
+		e.secret = true
 		failure = c.apply(request)
 		c.wipe()
 		if failure != nil {

@@ -18,6 +18,7 @@ call := {
 	permitted
 	seen
 	calm
+	taint.lethal(input) == false
 } else := {
 	"mode": "assist",
 	"risk": input.step.risk,
@@ -71,6 +72,20 @@ calm if input.history.approvals >= 1
 calm if input.call.effect in {"none", "read"}
 
 call_cautions contains {
+	"rule": "lethal-trifecta",
+	"message": concat("", [
+		"the step has seen private data and text that somebody untrusted wrote, and this call leaves the host ",
+		sprintf("through %s: what the text asks for could carry the data away", [input.call.tool]),
+	]),
+	"fix": concat("", [
+		"have an approver approve this call's exact bytes, or split the plan so that the step that sends reads ",
+		"the private data or the untrusted text, and not both",
+	]),
+} if {
+	taint.lethal(input)
+}
+
+call_cautions contains {
 	"rule": "untrusted-call",
 	"message": sprintf("untrusted data leaves the host through %s and nobody has seen it", [input.call.tool]),
 	"fix": "have an approver approve the step",
@@ -89,7 +104,7 @@ call_cautions contains {
 secretless if {
 	every flow in input.taint.sinks {
 		every label in flow.labels {
-			label != "secret"
+			not label in {"secret", "private"}
 		}
 	}
 }

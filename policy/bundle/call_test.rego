@@ -136,3 +136,33 @@ test_several_denials_are_all_said if {
 	]
 	said(ask_many(patches)) == ["blocked", {"call-scope", "call-budget"}]
 }
+
+labels(list) := {"op": "add", "path": "/taint/labels", "value": list}
+
+fetch := object.union(send, {"effect": "read", "target": object.union(send.target, {"method": "GET"})})
+
+get := {"tool": "http.request", "hosts": ["api.example.com"], "methods": ["GET"], "paths": ["/v1"]}
+
+fetching := [
+	{"op": "add", "path": "/call", "value": fetch},
+	{"op": "add", "path": "/step/capabilities", "value": [get]},
+]
+
+test_private_data_in_a_read_that_somebody_else_words if {
+	answer := ask_many(array.concat(fetching, [labels(["http", "principal", "secret"])]))
+	said(answer) == ["assist", {"lethal-trifecta"}]
+	answer.approvals.count == 1
+}
+
+test_earlier_approvals_do_not_cover_it if {
+	patches := [{"op": "add", "path": "/history/approvals", "value": 2}, labels(["private", "stored"])]
+	said(ask_many(array.concat(fetching, patches))) == ["assist", {"lethal-trifecta"}]
+}
+
+test_private_data_in_a_read_of_our_own if {
+	said(ask_many(array.concat(fetching, [labels(["principal", "private"])]))) == ["autonomous", {"within-step"}]
+}
+
+test_private_and_untrusted_data_that_stay if {
+	said(ask_many([labels(["http", "private"])])) == ["autonomous", {"within-step"}]
+}

@@ -21,6 +21,7 @@ step := {
 	input.step.risk == "low"
 	trusted_author
 	taint.untrusted(input.taint.sinks) == []
+	taint.lethal(input) == false
 	grants.missing(input) == []
 } else := {
 	"mode": "assist",
@@ -91,6 +92,20 @@ cautions contains {
 	"fix": "have an approver approve the exact bytes, or feed the parameter from the plan's own words",
 } if {
 	untrusted_sinks != []
+}
+
+cautions contains {
+	"rule": "lethal-trifecta",
+	"message": concat("", [
+		"private data, text that somebody untrusted wrote, and a way out of the host meet in this step: ",
+		"what the text asks for could carry the data away",
+	]),
+	"fix": concat("", [
+		"have an approver approve each call's exact bytes, or split the plan so that the step that sends reads ",
+		"the private data or the untrusted text, and not both",
+	]),
+} if {
+	taint.lethal(input)
 }
 
 # Denials ----------------------------------------------------------------

@@ -210,3 +210,38 @@ test_fix_is_safe_to_paste if {
 	some reason in answer.reasons
 	contains(reason.fix, `--path '/$(id)'\''; rm -rf /' --skill`)
 }
+
+labels(list) := {"op": "add", "path": "/taint/labels", "value": list}
+
+test_private_and_untrusted_data_that_may_leave if {
+	answer := ask_many([labels(["http", "principal", "secret"])])
+	said(answer) == ["assist", {"lethal-trifecta"}]
+	answer.approvals.count == 1
+	some reason in answer.reasons
+	contains(reason.fix, "split the plan")
+}
+
+test_private_data_by_itself if {
+	said(ask_many([labels(["principal", "private"])])) == ["autonomous", {"low-risk"}]
+}
+
+test_untrusted_data_by_itself if {
+	said(ask_many([labels(["http", "principal"])])) == ["autonomous", {"low-risk"}]
+}
+
+test_private_and_untrusted_data_that_stay if {
+	stays := array.concat(pure("none"), [labels(["http", "private"])])
+	said(ask_many(stays)) == ["autonomous", {"low-risk"}]
+}
+
+test_private_data_that_nobody_vouches_for if {
+	said(ask_many([labels(["private"])])) == ["assist", {"lethal-trifecta"}]
+}
+
+test_private_data_of_a_step_that_sends if {
+	sends := array.concat(pure("write-external"), [
+		labels(["model", "private"]),
+		{"op": "add", "path": "/grants", "value": question.grants},
+	])
+	said(ask_many(sends)) == ["assist", {"lethal-trifecta"}]
+}
