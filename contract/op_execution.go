@@ -104,7 +104,7 @@ var ExecutionExpire = define[ExecutionExpireInput, ExecutionExpireOutput](Contra
 
 // ExecutionGet shows one execution.
 var ExecutionGet = define[ExecutionGetInput, ExecutionGetOutput](Contract{
-	Key: "controlPlane.execution.get", Kind: Query, Capability: CapCore, Auth: User,
+	Key: "controlPlane.execution.get", Version: "1.0.1", Kind: Query, Capability: CapCore, Auth: User,
 	CLI: "writ exec get", Title: "Get an execution", Idempotent: true,
 	Description: "Shows an execution with its steps, their verdicts, approvals and failures.",
 	Goal:        "See how far an intent has come and what it waits for.",
@@ -117,7 +117,7 @@ var ExecutionGet = define[ExecutionGetInput, ExecutionGetOutput](Contract{
 
 // ExecutionList shows executions, newest first.
 var ExecutionList = define[ExecutionListInput, ExecutionListOutput](Contract{
-	Key: "controlPlane.execution.list", Kind: Query, Capability: CapCore, Auth: User,
+	Key: "controlPlane.execution.list", Version: "1.0.1", Kind: Query, Capability: CapCore, Auth: User,
 	CLI: "writ exec list", Title: "List executions", Idempotent: true,
 	Description: "Lists executions, newest first, page by page.",
 	Goal:        "Find an execution, or all that are in one state.",

@@ -97,8 +97,8 @@ func (a *attempt) resolve(f *writ.ResolvedFacts, result []byte, at writ.Time) {
 	}
 }
 
-// stopwatch adds up how long an attempt was kept waiting by people. Several may
-// do so at once.
+// stopwatch adds up how long an attempt was kept waiting by people, a freeze
+// included. Several may do so at once.
 type stopwatch struct {
 	holds int
 	since writ.Time
@@ -146,7 +146,7 @@ func (x *execution) follow(r *writ.Record) {
 		return
 	}
 	switch r.Type {
-	case writ.RecApprovalOpened:
+	case writ.RecApprovalOpened, writ.RecStepFrozen:
 		a.waited.hold(r.Time)
 	case writ.RecStepIndeterminate:
 		a.waited.hold(r.Time)
@@ -155,7 +155,7 @@ func (x *execution) follow(r *writ.Record) {
 		if r.Body.Approval.Status == writ.ApprovalApproved {
 			a.waited.release(r.Time)
 		}
-	case writ.RecStepResolved:
+	case writ.RecStepResolved, writ.RecStepThawed:
 		a.waited.release(r.Time)
 	}
 	if onTrail(r) {

@@ -38,7 +38,7 @@ func (x *execution) runStep(step *writ.Step) {
 	iterates := x.iterates(step)
 	x.mu.Unlock()
 	if iterates {
-		x.expand(step)
+		x.iterate(step)
 		return
 	}
 	var d *dispatch
@@ -113,6 +113,12 @@ func (x *execution) prepare(step *writ.Step) (*dispatch, *writ.NewRecord) {
 	if d.epoch, err = x.engine.Journal.Epoch(x.ctx, x.tenant); err != nil {
 		return fail(err)
 	}
+	if held, record, err := x.holds(step, number); held || err != nil {
+		if err != nil {
+			return fail(err)
+		}
+		return nil, record
+	}
 	if d.skill, err = x.engine.Skills.Load(x.ctx, writ.LoadRequest{Tenant: x.tenant, Ref: step.Skill}); err != nil {
 		return fail(err)
 	}
@@ -169,7 +175,8 @@ func (x *execution) judge(ctx context.Context, d *dispatch, attempt int) (*writ.
 	return verdict, nil
 }
 
-// begin takes up the attempt that the journal holds, or starts a new one.
+// begin takes up the attempt that the journal holds, or starts a new one, unless
+// the tenant's epoch has moved since the step was judged.
 func (x *execution) begin(d *dispatch) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -195,8 +202,7 @@ func (x *execution) begin(d *dispatch) error {
 	if known != nil {
 		d.attempt.before = known.completedWrites()
 	}
-	x.attempts[d.step.ID] = d.attempt
-	return x.append(writ.NewRecord{
+	_, err = x.commit(&writ.Batch{Epoch: d.epoch, Records: []writ.NewRecord{{
 		Type: writ.RecStepStarted, Step: d.step.ID, Attempt: d.attempt.number, Time: d.attempt.clock,
 		Body: writ.Body{Started: &writ.StartedFacts{
 			Key: stepKey(x.id, d.step.ID), Module: d.step.Skill.Module, ABI: d.skill.Manifest.ABI,
@@ -204,7 +210,11 @@ func (x *execution) begin(d *dispatch) error {
 			Taint: d.resolved.Taint, Policy: d.verdict.PolicyDigest, Question: d.question,
 		}},
 		Payloads: []writ.Payload{{Name: writ.PayloadInput, Data: d.resolved.Input}, {Name: writ.PayloadSeed, Data: seed}},
-	})
+	}}})
+	if err == nil {
+		x.attempts[d.step.ID] = d.attempt
+	}
+	return err
 }
 
 // runGuest runs the step's action. It returns the record that ends this
@@ -218,6 +228,9 @@ func (x *execution) runGuest(d *dispatch) *writ.NewRecord {
 	}
 	switch err := x.begin(d); {
 	case errors.Is(err, errHeld):
+		return nil
+	case errors.Is(err, writ.ErrStaleEpoch):
+		d.superseded = true
 		return nil
 	case err != nil:
 		return x.failed(d, failureOf(err))
