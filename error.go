@@ -18,6 +18,7 @@ const (
 	CodeConflict        Code = "conflict"        // the state does not allow it now
 	CodePlanRejected    Code = "plan_rejected"   // the draft does not compile
 	CodeBlocked         Code = "blocked"         // policy says no
+	CodeFrozen          Code = "frozen"          // an admin has frozen it
 	CodeApprovalNeeded  Code = "approval_needed" // policy says a human must approve
 	CodeExpired         Code = "expired"         // a deadline has passed
 	CodeSkillRefused    Code = "skill_refused"   // verification found issues

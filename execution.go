@@ -108,6 +108,7 @@ type StepState struct {
 	Labels    []Label      `json:"labels,omitempty"`
 	Failure   *abi.Failure `json:"failure,omitempty"`
 	Reason    string       `json:"reason,omitempty"` // why it was skipped, cancelled or ended with its parts
+	Frozen    *Freeze      `json:"frozen,omitempty"` // what holds it
 	RetryAt   Time         `json:"retryAt,omitempty"`
 	StartedAt Time         `json:"startedAt,omitempty"`
 	EndedAt   Time         `json:"endedAt,omitempty"`
@@ -120,6 +121,16 @@ func (e *Execution) Step(idOrName string) *StepState {
 	for i := range e.Steps {
 		if string(e.Steps[i].ID) == idOrName || e.Steps[i].Name == idOrName {
 			return &e.Steps[i]
+		}
+	}
+	return nil
+}
+
+// Frozen is what holds the first step that is frozen, nil where none is.
+func (e *Execution) Frozen() *Freeze {
+	for i := range e.Steps {
+		if f := e.Steps[i].Frozen; f != nil {
+			return f
 		}
 	}
 	return nil

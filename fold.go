@@ -128,7 +128,7 @@ func (e *Execution) summarise() {
 		}
 		risk = risk.Join(stepRisk)
 		waiting = waiting || s.Status == StepAwaitingApproval
-		running = running || (s.Status == StepRunning && !e.waitsForParts(i))
+		running = running || (s.Status == StepRunning && s.Frozen == nil && !e.waitsForParts(i))
 		unknown = unknown || s.Status == StepIndeterminate
 	}
 	e.Risk, e.Verified = risk, verified && len(e.Steps) > 0
@@ -142,9 +142,21 @@ func (e *Execution) summarise() {
 		e.Status = ExecPaused
 	case waiting && !running:
 		e.Status = ExecAwaitingApproval
+	case !running && e.Frozen() != nil && !e.startable():
+		e.Status = ExecPaused
 	default:
 		e.Status = ExecRunning
 	}
+}
+
+// startable reports whether a step may begin that is not frozen.
+func (e *Execution) startable() bool {
+	return slices.ContainsFunc(e.Steps, func(s StepState) bool {
+		return s.Status == StepPlanned && s.Frozen == nil && !slices.ContainsFunc(s.Needs, func(name string) bool {
+			needed := e.Step(name)
+			return needed == nil || needed.Status != StepCompleted
+		})
+	})
 }
 
 // waitsForParts reports whether a step is as far as its own steps are.
@@ -215,6 +227,10 @@ func (s *StepState) apply(e *Execution, r *Record) {
 		}
 	case RecApprovalDecided, RecApprovalEscalated, RecApprovalExpired:
 		s.decide(r.Body.Approval, r.Time)
+	case RecStepFrozen:
+		s.Frozen = r.Body.Frozen
+	case RecStepThawed:
+		s.Frozen = nil
 	case RecStepStarted:
 		s.Status, s.Attempt, s.StartedAt, s.RetryAt = StepRunning, r.Attempt, r.Time, 0
 		s.Failure, s.Reason, s.Calls = nil, "", 0
@@ -265,7 +281,7 @@ func (s *StepState) end(r *Record) {
 	if !ok {
 		return
 	}
-	s.Status, s.EndedAt = status, r.Time
+	s.Status, s.EndedAt, s.Frozen = status, r.Time, nil
 	if f := r.Body.Ended; f != nil {
 		s.Failure, s.Reason, s.Fuel, s.Labels = f.Failure, f.Reason, f.Fuel, f.Labels
 		s.Calls = max(s.Calls, f.Calls)

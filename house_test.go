@@ -35,6 +35,7 @@ var layers = map[string][]string{
 	"registry/remote": {"registry", ".", "canon"},
 	"registry/feed":   {".", "canon"},
 	"drift":           {".", "contract", "abi", "canon"},
+	"freeze":          {".", "contract", "abi", "canon"},
 	"host":            {".", "contract", "abi", "canon"},
 	"engine":          {".", "contract", "abi", "canon"},
 	"trace":           {".", "contract", "abi", "canon"},

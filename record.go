@@ -24,6 +24,8 @@ const (
 	RecRunPaused         RecordType = "run.paused"
 	RecRunResumed        RecordType = "run.resumed"
 	RecRunRetried        RecordType = "run.retried"
+	RecStepFrozen        RecordType = "step.frozen"
+	RecStepThawed        RecordType = "step.thawed"
 	RecStepStarted       RecordType = "step.started"
 	RecStepCompleted     RecordType = "step.completed"
 	RecStepFailed        RecordType = "step.failed"
@@ -61,6 +63,7 @@ const (
 	RecEvidenceImported RecordType = "evidence.imported"
 	RecDriftDetected    RecordType = "drift.detected"
 	RecDriftGone        RecordType = "drift.gone"
+	RecFreezeChanged    RecordType = "freeze.changed"
 )
 
 // Record is one entry of a journal: a link of its hash chain. It is encoded once
@@ -112,6 +115,7 @@ type Body struct {
 	Approval *ApprovalFacts `json:"approval,omitempty"` // approval.*
 	Run      *RunFacts      `json:"run,omitempty"`      // run.started
 	Expanded *ExpandedFacts `json:"expanded,omitempty"` // step.expanded
+	Frozen   *Freeze        `json:"frozen,omitempty"`   // step.frozen
 	Started  *StartedFacts  `json:"started,omitempty"`  // step.started
 	Ended    *EndedFacts    `json:"ended,omitempty"`    // step.completed ... step.indeterminate
 	Retry    *RetryFacts    `json:"retry,omitempty"`    // retry.scheduled

@@ -16,6 +16,7 @@ import (
 	"github.com/writ-run/writ/abi"
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/engine"
+	"github.com/writ-run/writ/freeze"
 	"github.com/writ-run/writ/host"
 	"github.com/writ-run/writ/host/toolbox"
 	"github.com/writ-run/writ/host/wasmtest"
@@ -103,9 +104,13 @@ func (l *lab) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	freezes, err := freeze.New(freeze.Options{Store: l.journal, Journal: l.journal, Clock: time.Now})
+	if err != nil {
+		return err
+	}
 	l.engine, err = engine.New(engine.Options{
 		Journal: l.journal, Traces: l.journal, Planner: planner, Judges: l.policies, Skills: skills, Sandbox: l.sandbox,
-		Toolbox: tools, Approvals: people, Grants: people, Clock: time.Now, Entropy: rand.Reader, EngineID: host.EngineID(),
+		Toolbox: tools, Approvals: people, Grants: people, Freezes: freezes, Clock: time.Now, Entropy: rand.Reader, EngineID: host.EngineID(),
 	})
 	return err
 }

@@ -19,6 +19,7 @@ var codes = map[writ.Code]codeMeaning{
 	writ.CodeConflict:        {http.StatusConflict, "The state does not allow it now."},
 	writ.CodePlanRejected:    {http.StatusUnprocessableEntity, "The draft does not compile."},
 	writ.CodeBlocked:         {http.StatusForbidden, "The policy says no."},
+	writ.CodeFrozen:          {http.StatusLocked, "An administrator has frozen it."},
 	writ.CodeApprovalNeeded:  {http.StatusConflict, "The policy says that a person must approve."},
 	writ.CodeExpired:         {http.StatusGone, "A deadline has passed."},
 	writ.CodeSkillRefused:    {http.StatusUnprocessableEntity, "Verification of the skill found issues."},

@@ -42,7 +42,7 @@ const (
 
 // Contract is what is promised of an operation, apart from its two types.
 type Contract struct {
-	Key         string // controlPlane.NOUN.VERB
+	Key         string // controlPlane.NOUN.VERB, or controlPlane.VERB
 	Version     string // semantic version
 	Title       string
 	Description string

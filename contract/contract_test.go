@@ -77,7 +77,7 @@ func TestMembers(t *testing.T) {
 	}
 }
 
-var keyForm = regexp.MustCompile(`^controlPlane\.[a-z]+\.[a-z]+$`)
+var keyForm = regexp.MustCompile(`^controlPlane(\.[a-z]+){1,2}$`)
 
 func TestEveryContractIsWhole(t *testing.T) {
 	seen, lines := map[string]bool{}, map[string]bool{}

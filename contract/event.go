@@ -144,6 +144,8 @@ const (
 	EventStepFailed         = "controlPlane.execution.step.failed"
 	EventStepSkipped        = "controlPlane.execution.step.skipped"
 	EventStepIndeterminate  = "controlPlane.execution.step.indeterminate"
+	EventStepFrozen         = "controlPlane.execution.step.frozen"
+	EventStepThawed         = "controlPlane.execution.step.thawed"
 	EventToolCalled         = "controlPlane.execution.tool.called"
 	EventToolReturned       = "controlPlane.execution.tool.returned"
 	EventToolDenied         = "controlPlane.execution.tool.denied"
@@ -157,6 +159,7 @@ const (
 	EventSkillRejected      = "controlPlane.skill.rejected"
 	EventPolicyActivated    = "controlPlane.policy.activated"
 	EventDriftDetected      = "controlPlane.drift.detected"
+	EventFreezeChanged      = "controlPlane.freeze.changed"
 )
 
 // words are an event's title and description.
@@ -195,6 +198,8 @@ var events = []*EventContract{
 	event[StepEvent](EventStepFailed, CapCore, words{"Step failed", "A step has failed for good."}, writ.RecStepFailed).at("1.1.0"),
 	event[StepEvent](EventStepSkipped, CapCore, words{"Step skipped", "A step's condition is false, or what it needs did not complete."}, writ.RecStepSkipped).at("1.1.0"),
 	event[StepEvent](EventStepIndeterminate, CapCore, words{"Step indeterminate", "An effect began and its outcome is not known: an operator decides."}, writ.RecStepIndeterminate).at("1.1.0"),
+	event[StepEvent](EventStepFrozen, CapCore, words{"Step frozen", "The kill switch holds a step that would begin or go on; reason says by whom and why."}, writ.RecStepFrozen).pii("reason"),
+	event[StepEvent](EventStepThawed, CapCore, words{"Step thawed", "What held the step does so no longer: it is judged again and goes on."}, writ.RecStepThawed),
 	event[ToolEvent](EventToolCalled, CapAudit, words{"Tool called", "A call is about to be made."}, writ.RecToolCalled).pii("summary").at("1.1.0"),
 	event[ToolEvent](EventToolReturned, CapAudit, words{"Tool returned", "A call came back."}, writ.RecToolReturned).pii("summary").at("1.1.0"),
 	event[ToolEvent](EventToolDenied, CapAudit, words{"Tool denied", "A call was not allowed."}, writ.RecToolDenied).pii("summary").at("1.1.0"),
@@ -208,6 +213,7 @@ var events = []*EventContract{
 	event[SkillEvent](EventSkillRejected, CapSkillRegistry, words{"Skill rejected", "Verification found issues; nothing was installed."}, writ.RecSkillRejected),
 	event[PolicyEvent](EventPolicyActivated, CapCore, words{"Policy activated", "Another bundle decides from now on."}, writ.RecPolicyActivated).pii("reason").at("1.1.0"),
 	event[DriftFinding](EventDriftDetected, CapAudit, words{"Drift detected", "Something is no longer as it was approved. It is said once for each finding, and again where it had been gone."}, writ.RecDriftDetected),
+	event[FreezeEvent](EventFreezeChanged, CapCore, words{"Freeze changed", "Something was frozen or unfrozen, as status says."}, writ.RecFreezeChanged).pii("subject", "reason"),
 }
 
 // Events lists the event contracts, in the order in which the documents show

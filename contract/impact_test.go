@@ -168,7 +168,7 @@ func TestCheckAsksForTheRightVersion(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			old, now := few(t), few(t)
 			old.Contracts[0].Stability, now.Contracts[0].Stability = tc.before, tc.before
-			now.Contracts[0].Version = tc.version
+			old.Contracts[0].Version, now.Contracts[0].Version = "1.0.0", tc.version
 			tc.change(&now.Contracts[0])
 			drift := driftBetween(old, now)
 			if (len(drift) == 0) != (tc.want == "") {

@@ -133,11 +133,12 @@ var GrantList = define[GrantListInput, GrantListOutput](Contract{
 
 // SystemStatus shows how the host is.
 var SystemStatus = define[SystemStatusInput, SystemStatusOutput](Contract{
-	Key: "controlPlane.system.status", Kind: Query, Capability: CapCore, Auth: User,
+	Key: "controlPlane.system.status", Version: "1.1.0", Kind: Query, Capability: CapCore, Auth: User,
 	CLI: "writ status", Title: "Status of the host", Idempotent: true,
-	Description: "Shows versions, the active policy, counts and the state of each part.",
+	Description: "Shows versions, the active policy, what is frozen, counts and the state of each part.",
 	Goal:        "Know whether the host is well, and what to do where it is not.",
 	Context:     "At any time.",
+	PII:         []string{"output.caller", "output.frozen.subject", "output.frozen.reason", "output.frozen.by"},
 	Examples: example(SystemStatusInput{}, SystemStatusOutput{
 		Result: done("ok"), Version: writ.Version, ABIVersion: abi.ABIVersion, ContractsVersion: abi.ContractsVersion,
 		PolicyDigest: exDigest, PolicyVersion: "1.0.0", Skills: 1, Checks: []SystemCheck{{Name: "journal", OK: true}},

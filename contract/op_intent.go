@@ -4,7 +4,7 @@ import "github.com/writ-run/writ"
 
 // IntentSubmit takes in what somebody wants.
 var IntentSubmit = define[IntentSubmitInput, IntentSubmitOutput](Contract{
-	Key: "controlPlane.intent.submit", Kind: Command, Capability: CapCore, Auth: User,
+	Key: "controlPlane.intent.submit", Version: "1.1.0", Kind: Command, Capability: CapCore, Auth: User,
 	CLI: "writ intent submit", Title: "Submit an intent", Idempotent: true,
 	Description: "Records what somebody wants, durably, before it is answered. Nothing is executed, unless `run` asks for the whole way in one request: compile, verify and start, each as its own operation would.",
 	Goal:        "Give an intent a place in the chain, so that everything later can be traced to it.",
@@ -15,6 +15,7 @@ var IntentSubmit = define[IntentSubmitInput, IntentSubmitOutput](Contract{
 		on(writ.CodeNotFound, "The workspace does not exist."),
 		on(writ.CodePlanRejected, "run was set and the draft does not compile; details has the problems with their places."),
 		on(writ.CodeBlocked, "run was set and the policy blocks the plan."),
+		on(writ.CodeFrozen, "An administrator has frozen everything, the tenant, the caller or the channel; nothing was recorded."),
 		on(writ.CodeTimeout, "wait was set and the execution goes on; its state is in execution.get."),
 	},
 	Emits: []string{"controlPlane.intent.received", "controlPlane.plan.compiled", "controlPlane.plan.rejected", "controlPlane.approval.requested"},

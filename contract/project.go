@@ -199,6 +199,7 @@ var stepEvents = map[writ.RecordType]string{
 	writ.RecStepStarted: EventStepStarted, writ.RecStepBlocked: EventStepBlocked,
 	writ.RecStepCompleted: EventStepCompleted, writ.RecStepFailed: EventStepFailed,
 	writ.RecStepSkipped: EventStepSkipped, writ.RecStepIndeterminate: EventStepIndeterminate,
+	writ.RecStepFrozen: EventStepFrozen, writ.RecStepThawed: EventStepThawed,
 }
 
 func stepEvent(r *writ.Record, exec *writ.Execution) (string, any) {
@@ -211,6 +212,9 @@ func stepEvent(r *writ.Record, exec *writ.Execution) (string, any) {
 	if f := r.Body.Ended; f != nil {
 		data.Failure, data.Reasons, data.Reason = failureFrom(f.Failure), ReasonsFrom(r.Step, f.Reasons), f.Reason
 		data.Calls, data.Fuel = f.Calls, f.Fuel
+	}
+	if f := r.Body.Frozen; f != nil {
+		data.Reason = f.Said()
 	}
 	return stepEvents[r.Type], data
 }
@@ -234,6 +238,8 @@ func systemEvent(r *writ.Record, f *writ.SystemFacts) (string, any) {
 		}
 	case writ.RecDriftDetected:
 		return EventDriftDetected, driftOf(r, f)
+	case writ.RecFreezeChanged:
+		return EventFreezeChanged, freezeEvent(f)
 	}
 	return "", nil
 }

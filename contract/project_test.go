@@ -21,6 +21,8 @@ func records() []writ.Record {
 	end := func(s writ.ExecutionStatus) writ.Body { return writ.Body{End: &writ.EndFacts{Status: s}} }
 	failed := writ.Body{Ended: &writ.EndedFacts{Failure: &abi.Failure{Code: "trap", Message: "x"}, Calls: 1}}
 	system := writ.Body{System: &writ.SystemFacts{Subject: "acme/notes", Version: "1.0.0", Digest: exDigest, Issues: []writ.SkillIssue{{Code: writ.IssueRollback, Message: "x"}}}}
+	frozen := &writ.Freeze{Scope: writ.FreezeSkill, Subject: "acme/notes", Mode: writ.FreezeWait, Reason: "r", By: "ada", At: exTime}
+	freezing := FreezeFacts(frozen, StatusFrozen, frozen.Reason)
 	yes, no := &writ.Decision{By: "ada", Approved: true}, &writ.Decision{By: "ada", Note: "no"}
 	return []writ.Record{
 		{Type: writ.RecIntentReceived, Body: writ.Body{Intent: &writ.IntentFacts{ID: exIntent, Workspace: "w", Origin: writ.OriginHuman}}},
@@ -63,6 +65,9 @@ func records() []writ.Record {
 		{Type: writ.RecTokenCreated, Body: system},
 		{Type: writ.RecDriftDetected, Body: system},
 		{Type: writ.RecDriftGone, Body: system},
+		{Type: writ.RecStepFrozen, Step: exStep, Attempt: 1, Body: writ.Body{Frozen: frozen}},
+		{Type: writ.RecStepThawed, Step: exStep, Attempt: 1},
+		{Type: writ.RecFreezeChanged, Body: writ.Body{System: &freezing}},
 		{Type: "something.later", Body: writ.Body{}},
 	}
 }

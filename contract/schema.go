@@ -111,6 +111,8 @@ func typeSchemas() map[reflect.Type]*jsonschema.Schema {
 		reflect.TypeFor[writ.Risk]():          enum(abi.RiskLow, abi.RiskMedium, abi.RiskHigh, abi.RiskBlocked),
 		reflect.TypeFor[TrustPurpose]():       enum(TrustSignature, TrustProvenance),
 		reflect.TypeFor[Assurance]():          enum(HostSigned, Witnessed),
+		reflect.TypeFor[writ.FreezeScope]():   enum(writ.FreezeAll, writ.FreezeTenant, writ.FreezeChannel, writ.FreezePrincipal, writ.FreezeSkill),
+		reflect.TypeFor[writ.FreezeMode]():    enum(writ.FreezeWait, writ.FreezeFail),
 		reflect.TypeFor[writ.SkillStatus]():   enum(writ.SkillEnabled, writ.SkillDisabled),
 		reflect.TypeFor[writ.Origin]():        enum(writ.OriginHuman, writ.OriginModel, writ.OriginAutomation, writ.OriginChannel),
 		reflect.TypeFor[writ.PrincipalKind](): enum(writ.Human, writ.Service, writ.Agent, writ.Tool),

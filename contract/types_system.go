@@ -179,6 +179,7 @@ type SystemStatusOutput struct {
 	PendingApprovals int              `json:"pendingApprovals"`
 	StartedAt        writ.Time        `json:"startedAt,omitempty"`
 	Caller           writ.PrincipalID `json:"caller,omitempty" jsonschema:"Who is asking."`
+	Frozen           []Frozen         `json:"frozen,omitempty" jsonschema:"What the kill switch holds, the widest first."`
 	Checks           []SystemCheck    `json:"checks"`
 }
 

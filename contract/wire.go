@@ -167,7 +167,7 @@ type Step struct {
 	Reasons   []Reason        `json:"reasons,omitempty"`
 	Approval  *Approval       `json:"approval,omitempty"`
 	Failure   *StepFailure    `json:"failure,omitempty"`
-	Reason    string          `json:"reason,omitempty" jsonschema:"Why it was skipped, cancelled, or ended as one of its own steps did."`
+	Reason    string          `json:"reason,omitempty" jsonschema:"Why it was skipped, cancelled or is frozen, or ended as one of its own steps did."`
 	Output    json.RawMessage `json:"output,omitempty" jsonschema:"The action's output, where includeOutputs asked for it."`
 	Calls     int             `json:"calls,omitempty"`
 	Fuel      uint64          `json:"fuel,omitempty"`
@@ -210,6 +210,9 @@ func ExecutionFrom(e *writ.Execution) (*Execution, error) {
 		Origin: e.Origin, ChannelKey: e.ChannelKey, TraceID: e.TraceID,
 		Steps: make([]Step, 0, len(e.Steps)), CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt,
 	}
+	if f := e.Frozen(); f != nil && e.Reason == "" {
+		out.Reason = f.Said()
+	}
 	if len(e.Problems) > 0 {
 		out.Problems = ProblemsFrom(e.Problems)
 	}
@@ -232,6 +235,9 @@ func stepFrom(s *writ.StepState) (*Step, error) {
 		Status: s.Status, Attempt: s.Attempt, Effect: s.Effect, RiskTier: s.Risk, Needs: s.Needs,
 		Failure: failureFrom(s.Failure), Reason: s.Reason, Calls: s.Calls, Fuel: s.Fuel,
 		RetryAt: s.RetryAt, StartedAt: s.StartedAt, EndedAt: s.EndedAt,
+	}
+	if s.Frozen != nil {
+		out.Reason = s.Frozen.Said()
 	}
 	if s.Verdict != nil {
 		out.Mode, out.RiskTier, out.Reasons = s.Verdict.Mode, s.Verdict.Risk, ReasonsFrom(s.ID, s.Verdict.Reasons)

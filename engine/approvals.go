@@ -11,9 +11,9 @@ import (
 	"github.com/writ-run/writ/contract"
 )
 
-// waitingStatuses are those in which a step may wait for people. Most that do
-// are in the first.
-var waitingStatuses = []writ.ExecutionStatus{
+// openStatuses are those between start and end. Most of the steps that wait for
+// people are in the first.
+var openStatuses = []writ.ExecutionStatus{
 	writ.ExecAwaitingApproval, writ.ExecPaused, writ.ExecIndeterminate, writ.ExecRunning,
 }
 
@@ -51,12 +51,12 @@ func (e *Engine) ApprovalList(ctx context.Context, in *contract.ApprovalListInpu
 func (e *Engine) waiting(ctx context.Context, tenant writ.TenantID, page contract.Page) ([]*writ.Execution, string, error) {
 	first, cursor, _ := strings.Cut(page.Cursor, ".")
 	at, err := strconv.Atoi(first)
-	if page.Cursor != "" && (err != nil || at < 0 || at >= len(waitingStatuses)) {
+	if page.Cursor != "" && (err != nil || at < 0 || at >= len(openStatuses)) {
 		return nil, "", &writ.Error{Code: writ.CodeInvalid, Op: "approvals", Place: "cursor", Message: "is not one that this list has given", Fix: "send nextCursor of the page before"}
 	}
 	var out []*writ.Execution
-	for ; at < len(waitingStatuses); at++ {
-		found, err := e.Traces.Executions(ctx, writ.ExecutionQuery{Tenant: tenant, Status: waitingStatuses[at], Limit: page.Limit, Cursor: cursor})
+	for ; at < len(openStatuses); at++ {
+		found, err := e.Traces.Executions(ctx, writ.ExecutionQuery{Tenant: tenant, Status: openStatuses[at], Limit: page.Limit, Cursor: cursor})
 		if err != nil {
 			return nil, "", err
 		}

@@ -97,8 +97,8 @@ func (a *attempt) resolve(f *writ.ResolvedFacts, result []byte, at writ.Time) {
 	}
 }
 
-// stopwatch adds up how long an attempt was kept waiting by people. Several may
-// do so at once.
+// stopwatch adds up how long an attempt was kept waiting by people, a freeze
+// included. Several may do so at once.
 type stopwatch struct {
 	holds int
 	since writ.Time
@@ -148,7 +148,7 @@ func (x *execution) follow(r *writ.Record) {
 	switch r.Type {
 	case writ.RecVerdict:
 		a.grants = append(a.grants, r.Body.Decided.Grants...)
-	case writ.RecApprovalOpened:
+	case writ.RecApprovalOpened, writ.RecStepFrozen:
 		a.waited.hold(r.Time)
 	case writ.RecStepIndeterminate:
 		a.waited.hold(r.Time)
@@ -157,7 +157,7 @@ func (x *execution) follow(r *writ.Record) {
 		if r.Body.Approval.Status == writ.ApprovalApproved {
 			a.waited.release(r.Time)
 		}
-	case writ.RecStepResolved:
+	case writ.RecStepResolved, writ.RecStepThawed:
 		a.waited.release(r.Time)
 	}
 	if onTrail(r) {

@@ -146,7 +146,7 @@ func (g *gate) callSkill(facts *writ.CallFacts, called *writ.CalledFacts) (*writ
 	case waitsForPeople(state) || g.x.waitsInside(step.ID):
 		g.proposed = true
 		return nil, errCalledWaits
-	case g.x.state.Paused:
+	case g.x.state.Paused, state.Frozen != nil:
 		g.held = true
 		return nil, errHeld
 	case g.x.broken != nil:
@@ -203,11 +203,11 @@ func (x *execution) callResult(step *writ.Step) (*writ.ToolResult, bool) {
 }
 
 // waitsInside reports whether a step that this one called, directly or not,
-// waits for people. The caller holds mu.
+// waits for people or is frozen. The caller holds mu.
 func (x *execution) waitsInside(id writ.StepID) bool {
 	for i := range x.state.Steps {
 		s := &x.state.Steps[i]
-		if s.Parent == id && s.Kind == writ.KindCall && (waitsForPeople(s) || x.waitsInside(s.ID)) {
+		if s.Parent == id && s.Kind == writ.KindCall && (waitsForPeople(s) || s.Frozen != nil || x.waitsInside(s.ID)) {
 			return true
 		}
 	}
@@ -218,8 +218,8 @@ func waitsForPeople(s *writ.StepState) bool {
 	return s.Status == writ.StepAwaitingApproval || s.Status == writ.StepIndeterminate
 }
 
-// followCallers leaves the time that people take for a called step out of that
-// of its callers. The caller holds mu.
+// followCallers leaves the time that people take for a called step, or that it is
+// frozen, out of that of its callers. The caller holds mu.
 func (x *execution) followCallers(r *writ.Record) {
 	for s := x.state.Step(string(r.Step)); s != nil && s.Kind == writ.KindCall; s = x.state.Step(string(s.Parent)) {
 		a := x.attempts[s.Parent]
@@ -227,9 +227,9 @@ func (x *execution) followCallers(r *writ.Record) {
 			return
 		}
 		switch r.Type {
-		case writ.RecApprovalOpened, writ.RecStepIndeterminate:
+		case writ.RecApprovalOpened, writ.RecStepIndeterminate, writ.RecStepFrozen:
 			a.waited.hold(r.Time)
-		case writ.RecStepResolved, writ.RecApprovalExpired:
+		case writ.RecStepResolved, writ.RecApprovalExpired, writ.RecStepThawed:
 			a.waited.release(r.Time)
 		case writ.RecApprovalDecided:
 			if status := r.Body.Approval.Status; status == writ.ApprovalApproved || status == writ.ApprovalRejected {

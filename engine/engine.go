@@ -43,6 +43,7 @@ type Options struct {
 	Toolbox   writ.Toolbox
 	Approvals writ.ApprovalVerifier
 	Grants    Grants
+	Freezes   writ.Freezes
 	Clock     writ.Clock
 	Entropy   io.Reader // of step seeds and of ids without an idempotency key
 
@@ -85,7 +86,7 @@ func New(opts Options) (*Engine, error) {
 	for name, part := range map[string]any{
 		"Journal": opts.Journal, "Traces": opts.Traces, "Planner": opts.Planner, "Judges": opts.Judges,
 		"Skills": opts.Skills, "Sandbox": opts.Sandbox, "Toolbox": opts.Toolbox, "Approvals": opts.Approvals,
-		"Grants": opts.Grants, "Clock": opts.Clock, "Entropy": opts.Entropy,
+		"Grants": opts.Grants, "Freezes": opts.Freezes, "Clock": opts.Clock, "Entropy": opts.Entropy,
 	} {
 		if part == nil {
 			return nil, writ.Errorf(writ.CodeInternal, "engine", "option %s is missing", name)
@@ -114,8 +115,8 @@ func New(opts Options) (*Engine, error) {
 // loaded, not when they end.
 func (e *Engine) Recover(ctx context.Context) error {
 	for _, tenant := range e.Tenants {
-		for _, status := range []writ.ExecutionStatus{writ.ExecRunning, writ.ExecAwaitingApproval, writ.ExecPaused, writ.ExecIndeterminate} {
-			if err := e.recoverStatus(ctx, tenant, status); err != nil {
+		for _, status := range openStatuses {
+			if err := e.recoverStatus(ctx, tenant, status, nil); err != nil {
 				return err
 			}
 		}
@@ -123,7 +124,8 @@ func (e *Engine) Recover(ctx context.Context) error {
 	return nil
 }
 
-func (e *Engine) recoverStatus(ctx context.Context, tenant writ.TenantID, status writ.ExecutionStatus) error {
+// recoverStatus resumes the executions of a status that are wanted; nil: all.
+func (e *Engine) recoverStatus(ctx context.Context, tenant writ.TenantID, status writ.ExecutionStatus, wanted func(*writ.Execution) bool) error {
 	query := writ.ExecutionQuery{Tenant: tenant, Status: status, Limit: 500}
 	var ids []writ.ExecutionID
 	for {
@@ -132,7 +134,9 @@ func (e *Engine) recoverStatus(ctx context.Context, tenant writ.TenantID, status
 			return err
 		}
 		for _, item := range page.Items {
-			ids = append(ids, item.ID)
+			if wanted == nil || wanted(item) {
+				ids = append(ids, item.ID)
+			}
 		}
 		if query.Cursor = page.Next; query.Cursor == "" {
 			break

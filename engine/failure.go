@@ -50,7 +50,7 @@ func (d *dispatch) calls() []*call {
 func retryable(code string) bool {
 	switch code {
 	case abi.FailDenied, abi.FailInvalid, string(writ.CodeTampered), string(writ.CodeDiverged),
-		string(writ.CodeSkillRefused), string(writ.CodeBlocked), writ.GuestModuleBad, writ.GuestNoEntrypoint:
+		string(writ.CodeSkillRefused), string(writ.CodeBlocked), string(writ.CodeFrozen), writ.GuestModuleBad, writ.GuestNoEntrypoint:
 		return false
 	}
 	return true

@@ -110,6 +110,22 @@ func (x *execution) item(id writ.StepID) *writ.Item {
 	return &writ.Item{Value: of.items[index], Index: index}
 }
 
+// iterate expands a step, unless that is frozen.
+func (x *execution) iterate(step *writ.Step) {
+	switch held, record, err := x.holds(step, 0); {
+	case err != nil:
+		failed := stepEnded(writ.RecStepFailed, step, 0, &writ.EndedFacts{Failure: failureOf(err)})
+		record = &failed
+		fallthrough
+	case record != nil:
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.finish(step, nil, *record)
+	case !held:
+		x.expand(step)
+	}
+}
+
 // expand finds out the iterations of a step.
 func (x *execution) expand(step *writ.Step) {
 	x.mu.Lock()

@@ -165,7 +165,7 @@ func stageOf(t writ.RecordType) string {
 		return stageRun
 	case writ.RecToolCalled, writ.RecToolReturned, writ.RecToolDenied, writ.RecCallProposed:
 		return stageCall
-	case writ.RecStepExpanded, writ.RecStepStarted, writ.RecRetryScheduled:
+	case writ.RecStepExpanded, writ.RecStepStarted, writ.RecRetryScheduled, writ.RecStepFrozen, writ.RecStepThawed:
 		return stageStep
 	case writ.RecExecutionEnded, writ.RecSealed, writ.RecCancelRequested:
 		return stageExecution
@@ -176,7 +176,7 @@ func stageOf(t writ.RecordType) string {
 // check derives one record again from what stands before it.
 func (r *replayer) check(record *writ.Record) error {
 	r.checkActor(record)
-	r.unpaused(record)
+	r.unheld(record)
 	switch record.Type {
 	case writ.RecIntentReceived:
 		return r.intent(record)
@@ -200,6 +200,8 @@ func (r *replayer) check(record *writ.Record) error {
 		r.operated(record)
 	case writ.RecStepResolved:
 		return r.resolved(record)
+	case writ.RecStepFrozen, writ.RecStepThawed:
+		r.frozen(record)
 	case writ.RecExecutionEnded:
 		r.ended(record)
 	case writ.RecSealed:

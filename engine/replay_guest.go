@@ -10,6 +10,12 @@ import (
 
 // stepEnded runs an attempt again where the record is its end, and compares.
 func (r *replayer) stepEnded(record *writ.Record) error {
+	if record.Type == writ.RecStepFailed && record.Body.Frozen != nil {
+		r.refused(record)
+		if !r.began(record.Step) {
+			return nil
+		}
+	}
 	if step, ok := r.x.planned(string(record.Step)); ok && r.x.iterates(step) && (r.x.lists[step.ID] != nil || record.Type == writ.RecStepFailed) {
 		return r.iterated(record, step)
 	}
@@ -23,10 +29,10 @@ func (r *replayer) stepEnded(record *writ.Record) error {
 		}
 		return nil
 	case writ.RecStepCompleted, writ.RecStepFailed, writ.RecRetryScheduled, writ.RecStepRejected, writ.RecStepExpired, writ.RecStepIndeterminate:
-		a := r.x.attempts[record.Step]
-		if a == nil {
+		if !r.began(record.Step) {
 			return r.failedBefore(record)
 		}
+		a := r.x.attempts[record.Step]
 		if a.ruling == writ.RulingFail {
 			r.member(stageOutcome, record.Step, "type", record.Type, writ.RecStepFailed)
 			r.compare(stageOutcome, record.Step, record.Body.Ended, ruledFailed(a))
@@ -38,6 +44,12 @@ func (r *replayer) stepEnded(record *writ.Record) error {
 		return r.runAgain(record)
 	}
 	return nil
+}
+
+// began reports whether an attempt of the step may be under way: a step that is
+// tried again is judged before it begins.
+func (r *replayer) began(step writ.StepID) bool {
+	return r.x.attempts[step] != nil && r.x.state.Step(string(step)).Verdict != nil
 }
 
 func (r *replayer) skipped(record *writ.Record) error {
@@ -90,6 +102,11 @@ func hostFailure(f *abi.Failure) bool {
 		return true
 	}
 	return false
+}
+
+// endedByHost adds what a freeze ended, wherever its guest was.
+func endedByHost(record *writ.Record) bool {
+	return record.Body.Frozen != nil || hostFailure(failureIn(record))
 }
 
 // replayGate answers from the journal and never from the world.
@@ -207,7 +224,7 @@ func (r *replayer) runAgain(record *writ.Record) error {
 	}
 	defer permit.Close()
 	failed := failureIn(record)
-	gate := &replayGate{r: r, d: d, permit: permit, end: record, cut: hostFailure(failed)}
+	gate := &replayGate{r: r, d: d, permit: permit, end: record, cut: endedByHost(record)}
 	run := guestRun(d, permit, gate)
 	switch timeout := gate.cut && failed.Code == writ.GuestTimeout; {
 	case timeout && fuelIn(record) == 0:

@@ -56,10 +56,39 @@ func (r *replayer) resolved(record *writ.Record) error {
 	return nil
 }
 
-// unpaused holds that nothing begins in a pause. A call may be proposed in one.
-func (r *replayer) unpaused(record *writ.Record) {
+// unheld holds that nothing begins in a pause, nor of a step that is frozen. A call
+// may be proposed in a pause.
+func (r *replayer) unheld(record *writ.Record) {
 	switch record.Type {
 	case writ.RecStepStarted, writ.RecToolCalled:
 		r.member(stageOf(record.Type), record.Step, "paused", false, r.x.state.Paused)
+		r.member(stageOf(record.Type), record.Step, "frozen", false, r.x.state.Step(string(record.Step)).Frozen != nil)
 	}
+}
+
+// frozen holds that a step that is frozen would have gone on, and that one that is
+// thawed was frozen. What was frozen, by whom and why are facts.
+func (r *replayer) frozen(record *writ.Record) {
+	state := r.x.state.Step(string(record.Step))
+	allowed := r.x.state.RunID != "" && state.Frozen != nil
+	if record.Type == writ.RecStepFrozen {
+		facts := *record.Body.Frozen
+		facts.Mode = writ.FreezeMode(among(string(facts.Mode), string(writ.FreezeWait), string(writ.FreezeFail)))
+		r.compare(stageStep, record.Step, record.Body.Frozen, facts)
+		allowed = r.x.state.RunID != "" && state.Frozen == nil && !r.x.state.Paused &&
+			(state.Status == writ.StepPlanned || state.Status == writ.StepRunning) &&
+			(facts.Mode == writ.FreezeWait || r.x.undoing(state.ID))
+	}
+	r.member(stageStep, record.Step, "allowed", true, allowed)
+	r.member(stageStep, record.Step, "attempt", record.Attempt, state.Attempt)
+}
+
+// refused compares the failure of a step that a freeze did not let wait.
+func (r *replayer) refused(record *writ.Record) {
+	step, ok := r.x.planned(string(record.Step))
+	if !ok {
+		return // misplaced has said so
+	}
+	r.member(stageOutcome, record.Step, "undoes", false, r.x.undoing(step.ID))
+	r.compare(stageOutcome, record.Step, record.Body.Ended.Failure, failureOf(r.x.refusal(step, record.Body.Frozen)))
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/writ-run/writ/canon"
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/engine"
+	"github.com/writ-run/writ/freeze"
 	"github.com/writ-run/writ/host"
 	"github.com/writ-run/writ/host/wasmtest"
 	"github.com/writ-run/writ/plan"
@@ -38,6 +39,9 @@ type rig struct {
 	now     func() time.Time
 	grants  []writ.Grant
 	granted engine.Grants                 // nil: grants, which are not counted
+	freezes writ.Freezes                  // nil: kill
+	kill    *freeze.Service               // of this process, on the journal
+	deaf    atomic.Bool                   // the engine is not told of the next change of it
 	revoked atomic.Pointer[writ.SkillKey] // a skill that is no longer loaded but for a replay
 
 	entropy io.Reader   // nil: crypto/rand
@@ -141,9 +145,21 @@ func (r *rig) boot() {
 		r.library = r.skills
 	}
 	r.line = &lifeline{Journal: r.journal}
+	r.kill, err = freeze.New(freeze.Options{Store: r.journal, Journal: r.journal, Clock: r.clock, Changed: func(ctx context.Context, tenant writ.TenantID) {
+		if !r.deaf.Swap(false) {
+			r.engine.FreezesChanged(ctx, tenant)
+		}
+	}})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	freezes := r.freezes
+	if freezes == nil {
+		freezes = r.kill
+	}
 	r.engine, err = engine.New(engine.Options{
 		Journal: r.line, Traces: r.traces, Planner: planner, Judges: r.judges, Skills: revocable{r.library, r},
-		Sandbox: r.sandbox, Toolbox: r.tools, Approvals: anySignature{}, Grants: r.granting(), Clock: r.clock,
+		Sandbox: r.sandbox, Toolbox: r.tools, Approvals: anySignature{}, Grants: r.granting(), Freezes: freezes, Clock: r.clock,
 		Entropy: r.entropy, EngineID: r.machine,
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ func (x *execution) advance() {
 	if x.state.RunID == "" || x.state.Status.Final() || x.broken != nil {
 		return
 	}
+	x.thaw()
 	for x.settle() {
 	}
 	for step := range x.steps() {
@@ -113,7 +114,7 @@ func (x *execution) missingNeed(step *writ.Step) string {
 func (x *execution) ready(step *writ.Step) bool {
 	state := x.state.Step(string(step.ID))
 	resuming := state.Status == writ.StepRunning // left by an earlier process
-	if (state.Status != writ.StepPlanned && !resuming) || x.running[step.ID] {
+	if (state.Status != writ.StepPlanned && !resuming) || state.Frozen != nil || x.running[step.ID] {
 		return false
 	}
 	if state.RetryAt > x.now() || x.lists[step.ID] != nil || state.Kind == writ.KindCall || x.waitsInside(step.ID) {
@@ -247,7 +248,7 @@ func (x *execution) arm() {
 	}
 	for i := range x.state.Steps {
 		s := &x.state.Steps[i]
-		if s.Status == writ.StepPlanned && !x.running[s.ID] && !x.state.Paused {
+		if s.Status == writ.StepPlanned && s.Frozen == nil && !x.running[s.ID] && !x.state.Paused {
 			at(s.RetryAt)
 		}
 		if a := x.approval(s.ID); a != nil && a.Open() {

@@ -39,7 +39,7 @@ func (x *execution) runStep(step *writ.Step) {
 	iterates := x.iterates(step)
 	x.mu.Unlock()
 	if iterates {
-		x.expand(step)
+		x.iterate(step)
 		return
 	}
 	var d *dispatch
@@ -115,16 +115,13 @@ func (x *execution) prepare(step *writ.Step) (*dispatch, *writ.NewRecord) {
 	if d.epoch, err = x.engine.Journal.Epoch(x.ctx, x.tenant); err != nil {
 		return fail(err)
 	}
-	if d.skill, err = x.engine.Skills.Load(x.ctx, writ.LoadRequest{Tenant: x.tenant, Ref: step.Skill}); err != nil {
-		return fail(err)
+	if held, record, err := x.holds(step, number); held || err != nil {
+		if err != nil {
+			return fail(err)
+		}
+		return nil, record
 	}
-	if d.action = actionOf(d.skill.Manifest, step.Action); d.action == nil {
-		return fail(writ.Errorf(writ.CodeTampered, "skill "+step.Skill.String(), "the pinned version has no action %s", step.Action))
-	}
-	x.mu.Lock()
-	scope := x.scope(step, &d.skill.Release)
-	x.mu.Unlock()
-	if d.resolved, err = x.engine.Planner.Resolve(x.plan.Plan, step, scope); err != nil {
+	if err := x.resolve(d); err != nil {
 		return fail(err)
 	}
 	if d.resolved.Skip {
@@ -145,6 +142,22 @@ func (x *execution) prepare(step *writ.Step) (*dispatch, *writ.NewRecord) {
 	}
 	d.verdict = verdict
 	return d, nil
+}
+
+// resolve loads the step's skill, which is verified again, and gives the step its
+// exact input.
+func (x *execution) resolve(d *dispatch) (err error) {
+	if d.skill, err = x.engine.Skills.Load(x.ctx, writ.LoadRequest{Tenant: x.tenant, Ref: d.step.Skill}); err != nil {
+		return err
+	}
+	if d.action = actionOf(d.skill.Manifest, d.step.Action); d.action == nil {
+		return writ.Errorf(writ.CodeTampered, "skill "+d.step.Skill.String(), "the pinned version has no action %s", d.step.Action)
+	}
+	x.mu.Lock()
+	scope := x.scope(d.step, &d.skill.Release)
+	x.mu.Unlock()
+	d.resolved, err = x.engine.Planner.Resolve(x.plan.Plan, d.step, scope)
+	return err
 }
 
 // judge asks the policy with the exact input and records the answer.
@@ -189,7 +202,8 @@ func (x *execution) record(ctx context.Context, d *dispatch, record writ.NewReco
 	return x.take(ctx, d, known.grants, write)
 }
 
-// begin takes up the attempt that the journal holds, or starts a new one.
+// begin takes up the attempt that the journal holds, or starts a new one, unless
+// the tenant's epoch has moved since the step was judged.
 func (x *execution) begin(d *dispatch) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -216,8 +230,10 @@ func (x *execution) begin(d *dispatch) error {
 	}
 	return x.take(x.ctx, d, nil, func(uses []writ.GrantUse, changes []writ.Change) error {
 		d.attempt, next.grants = next, uses
-		x.attempts[d.step.ID] = next
-		_, err := x.write(changes, d.started(stepKey(x.id, d.step.ID)))
+		_, err := x.commit(&writ.Batch{Epoch: d.epoch, Changes: changes, Records: []writ.NewRecord{d.started(stepKey(x.id, d.step.ID))}})
+		if err == nil {
+			x.attempts[d.step.ID] = next
+		}
 		return err
 	})
 }
@@ -248,7 +264,7 @@ func (x *execution) runGuest(d *dispatch) *writ.NewRecord {
 	switch err := x.begin(d); {
 	case errors.Is(err, errHeld):
 		return nil
-	case errors.Is(err, writ.ErrGrantSpent):
+	case errors.Is(err, writ.ErrGrantSpent), errors.Is(err, writ.ErrStaleEpoch):
 		d.superseded = true
 		return nil
 	case err != nil:

@@ -28,6 +28,8 @@ const (
 // all of it becomes durable together. What an earlier request with the same key
 // has done already is not done again. CodePlanRejected and CodeBlocked as in
 // PlanCompile and ExecutionStart: the execution keeps what was recorded.
+//
+// CodeFrozen where the caller, its channel or all of its tenant is frozen.
 func (e *Engine) IntentSubmit(ctx context.Context, in *contract.IntentSubmitInput) (*contract.IntentSubmitOutput, error) {
 	p, err := writ.PrincipalFrom(ctx)
 	if err != nil {
@@ -42,6 +44,9 @@ func (e *Engine) IntentSubmit(ctx context.Context, in *contract.IntentSubmitInpu
 	}
 	intent, err := e.intentOf(p, in)
 	if err != nil {
+		return nil, err
+	}
+	if err := e.admits(ctx, p, intent.ChannelKey); err != nil {
 		return nil, err
 	}
 	x, err := e.receive(ctx, p, intent, in)

@@ -216,7 +216,7 @@ func without(list, less []string) []string {
 // guest runs the step's action against the recorded answers and compares.
 func (w *whatIf) guest(was *writ.StepState, d *dispatch) error {
 	end := w.recording.ends[was.ID]
-	if end == nil || hostFailure(failureIn(end)) {
+	if end == nil || endedByHost(end) {
 		w.out.Unreplayable = "step " + was.Name + " was ended by its host: what its skill would have come to is not recorded"
 		w.end(d.step.Name, was.Status)
 		return nil

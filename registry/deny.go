@@ -67,7 +67,7 @@ type denials struct {
 }
 
 type deniedRange struct {
-	versions *semver.Constraints // nil: all
+	contract.SkillRange
 	*Denial
 }
 
@@ -101,12 +101,10 @@ func (l *denials) certificateDenied(issuer, san string) *Denial {
 	return nil
 }
 
-// versionDenied finds the denial of a version. A version that cannot be read is
-// in every range.
+// versionDenied finds the denial of a version.
 func (l *denials) versionDenied(key writ.SkillKey, version string) *Denial {
 	for _, r := range l.ranges[key] {
-		v, err := semver.StrictNewVersion(version)
-		if err != nil || r.versions == nil || r.versions.Check(v) {
+		if r.Has(key, version) {
 			return r.Denial
 		}
 	}
@@ -139,11 +137,11 @@ func (l *denials) put(key string, d *Denial) error {
 	}
 	switch kind {
 	case contract.DeniedSkill:
-		skill, versions, err := skillRange(subject)
+		skill, err := contract.ParseSkillRange(subject)
 		if err != nil {
 			return err
 		}
-		l.ranges[skill] = append(l.ranges[skill], deniedRange{versions, d})
+		l.ranges[skill.Key] = append(l.ranges[skill.Key], deniedRange{skill, d})
 	case contract.DeniedIdentity:
 		if strings.HasSuffix(subject, "*") {
 			l.endings = append(l.endings, d)
@@ -183,26 +181,6 @@ func (l *denials) listed(publisher string) []contract.TrustDenial {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Feed, b.Feed))
 	})
 	return out
-}
-
-// skillRange reads "acme/mail <1.4.2". A prerelease is in a range by its place in
-// the order: who denies what comes before 1.4.2 means 1.4.2-rc.1 too.
-func skillRange(text string) (writ.SkillKey, *semver.Constraints, error) {
-	key, ranges, _ := strings.Cut(text, " ")
-	if !namePattern.MatchString(key) {
-		return "", nil, writ.Errorf(writ.CodeInvalid, "skill "+clip(text), "%q is not publisher/name", clip(key)).
-			WithFix(`write a skill and the versions, such as "acme/mail <1.4.2"`)
-	}
-	if ranges = strings.TrimSpace(ranges); ranges == "" {
-		return writ.SkillKey(key), nil, nil
-	}
-	versions, err := constraint(ranges)
-	if err != nil {
-		return "", nil, writ.Errorf(writ.CodeInvalid, "skill "+clip(text), "%q is not a version range", clip(ranges)).
-			WithFix(`write a skill and the versions, such as "acme/mail <1.4.2"`)
-	}
-	versions.IncludePrerelease = true
-	return writ.SkillKey(key), versions, nil
 }
 
 // RevokeKey takes a key out for good, known or not. What it signed is refused

@@ -47,13 +47,11 @@ func nameDenial(op string, s *contract.DenialSubject) (named, error) {
 		found = append(found, named{denyDigests + s.Digest.Hex(), contract.DeniedDigest, string(s.Digest)})
 	}
 	if s.Skill != "" {
-		skill, _, err := skillRange(s.Skill)
+		skill, err := contract.ParseSkillRange(s.Skill)
 		if err != nil {
 			return named{}, err
 		}
-		_, versions, _ := strings.Cut(s.Skill, " ")
-		subject := strings.TrimSpace(string(skill) + " " + strings.TrimSpace(versions))
-		found = append(found, named{denySkills + subjectID(subject), contract.DeniedSkill, subject})
+		found = append(found, named{denySkills + subjectID(skill.String()), contract.DeniedSkill, skill.String()})
 	}
 	if s.Issuer != "" || s.SAN != "" {
 		if !identityText(s.Issuer) || !identityText(s.SAN) || strings.ContainsAny(s.Issuer, " *") {

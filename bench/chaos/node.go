@@ -19,6 +19,7 @@ import (
 	"github.com/writ-run/writ/abi"
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/engine"
+	"github.com/writ-run/writ/freeze"
 	"github.com/writ-run/writ/host"
 	"github.com/writ-run/writ/host/toolbox"
 	"github.com/writ-run/writ/host/wasmtest"
@@ -96,9 +97,13 @@ func (n *node) open(ctx context.Context, o nodeOptions) error {
 	if err != nil {
 		return err
 	}
+	freezes, err := freeze.New(freeze.Options{Store: n.journal, Journal: n.journal, Clock: o.clock})
+	if err != nil {
+		return err
+	}
 	n.engine, err = engine.New(engine.Options{
 		Journal: n.journal, Traces: n.journal, Planner: planner, Judges: n.policies, Skills: n.skills, Sandbox: n.sandbox,
-		Toolbox: tools, Approvals: n.people, Grants: n.people, Clock: o.clock, Entropy: rand.Reader, EngineID: host.EngineID(),
+		Toolbox: tools, Approvals: n.people, Grants: n.people, Freezes: freezes, Clock: o.clock, Entropy: rand.Reader, EngineID: host.EngineID(),
 	})
 	if err != nil {
 		return err

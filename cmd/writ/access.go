@@ -242,6 +242,7 @@ func (a *app) statusCommand() *cobra.Command {
 				return err
 			}
 			return a.print(out, func(t *table) {
+				a.frozenBanner(t, out.Frozen)
 				t.pair("version", out.Version)
 				t.pair("engine", out.Engine)
 				t.pair("policy", out.PolicyVersion+"  "+shortDigest(out.PolicyDigest))

@@ -98,7 +98,7 @@ can reach only what this step was granted, and can replay the whole story.`,
 		a.initCommand(), a.serveCommand(), a.doctorCommand(), a.statusCommand(), a.configCommand(),
 		a.skillCommand(), a.intentCommand(), a.planCommand(), a.execCommand(), a.approvalCommand(),
 		a.traceCommand(), a.replayCommand(), a.policyCommand(), a.grantCommand(), a.tokenCommand(),
-		a.trustCommand(), a.driftCommand(), a.secretCommand(), a.contractCommand(),
+		a.trustCommand(), a.driftCommand(), a.freezeCommand(), a.unfreezeCommand(), a.secretCommand(), a.contractCommand(),
 	)
 	return root
 }
@@ -167,7 +167,7 @@ func exitCode(code writ.Code) int {
 	switch code {
 	case writ.CodeInvalid, writ.CodePlanRejected:
 		return exitUsage
-	case writ.CodeForbidden, writ.CodeUnauthenticated, writ.CodeBlocked, writ.CodeSkillRefused, writ.CodeExpired:
+	case writ.CodeForbidden, writ.CodeUnauthenticated, writ.CodeBlocked, writ.CodeFrozen, writ.CodeSkillRefused, writ.CodeExpired:
 		return exitDenied
 	case writ.CodeApprovalNeeded:
 		return exitWaiting

@@ -12,10 +12,11 @@ import (
 
 // effects is the other side of a script's writes. What is sent to it takes
 // place. It answers its first request only when who sent it is gone, so that the
-// answer is lost.
+// answer is lost, or when the script says so.
 type effects struct {
-	server  *httptest.Server
-	arrived chan struct{}
+	server   *httptest.Server
+	arrived  chan struct{}
+	answered chan struct{} // closed by the script
 
 	mu       sync.Mutex
 	requests int
@@ -26,7 +27,7 @@ type effectsKey struct{}
 
 // newEffects gives a script its server, as $EFFECTS.
 func newEffects(e *testscript.Env) {
-	f := &effects{arrived: make(chan struct{}), keys: map[string]bool{}}
+	f := &effects{arrived: make(chan struct{}), answered: make(chan struct{}), keys: map[string]bool{}}
 	f.server = httptest.NewServer(http.HandlerFunc(f.take))
 	e.Defer(f.server.Close)
 	e.Values[effectsKey{}] = f
@@ -42,7 +43,10 @@ func (f *effects) take(w http.ResponseWriter, r *http.Request) {
 	f.mu.Unlock()
 	if first {
 		close(f.arrived)
-		<-r.Context().Done()
+		select {
+		case <-r.Context().Done():
+		case <-f.answered:
+		}
 	}
 	if err == nil {
 		w.WriteHeader(http.StatusCreated)
@@ -63,6 +67,15 @@ func scriptArrived(ts *testscript.TestScript, neg bool, args []string) {
 			return ""
 		}
 	})
+}
+
+// scriptAnswer lets the server answer the request that has arrived.
+func scriptAnswer(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: answer")
+	}
+	f, _ := ts.Value(effectsKey{}).(*effects)
+	close(f.answered)
 }
 
 // scriptEffects is `effects REQUESTS KEYS`: how often the server was asked, and

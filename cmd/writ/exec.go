@@ -153,10 +153,10 @@ func (a *app) execList() *cobra.Command {
 					t.line("no executions; make one with `writ intent submit`")
 					return
 				}
-				t.head("execution", "status", "risk", "steps", "asked by", "created")
+				t.head("execution", "status", "risk", "steps", "asked by", "created", "why")
 				for i := range out.Items {
 					x := &out.Items[i]
-					t.row(string(x.ExecutionID), string(x.Status), string(x.RiskTier), fmt.Sprint(len(x.Steps)), string(x.ActorID), a.ago(x.CreatedAt))
+					t.row(string(x.ExecutionID), string(x.Status), string(x.RiskTier), fmt.Sprint(len(x.Steps)), string(x.ActorID), a.ago(x.CreatedAt), x.Reason)
 				}
 				a.more(t, out.NextCursor)
 			})

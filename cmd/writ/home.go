@@ -14,6 +14,7 @@ import (
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/drift"
 	"github.com/writ-run/writ/engine"
+	"github.com/writ-run/writ/freeze"
 	"github.com/writ-run/writ/host"
 	"github.com/writ-run/writ/host/secret"
 	"github.com/writ-run/writ/host/toolbox"
@@ -39,6 +40,7 @@ type home struct {
 	secrets    *secret.Store
 	engine     *engine.Engine
 	drift      *drift.Service
+	freezes    *freeze.Service
 	dispatcher *contract.Dispatcher
 	poisoned   chan error // the writer failed: the process must end
 	heard      hearing    // from guests, where somebody listens
@@ -103,6 +105,9 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 		return err
 	}
 	if err := h.wireDrift(); err != nil {
+		return err
+	}
+	if err := h.wireFreezes(); err != nil {
 		return err
 	}
 	if h.secrets, err = secret.Open(ctx, secret.Options{Home: c.Home, Clock: h.clock, Journal: h.journal}); err != nil {

@@ -69,7 +69,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": scriptExits, "json": scriptJSON, "follow": scriptFollow, "dial": scriptDial,
 			"address": scriptAddress, "http": scriptHTTP, "craft": scriptCraft, "flipjson": scriptFlipJSON, "flipmodules": scriptFlipModules,
-			"mode": scriptMode, "snapshot": scriptSnapshot, "arrived": scriptArrived, "effects": scriptEffects, "fill": scriptFill, "feed": scriptFeed,
+			"mode": scriptMode, "snapshot": scriptSnapshot, "arrived": scriptArrived, "answer": scriptAnswer, "effects": scriptEffects, "fill": scriptFill, "feed": scriptFeed,
 			"sigstore": scriptSigstore,
 		},
 		RequireUniqueNames: true,
@@ -95,6 +95,7 @@ func writeModules(t *testing.T) string {
 	for name, module := range map[string][]byte{
 		"echo": wasmtest.Echo(), "http": wasmtest.ToolCaller(abi.ToolHTTPRequest),
 		"store":    storeModule(),
+		"twice":    twiceModule(),
 		"weather":  wasmtest.Plugin(map[string]string{"list_tools": weatherTools, "call_tool": `{"content":[{"type":"text","text":"sunny in Oslo"}]}`}),
 		"badnames": wasmtest.Plugin(map[string]string{"describe": `{"tools":[{"name":"what is it?"}]}`, "call": `{}`}),
 		"stranger": strangerModule(),
@@ -143,6 +144,13 @@ func storeModule() []byte {
 	).Bytes()
 }
 
+// twiceModule makes the request that its input says, and then again.
+func twiceModule() []byte {
+	g := wasmtest.NewGuest(1, 0)
+	call := g.Tool(abi.ToolHTTPRequest)
+	return g.Run(g.ReadInput(), wasmtest.I32(0), wasmtest.Get(0), wasmtest.Call(call), wasmtest.Op(wasmtest.Drop), g.CallTool(call)).Bytes()
+}
+
 // writeBundles packs and signs the skills of testdata/fixtures, as publisher
 // acme, whose key is acme.pub.
 func writeBundles(t *testing.T, dir string) {
@@ -157,7 +165,7 @@ func writeBundles(t *testing.T, dir string) {
 	}
 	files := map[string][]byte{"acme.key": pem, "acme.pub": key.Public().PEM}
 	for name, module := range map[string]string{
-		"echo": "echo", "caller": "http", "mailer": "http", "store": "store", "vowels": "count_vowels",
+		"echo": "echo", "caller": "http", "mailer": "http", "twice": "twice", "store": "store", "vowels": "count_vowels",
 	} {
 		text, err := os.ReadFile(filepath.Join("testdata", "fixtures", "skills", name, manifestFile))
 		if err != nil {

@@ -39,6 +39,7 @@ func (h *home) bind(d *contract.Dispatcher) {
 	contract.Bind(d, contract.SkillImpact, h.skillImpact)
 	contract.Bind(d, contract.SkillRollback, h.registry.Rollback)
 	h.bindTrust(d)
+	h.bindFreezes(d)
 
 	contract.Bind(d, contract.PolicyExplain, h.policies.Explain)
 	contract.Bind(d, contract.PolicyTest, h.policies.Test)

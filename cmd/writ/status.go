@@ -31,6 +31,11 @@ func (h *home) systemStatus(ctx context.Context, _ *contract.SystemStatusInput) 
 		return nil, err
 	}
 	out.Skills = len(skills.Items)
+	frozen, err := h.freezes.FreezeList(ctx, &contract.FreezeListInput{})
+	if err != nil {
+		return nil, err
+	}
+	out.Frozen = frozen.Items
 	for _, status := range []writ.ExecutionStatus{writ.ExecRunning, writ.ExecAwaitingApproval, writ.ExecIndeterminate} {
 		page, err := h.journal.Executions(ctx, writ.ExecutionQuery{Tenant: p.Tenant, Status: status, Limit: 500})
 		if err != nil {
@@ -84,7 +89,7 @@ func (h *home) wireEngine(tools *toolbox.Toolbox) error {
 func (h *home) engineOptions(tools writ.Toolbox) engine.Options {
 	return engine.Options{
 		Journal: h.journal, Traces: h.journal, Planner: h.planner, Judges: h.policies, Skills: h.skills(),
-		Sandbox: h.sandbox, Toolbox: tools, Approvals: h.identity, Grants: h.identity, Clock: h.clock, Entropy: entropy,
+		Sandbox: h.sandbox, Toolbox: tools, Approvals: h.identity, Grants: h.identity, Freezes: h.freezes, Clock: h.clock, Entropy: entropy,
 		Labels: h.config.Labels, EngineID: h.engineID(), Logger: h.log.Named("engine"),
 	}
 }

@@ -1,0 +1,72 @@
+package writ
+
+import "context"
+
+// FreezeScope is what kind of thing a freeze holds. The zero value is none.
+type FreezeScope string
+
+// The scopes, widest first.
+const (
+	FreezeAll       FreezeScope = "all"       // every tenant of the host
+	FreezeTenant    FreezeScope = "tenant"    // one tenant
+	FreezeChannel   FreezeScope = "channel"   // intents of a channel key; a star at the end is any ending
+	FreezePrincipal FreezeScope = "principal" // what it asked for, and who acts on its behalf
+	FreezeSkill     FreezeScope = "skill"     // a skill, or a range of its versions: "acme/mail <1.4.2"
+)
+
+// FreezeMode is what becomes of frozen work. The zero value is no mode.
+type FreezeMode string
+
+// The modes.
+const (
+	FreezeWait FreezeMode = "wait" // it goes on by itself when nothing freezes it any more
+	FreezeFail FreezeMode = "fail" // its steps fail
+)
+
+// Freeze is one entry of the kill switch.
+type Freeze struct {
+	Scope   FreezeScope `json:"scope"`
+	Subject string      `json:"subject,omitempty"` // of channel, principal and skill
+	Mode    FreezeMode  `json:"mode"`
+	Reason  string      `json:"reason"`
+	By      PrincipalID `json:"by"`
+	At      Time        `json:"at"`
+}
+
+// What names what is frozen: "all", "skill acme/mail <1.4.2".
+func (f *Freeze) What() string {
+	if f.Subject == "" {
+		return string(f.Scope)
+	}
+	return string(f.Scope) + " " + f.Subject
+}
+
+// longestReason of a freeze fits into one line of a list.
+const longestReason = 256
+
+// Said is who froze it and why, for lists.
+func (f *Freeze) Said() string {
+	return "frozen by " + Clip(string(f.By), longestReason) + ": " + Clip(f.Reason, longestReason)
+}
+
+// Refusal is what a step or an intent is told that the freeze does not let wait.
+func (f *Freeze) Refusal(op, fix string) *Error {
+	return Errorf(CodeFrozen, op, "%s is frozen by %s since %s: %s",
+		Clip(f.What(), longestReason), Clip(string(f.By), longestReason), f.At, Clip(f.Reason, longestReason)).WithFix("%s", fix)
+}
+
+// FreezeTarget is work that a freeze may cover.
+type FreezeTarget struct {
+	Principal *Principal // who asked for it
+	Channel   string     // key of the channel that it came by; empty: none
+	Skills    []SkillRef // of the step, and of those that called it
+}
+
+// Freezes finds what holds work: an organ of its own keeps them, and a test can
+// do with a map.
+type Freezes interface {
+	// Frozen is the freeze that covers the target, nil where none does; of several
+	// one that fails work. What was frozen before an epoch that Journal.Epoch has
+	// answered is found. On an error nothing may begin.
+	Frozen(ctx context.Context, tenant TenantID, target *FreezeTarget) (*Freeze, error)
+}
