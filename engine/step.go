@@ -121,7 +121,7 @@ func (x *execution) prepare(step *writ.Step) (*dispatch, *writ.NewRecord) {
 		}
 		return nil, record
 	}
-	if err := x.resolve(d); err != nil {
+	if err := x.makeReady(d); err != nil {
 		return fail(err)
 	}
 	if d.resolved.Skip {
@@ -144,9 +144,9 @@ func (x *execution) prepare(step *writ.Step) (*dispatch, *writ.NewRecord) {
 	return d, nil
 }
 
-// resolve loads the step's skill, which is verified again, and gives the step its
+// makeReady loads the step's skill, which is verified again, and gives the step its
 // exact input.
-func (x *execution) resolve(d *dispatch) (err error) {
+func (x *execution) makeReady(d *dispatch) (err error) {
 	if d.skill, err = x.engine.Skills.Load(x.ctx, writ.LoadRequest{Tenant: x.tenant, Ref: d.step.Skill}); err != nil {
 		return err
 	}
