@@ -94,7 +94,7 @@ const (
 	FailUnavailable = "unavailable"   // the other side cannot be reached; nothing happened
 	FailTimeout     = "timeout"       // the other side took too long; nothing happened
 	FailLimit       = "limit"         // the step's number of calls is used up
-	FailSecretLeak  = "secret_leaked" // the response held an injected secret
+	FailSecretLeak  = "secret_leaked" // the answer held a secret, or the request did
 	FailUnsupported = "unsupported"   // this host does not have the tool
 )
 

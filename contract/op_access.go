@@ -7,41 +7,6 @@ import (
 	"github.com/writ-run/writ/abi"
 )
 
-// SecretSet stores a secret that tools inject at egress.
-var SecretSet = define[SecretSetInput, SecretSetOutput](Contract{
-	Key: "controlPlane.secret.set", Kind: Command, Capability: CapCore, Auth: Admin,
-	CLI: "writ secret set", Title: "Set a secret", Idempotent: true,
-	Description: "Stores a secret, encrypted. Its value never reaches a guest, a trace, a log or an error.",
-	Goal:        "Let a skill call a service without knowing the credential.",
-	Context:     "Before a skill that names the secret runs; setting it again replaces it.",
-	PII:         []string{"input.value"},
-	Examples: example(SecretSetInput{Name: "notes-api", Value: "example"},
-		SecretSetOutput{Result: done("set")}),
-})
-
-// SecretRemove deletes a secret.
-var SecretRemove = define[SecretRemoveInput, SecretRemoveOutput](Contract{
-	Key: "controlPlane.secret.remove", Kind: Command, Capability: CapCore, Auth: Admin,
-	CLI: "writ secret remove", Title: "Remove a secret", Idempotent: true,
-	Description: "Deletes a secret. Calls that would inject it fail from now on.",
-	Goal:        "Withdraw a credential.",
-	Context:     "At any time.",
-	PII:         []string{"input.reason"},
-	Errors:      []Failure{on(writ.CodeNotFound, "There is no secret of this name.")},
-	Examples:    example(SecretRemoveInput{Name: "notes-api"}, SecretRemoveOutput{Result: done("removed")}),
-})
-
-// SecretList shows the names of the secrets.
-var SecretList = define[SecretListInput, SecretListOutput](Contract{
-	Key: "controlPlane.secret.list", Kind: Query, Capability: CapCore, Auth: Operator,
-	CLI: "writ secret list", Title: "List secrets", Idempotent: true,
-	Description: "Lists the names of the secrets, never a value.",
-	Goal:        "See which credentials are there.",
-	Context:     "At any time.",
-	Examples: example(SecretListInput{},
-		SecretListOutput{Result: done("ok"), Items: []SecretName{{Name: "notes-api", UpdatedAt: exTime}}}),
-})
-
 // TokenCreate makes a bearer token.
 var TokenCreate = define[TokenCreateInput, TokenCreateOutput](Contract{
 	Key: "controlPlane.token.create", Kind: Command, Capability: CapCore, Auth: Admin,

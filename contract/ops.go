@@ -19,7 +19,7 @@ func All() []*Contract {
 		FeedAdd.Contract, FeedUpdate.Contract, FeedRemove.Contract, FeedList.Contract, DriftList.Contract,
 		TrustPolicySet.Contract, TrustRootImport.Contract, TrustRootUpdate.Contract, TrustRootRevoke.Contract,
 		Freeze.Contract, Unfreeze.Contract, FreezeList.Contract,
-		SecretSet.Contract, SecretRemove.Contract, SecretList.Contract,
+		SecretSet.Contract, SecretRotate.Contract, SecretRemove.Contract, SecretList.Contract,
 		TokenCreate.Contract, TokenRevoke.Contract, TokenList.Contract,
 		GrantCreate.Contract, GrantRevoke.Contract, GrantList.Contract,
 		SystemStatus.Contract,

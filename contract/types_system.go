@@ -14,6 +14,22 @@ type SecretSetInput struct {
 // SecretSetOutput is the output of SecretSet.
 type SecretSetOutput struct {
 	Result
+	Version int `json:"version,omitempty"`
+}
+
+// SecretRotateInput is the input of SecretRotate.
+type SecretRotateInput struct {
+	Name    string       `json:"name"`
+	Value   string       `json:"value" jsonschema:"Never stored in a trace, a log or an error."`
+	KeepOld abi.Duration `json:"keepOld,omitempty" jsonschema:"How long the old value is still looked for, such as 24h, at most 720h; absent: the host's secrets.keepOld."`
+	Reason  string       `json:"reason,omitempty"`
+}
+
+// SecretRotateOutput is the output of SecretRotate.
+type SecretRotateOutput struct {
+	Result
+	Version  int       `json:"version"`
+	OldUntil writ.Time `json:"oldUntil" jsonschema:"Until when the old value is looked for in what comes in and goes out."`
 }
 
 // SecretRemoveInput is the input of SecretRemove.
@@ -28,7 +44,9 @@ type SecretRemoveOutput struct {
 }
 
 // SecretListInput is the input of SecretList.
-type SecretListInput struct{}
+type SecretListInput struct {
+	Check bool `json:"check,omitempty" jsonschema:"Ask each provider whether it has a value. No value is shown."`
+}
 
 // SecretListOutput is the output of SecretList: names, never values.
 type SecretListOutput struct {
@@ -36,10 +54,23 @@ type SecretListOutput struct {
 	Items []SecretName `json:"items"`
 }
 
-// SecretName is one stored secret without its value.
+// SecretName is one secret without its value.
 type SecretName struct {
-	Name      string    `json:"name"`
-	UpdatedAt writ.Time `json:"updatedAt,omitempty"`
+	Name       string         `json:"name"`
+	Provider   string         `json:"provider,omitempty" jsonschema:"home: the encrypted file; else a provider as the configuration names it."`
+	Version    int            `json:"version,omitempty" jsonschema:"Absent where the provider does not count, or was not asked yet."`
+	UpdatedAt  writ.Time      `json:"updatedAt,omitempty"`
+	LastUsedAt writ.Time      `json:"lastUsedAt,omitempty" jsonschema:"When a call last got it; after a crash up to an hour too old."`
+	OldUntil   writ.Time      `json:"oldUntil,omitempty" jsonschema:"Until when an old value is looked for in what comes in and goes out."`
+	Shadowed   bool           `json:"shadowed,omitempty" jsonschema:"Stored, and not used: the configuration gives the name to a provider."`
+	Failure    *SecretFailure `json:"failure,omitempty" jsonschema:"Why the provider has no value; with check alone."`
+}
+
+// SecretFailure is why a provider has no value.
+type SecretFailure struct {
+	Code    writ.Code `json:"code"`
+	Message string    `json:"message"`
+	Fix     string    `json:"fix,omitempty"`
 }
 
 // TokenCreateInput is the input of TokenCreate.

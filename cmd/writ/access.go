@@ -187,52 +187,6 @@ func (a *app) grantList() *cobra.Command {
 	return c
 }
 
-func (a *app) secretCommand() *cobra.Command {
-	var file string
-	set := &cobra.Command{
-		Use: "set NAME", Short: "Set a secret; its value is read from standard input or a file", Args: exactly("NAME"),
-		Example: "  writ secret set github-token < token.txt\n  writ secret set github-token --file token.txt",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			raw, err := a.readInput(file, maxKeyFile)
-			if err != nil {
-				return err
-			}
-			out, err := call(cmd.Context(), a, contract.SecretSet, &contract.SecretSetInput{Name: args[0], Value: strings.TrimRight(string(raw), "\r\n")})
-			if err != nil {
-				return err
-			}
-			return a.printResult(out, out.Result, "secret", args[0])
-		},
-	}
-	set.Flags().StringVar(&file, "file", "-", "file with the value; - for standard input")
-	remove := &cobra.Command{
-		Use: "remove NAME", Short: "Remove a secret", Args: exactly("NAME"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			out, err := call(cmd.Context(), a, contract.SecretRemove, &contract.SecretRemoveInput{Name: args[0]})
-			if err != nil {
-				return err
-			}
-			return a.printResult(out, out.Result, "secret", args[0])
-		},
-	}
-	list := &cobra.Command{
-		Use: "list", Short: "List the names of secrets, never their values", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			out, err := call(cmd.Context(), a, contract.SecretList, &contract.SecretListInput{})
-			if err != nil {
-				return err
-			}
-			return a.print(out, func(t *table) {
-				t.head("secret", "updated")
-				for _, s := range out.Items {
-					t.row(s.Name, a.ago(s.UpdatedAt))
-				}
-			})
-		},
-	}
-	return group("secret", "Keep secrets that the host injects and no guest sees", set, remove, list)
-}
-
 func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "Show the state of the host", Args: cobra.NoArgs,

@@ -45,6 +45,7 @@ type config struct {
 	Registries      map[string]registrySetting // by HOST[:PORT]
 	DockerConfig    string                     // Docker's config.json, for its credentials
 	UserCache       string                     // for what is fetched without a home
+	Secrets         secretSettings
 
 	values  *koanf.Koanf
 	origins map[string]string // key -> the layer that decided
@@ -75,6 +76,9 @@ var settings = []setting{
 	{key: "trust.feedEvery", value: "1h", meaning: "how often the daemon reads the feeds of revocations; at least 1m"},
 	{key: "trust.staleFeeds", value: staleReport, meaning: "report, or refuse to install while a feed is past its signed time"},
 	{key: "registries", value: map[string]any{}, meaning: "host: {mirrors, ca, plainHttp} of a registry of skills; who is named here may be at a private address"},
+	{key: "secrets.keepOld", value: "24h", meaning: "how long a replaced secret is still looked for in what comes in and goes out, 720h at most"},
+	{key: "secrets.providers", value: map[string]any{}, meaning: "name: {kind: env, files, systemd or vault, ...} of who else keeps secrets"},
+	{key: "secrets.names", value: map[string]any{}, meaning: "secret: {provider, path, field} of a secret that a provider keeps"},
 	{key: "server", value: "", meaning: "URL of the daemon that commands talk to"},
 	{key: "token", value: "", meaning: "bearer token of commands", secret: true},
 	{key: "passphrase", value: "", meaning: "passphrase of the approver's key", secret: true},
@@ -275,6 +279,9 @@ func (c *config) fill() error {
 	}
 	if len(c.CompilerWrapper) > 0 && !filepath.IsAbs(c.CompilerWrapper[0]) {
 		return usage("compiler.wrapper: %q is not an absolute path", c.CompilerWrapper[0])
+	}
+	if err := c.fillSecrets(); err != nil {
+		return err
 	}
 	return c.fillRegistries()
 }

@@ -110,7 +110,7 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 	if err := h.wireFreezes(); err != nil {
 		return err
 	}
-	if h.secrets, err = secret.Open(ctx, secret.Options{Home: c.Home, Clock: h.clock, Journal: h.journal}); err != nil {
+	if err := h.wireSecrets(ctx); err != nil {
 		return err
 	}
 	if h.planner, err = plan.New(plan.Options{}); err != nil {
@@ -138,6 +138,17 @@ func (h *home) wireRegistry(firstParty []byte) error {
 		Inspector: host.NewInspector(), Clock: h.clock, FirstParty: firstParty, Fetcher: fetcher, Carried: carriedBundle,
 		Ceiling:     abi.Limits{Memory: host.MaxMemory, Time: host.MaxTime, Calls: host.MaxCalls, Output: host.MaxOutput},
 		RefuseStale: h.config.StaleFeeds == staleRefuse,
+	})
+	return err
+}
+
+func (h *home) wireSecrets(ctx context.Context) error {
+	elsewhere, err := h.config.secretReferences(h.clock)
+	if err != nil {
+		return err
+	}
+	h.secrets, err = secret.Open(ctx, secret.Options{
+		Home: h.config.Home, Clock: h.clock, Journal: h.journal, KeepOld: h.config.Secrets.keepOld, Elsewhere: elsewhere,
 	})
 	return err
 }
@@ -197,6 +208,9 @@ func (h *home) close(ctx context.Context) error {
 	}
 	if h.sandbox != nil {
 		errs = append(errs, h.sandbox.Close(ctx))
+	}
+	if h.secrets != nil {
+		errs = append(errs, h.secrets.Tidy(ctx))
 	}
 	errs = append(errs, h.journal.Close(ctx))
 	return errors.Join(errs...)

@@ -56,6 +56,7 @@ func (h *home) bind(d *contract.Dispatcher) {
 	contract.Bind(d, contract.GrantList, h.identity.GrantList)
 
 	contract.Bind(d, contract.SecretSet, h.secrets.SecretSet)
+	contract.Bind(d, contract.SecretRotate, h.secrets.SecretRotate)
 	contract.Bind(d, contract.SecretRemove, h.secrets.SecretRemove)
 	contract.Bind(d, contract.SecretList, h.secrets.SecretList)
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/api"
+	"github.com/writ-run/writ/contract"
 )
 
 // memoryLimit is what the garbage collector aims to stay under where GOMEMLIMIT
@@ -109,6 +110,9 @@ func (h *home) sweep(ctx context.Context) {
 	for {
 		if _, err := h.journal.Sweep(ctx); err != nil && ctx.Err() == nil {
 			h.log.Error("retention could not be applied", "code", writ.CodeOf(err))
+		}
+		if err := h.secrets.Tidy(ctx); err != nil && ctx.Err() == nil {
+			h.log.Error("old secrets could not be forgotten", "code", writ.CodeOf(err))
 		}
 		select {
 		case <-ctx.Done():
@@ -230,6 +234,32 @@ func (a *app) checks(ctx context.Context) []check {
 		for _, c := range status.Checks {
 			out = append(out, check{Name: c.Name, OK: c.OK, Message: c.Message, Fix: c.Fix})
 		}
+		out = append(out, a.checkSecrets(ctx)...)
+	}
+	return out
+}
+
+// checkSecrets asks those who keep secrets.
+func (a *app) checkSecrets(ctx context.Context) []check {
+	list, err := call(ctx, a, contract.SecretList, &contract.SecretListInput{Check: true})
+	if err != nil {
+		return []check{finding("secrets", "", err)}
+	}
+	out := []check{}
+	for i := range list.Items {
+		s := &list.Items[i]
+		switch {
+		case s.Failure != nil:
+			out = append(out, check{Name: "secret " + s.Name, Message: s.Provider + ": " + s.Failure.Message, Fix: s.Failure.Fix})
+		case s.Shadowed:
+			out = append(out, check{
+				Name: "secret " + s.Name, Message: "is stored here and not used: the configuration gives its name to a provider",
+				Fix: "writ secret remove " + s.Name + " removes what is stored",
+			})
+		}
+	}
+	if len(out) == 0 {
+		out = append(out, check{Name: "secrets", OK: true, Message: "can be read"})
 	}
 	return out
 }

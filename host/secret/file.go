@@ -18,22 +18,29 @@ import (
 	"github.com/writ-run/writ"
 )
 
-// tenants is the content of the file: {tenant: {name: {value, updatedAt}}}, the
-// value in base64.
+// tenants is the content of the file: {tenant: {name: {value, updatedAt, version,
+// retired}}}, values in base64.
 type tenants map[writ.TenantID]map[string]entry
 
 type entry struct {
 	Value     []byte    `json:"value"`
 	UpdatedAt writ.Time `json:"updatedAt"`
+	Version   int       `json:"version,omitempty"` // counted from 1; absent in files of before it was counted
+	Retired   []retired `json:"retired,omitempty"` // newest first
 }
 
 // wipe overwrites the values.
 func (t tenants) wipe() {
 	for _, names := range t {
 		for _, e := range names {
-			clear(e.Value)
+			e.wipe()
 		}
 	}
+}
+
+func (e *entry) wipe() {
+	clear(e.Value)
+	wipeRetired(e.Retired)
 }
 
 const opFile = "secret store"

@@ -64,15 +64,15 @@ func TestRoundTrip(t *testing.T) {
 	}
 	_, err = s.Secret(t.Context(), tenantB, "api")
 	wantCode(t, err, writ.CodeNotFound)
-	list, err := s.List(t.Context(), tenantA)
-	if err != nil || len(list) != 1 || list[0] != (Info{"api", writ.Clock(fixedClock).Now()}) {
+	list, err := s.List(t.Context(), tenantA, false)
+	if err != nil || len(list) != 1 || list[0] != (Info{Name: "api", Provider: Home, Version: 1, UpdatedAt: writ.Clock(fixedClock).Now(), LastUsedAt: list[0].LastUsedAt}) {
 		t.Fatalf("list %v, %v", list, err)
 	}
 	if err := s.Remove(t.Context(), tenantA, "api"); err != nil {
 		t.Fatal(err)
 	}
 	wantCode(t, s.Remove(t.Context(), tenantA, "api"), writ.CodeNotFound)
-	if list, _ = s.List(t.Context(), tenantA); len(list) != 0 {
+	if list, _ = s.List(t.Context(), tenantA, false); len(list) != 0 {
 		t.Errorf("left: %v", list)
 	}
 }
@@ -210,7 +210,7 @@ func TestDamageUnderAnOpenStore(t *testing.T) {
 	}
 	_, err := s.Secret(t.Context(), tenantA, "api")
 	wantCode(t, err, writ.CodeTampered)
-	_, err = s.List(t.Context(), tenantA)
+	_, err = s.List(t.Context(), tenantA, false)
 	wantCode(t, err, writ.CodeTampered)
 	// A writer must not replace what it cannot read.
 	wantCode(t, s.Set(t.Context(), tenantA, "b", []byte(value)), writ.CodeTampered)
@@ -237,7 +237,7 @@ func TestForeignContentIsTampering(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(home, File), sealed.Bytes(), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err = s.List(t.Context(), tenantA)
+		_, err = s.List(t.Context(), tenantA, false)
 		wantCode(t, err, writ.CodeTampered)
 	}
 }
@@ -296,7 +296,7 @@ func TestHammer(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	list, err := stores[0].List(t.Context(), tenantA)
+	list, err := stores[0].List(t.Context(), tenantA, false)
 	if err != nil || len(list) != writers*rounds/2 {
 		t.Errorf("%d secrets are left, want %d; %v", len(list), writers*rounds/2, err)
 	}

@@ -50,7 +50,7 @@ was granted. A tool answers its result or a failure {code, message, fix}.
 | unavailable | the other side cannot be reached |
 | timeout | the other side took too long |
 | limit | the step's number of calls is used up |
-| secret_leaked | the answer held an injected secret and was withheld |
+| secret_leaked | the answer held a secret and was withheld, or the request did and was not sent |
 | unsupported | this host does not have the tool |
 `)
 	for _, s := range schemas {

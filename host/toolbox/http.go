@@ -73,6 +73,12 @@ func (t *Toolbox) httpRequest(ctx context.Context, inv *invocation) *writ.ToolRe
 	defer cancel()
 	e := &exchange{tools: t, permit: inv.permit, call: inv.ToolCall}
 	defer e.guard.wipe()
+	if failure := e.watch(ctx); failure != nil {
+		return notDone(failure)
+	}
+	if failure := e.holdBack(h); failure != nil {
+		return notDone(failure)
+	}
 	response, failed := e.run(ctx, h)
 	if failed == nil {
 		return done(response, e.labels()...)

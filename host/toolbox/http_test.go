@@ -324,10 +324,25 @@ type secrets map[string]string
 
 func (s secrets) Secret(_ context.Context, tenant writ.TenantID, name string) ([]byte, error) {
 	if value, ok := s[name]; ok && tenant == testTenant {
-		if value == "!" {
-			return nil, writ.Errorf(writ.CodeTampered, "store", "at /home/x: a detail")
+		if code, broken := strings.CutPrefix(value, "!"); broken {
+			return nil, writ.Errorf(writ.Code(code), "secret "+name+" of provider p", "at /home/x: a detail")
 		}
 		return []byte(value), nil
 	}
-	return nil, writ.Errorf(writ.CodeNotFound, name, "is not there")
+	return nil, writ.Errorf(writ.CodeNotFound, "secret "+name, "is not there")
+}
+
+// Known has the values, and of a name with "/old" its old one.
+func (s secrets) Known(_ context.Context, tenant writ.TenantID) (map[string][][]byte, error) {
+	if s["/broken"] != "" {
+		return nil, writ.Errorf(writ.CodeTampered, "secret store", "at /home/x: a detail")
+	}
+	out := map[string][][]byte{}
+	for name, value := range s {
+		name, _, _ = strings.Cut(name, "/")
+		if tenant == testTenant && !strings.HasPrefix(value, "!") {
+			out[name] = append(out[name], []byte(value))
+		}
+	}
+	return out, nil
 }

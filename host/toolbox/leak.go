@@ -4,15 +4,12 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
-	"html"
 	mathbits "math/bits"
 	"net/http"
-	"strconv"
-	"unicode/utf16"
-	"unicode/utf8"
+	"slices"
 )
 
-// leakGuard finds injected secrets in what comes back: as they are, in base64
+// leakGuard finds secrets in what comes back, and in what guests send: as they are, in base64
 // (both alphabets, at any place of a longer encoding, folded into lines), in
 // hexadecimal, and each of these escaped for URLs, JSON or HTML, wholly or in
 // part, also twice. It is made for servers that echo a request (debug pages,
@@ -27,15 +24,18 @@ type needle struct {
 }
 
 // add takes what the secret looks like; the caller may wipe the secret itself.
-// Of user:password the password is a secret of its own.
-func (g *leakGuard) add(secret []byte) {
+// Of user:password the password is a secret of its own, where it has least bytes.
+func (g *leakGuard) add(secret []byte, least int) {
 	g.addOne(secret)
-	if _, password, ok := bytes.Cut(secret, []byte(":")); ok && len(password) >= minInjected {
+	if _, password, ok := bytes.Cut(secret, []byte(":")); ok && len(password) >= least {
 		g.addOne(password)
 	}
 }
 
 func (g *leakGuard) addOne(secret []byte) {
+	if slices.ContainsFunc(g.needles, func(n needle) bool { return bytes.Equal(n.text, secret) }) {
+		return
+	}
 	g.needles = append(g.needles,
 		needle{text: bytes.Clone(secret)},
 		needle{text: hex.AppendEncode(nil, secret), fold: true})
@@ -99,41 +99,97 @@ func (g *leakGuard) foundInHeader(status string, header http.Header) bool {
 }
 
 // scan looks for the needles at every place of text at once. An escape is
-// decoded once there, not once a needle: a body may hold nothing else.
+// decoded once there, not once a needle: a body may hold nothing else. A needle costs
+// nothing where none of its readings has begun and its first two bytes do not stand.
 func (g *leakGuard) scan(text []byte, unbroke bool) bool {
-	searches, first := g.searches(unbroke)
-	last := -1 // the furthest place that a search waits for
+	p := g.passOf(unbroke)
 	for i, c := range text {
-		r := reading{plain: c}
-		if c == '%' || c == '\\' || c == '&' || c == '+' {
-			r.decoded, r.size = decodeEscape(text[i:], 0)
-		}
-		if i > last && !first[c] && (r.size == 0 || !first[r.decoded[0]]) {
+		escape := escapes[c]
+		begins := escape || i+1 == len(text) || escapes[text[i+1]] || p.pairs.has(c, text[i+1])
+		if !begins && len(p.active) == 0 {
 			continue
 		}
-		for _, s := range searches {
-			if s.step(i, r) {
-				return true
-			}
-			last = max(last, s.last)
+		r := reading{plain: c}
+		if escape {
+			r.decoded, r.size = decodeEscape(text[i:], 0)
+		}
+		if p.goOn(i, r) || (begins && (p.begin(i, c, r) || (r.size > 0 && p.begin(i, r.decoded[0], r)))) {
+			return true
 		}
 	}
 	return false
 }
 
-func (g *leakGuard) searches(unbroke bool) (searches []*search, first [256]bool) {
+// pass is one reading of one text.
+type pass struct {
+	starts [256][]*search // by the bytes that they begin with
+	pairs  pairs          // the first two bytes of any
+	active []*search      // those that have begun
+}
+
+func (g *leakGuard) passOf(unbroke bool) *pass {
+	p := &pass{}
 	for i := range g.needles {
 		n := &g.needles[i]
 		if unbroke && !n.unbroke {
 			continue
 		}
-		searches = append(searches, &search{needle: n, last: -1})
-		first[n.text[0]] = true
-		if n.fold {
-			first[bytes.ToUpper(n.text[:1])[0]] = true
+		s := &search{needle: n, last: -1, seen: -1}
+		for _, first := range n.cases(0) {
+			p.starts[first] = append(p.starts[first], s)
+			for _, second := range n.cases(1) {
+				p.pairs.add(first, second)
+			}
 		}
 	}
-	return searches, first
+	return p
+}
+
+// goOn reads a place for the searches that have begun, and lets those go that end.
+func (p *pass) goOn(place int, r reading) bool {
+	going := p.active[:0]
+	for _, s := range p.active {
+		if s.step(place, r) {
+			return true
+		}
+		if s.last > place {
+			going = append(going, s)
+		}
+	}
+	p.active = going
+	return false
+}
+
+// begin reads a place for the searches whose needle begins with first.
+func (p *pass) begin(place int, first byte, r reading) bool {
+	for _, s := range p.starts[first] {
+		if s.seen == place {
+			continue
+		}
+		if s.step(place, r) {
+			return true
+		}
+		if s.last > place {
+			p.active = append(p.active, s)
+		}
+	}
+	return false
+}
+
+// pairs is a set of two bytes.
+type pairs [1 << 16 / 64]uint64
+
+func (p *pairs) add(a, b byte) { p[int(a)<<2|int(b)>>6] |= 1 << (b & 63) }
+
+func (p *pairs) has(a, b byte) bool { return p[int(a)<<2|int(b)>>6]&(1<<(b&63)) != 0 }
+
+// cases are the bytes that a byte of the needle is found as.
+func (n *needle) cases(at int) []byte {
+	c := n.text[at]
+	if n.fold && 'a' <= c && c <= 'f' {
+		return []byte{c, c - 'a' + 'A'}
+	}
+	return []byte{c}
 }
 
 // reading is what stands at a place of the text: a byte, and the escape that it
@@ -152,10 +208,12 @@ type search struct {
 	*needle
 	reached [longestEntity + 1]bits // by place, in a ring: no escape is longer
 	last    int                     // the furthest place with any
+	seen    int                     // the last place that was read
 }
 
 // step reads one place. True where the needle is complete.
 func (s *search) step(place int, r reading) bool {
+	s.seen = place
 	starts := s.same(r.plain, s.text[0]) || (r.size > 0 && s.same(r.decoded[0], s.text[0]))
 	if place > s.last && !starts {
 		return false
@@ -224,110 +282,4 @@ func (n *needle) prefix(rest, decoded []byte) bool {
 		}
 	}
 	return true
-}
-
-// longestEntity is enough for the named ones of ASCII and numeric ones of any
-// rune.
-const longestEntity = 20
-
-// decodeEscape reads the escape at the start of text and returns what it stands
-// for and its length, 0 where there is none. kind restricts it to escapes that
-// begin with that character; 0 takes all.
-func decodeEscape(text []byte, kind byte) ([]byte, int) {
-	if kind != 0 && text[0] != kind {
-		return nil, 0
-	}
-	switch text[0] {
-	case '%':
-		if len(text) >= 3 {
-			if c, err := strconv.ParseUint(string(text[1:3]), 16, 8); err == nil {
-				return []byte{byte(c)}, 3
-			}
-		}
-	case '+':
-		return []byte{' '}, 1
-	case '\\':
-		return decodeJSONEscape(text)
-	case '&':
-		end := bytes.IndexByte(text[:min(len(text), longestEntity)], ';')
-		if end > 1 {
-			plain := html.UnescapeString(string(text[:end+1]))
-			if plain != string(text[:end+1]) {
-				return []byte(plain), end + 1
-			}
-		}
-	}
-	return nil, 0
-}
-
-// jsonEscapes are the two-character escapes of RFC 8259 section 7, and the quote
-// that JavaScript adds.
-var jsonEscapes = map[byte]byte{
-	'"': '"', '\\': '\\', '/': '/', '\'': '\'', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
-}
-
-func decodeJSONEscape(text []byte) ([]byte, int) {
-	if len(text) < 2 {
-		return nil, 0
-	}
-	if c, ok := jsonEscapes[text[1]]; ok {
-		return []byte{c}, 2
-	}
-	unit, ok := jsonUnit(text)
-	if !ok {
-		return nil, 0
-	}
-	if low, ok := jsonUnit(text[6:]); ok && utf16.IsSurrogate(rune(unit)) {
-		if r := utf16.DecodeRune(rune(unit), rune(low)); r != utf8.RuneError {
-			return utf8.AppendRune(nil, r), 12
-		}
-	}
-	return utf8.AppendRune(nil, rune(unit)), 6
-}
-
-// jsonUnit reads an escape: \u and four hexadecimal digits.
-func jsonUnit(text []byte) (uint64, bool) {
-	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
-		return 0, false
-	}
-	unit, err := strconv.ParseUint(string(text[2:6]), 16, 16)
-	return unit, err == nil
-}
-
-// unescape takes one layer of escapes off, nil where there is none.
-func unescape(text []byte, kind byte) []byte {
-	if bytes.IndexByte(text, kind) < 0 {
-		return nil
-	}
-	out := make([]byte, 0, len(text))
-	for i := 0; i < len(text); {
-		if decoded, size := decodeEscape(text[i:], kind); size > 0 {
-			out = append(out, decoded...)
-			i += size
-			continue
-		}
-		out = append(out, text[i])
-		i++
-	}
-	return out
-}
-
-// withoutSpace takes out what folds base64 into lines, as it is or as a JSON or
-// URL escape; nil where there is nothing of it.
-func withoutSpace(text []byte) []byte {
-	if !bytes.ContainsAny(text, " \t\r\n%\\") {
-		return nil
-	}
-	out := make([]byte, 0, len(text))
-	for i := 0; i < len(text); {
-		decoded, size := decodeEscape(text[i:], 0)
-		if size <= 1 { // a plus is a character of base64
-			decoded, size = text[i:i+1], 1
-		}
-		if len(decoded) != 1 || bytes.IndexByte([]byte(" \t\r\n"), decoded[0]) < 0 {
-			out = append(out, text[i:i+size]...)
-		}
-		i += size
-	}
-	return out
 }

@@ -101,7 +101,7 @@ func checkPlanted(t interface{ Fatalf(string, ...any) }, before, secret, after [
 			continue
 		}
 		var guard leakGuard
-		guard.add(secret)
+		guard.add(secret, minInjected)
 		planted := encoding.of(before, secret, after)
 		if !guard.found(planted) {
 			t.Fatalf("%s: %q is not found in %q", encoding.name, secret, planted)
@@ -143,14 +143,14 @@ func FuzzLeakScanner(f *testing.F) {
 		}
 		checkPlanted(t, before, secret, after)
 		var guard leakGuard
-		guard.add(secret)
+		guard.add(secret, minInjected)
 		guard.found(before) // never panics, whatever the text
 	})
 }
 
 func TestInnocentTextPasses(t *testing.T) {
 	var guard leakGuard
-	guard.add([]byte("s3cr3t-value"))
+	guard.add([]byte("s3cr3t-value"), minInjected)
 	for _, text := range []string{
 		"", "s3cr3t-valu", "S3CR3T-VALUE", "s3cr3t value", "%", "%7", "&", "&;", "&#", `\`, `\u`, `\ud800`, "+",
 		base64.StdEncoding.EncodeToString([]byte("s3cr3t-valu")), strings.Repeat("%41&amp;\\u0041", 100),
@@ -167,7 +167,7 @@ func TestInnocentTextPasses(t *testing.T) {
 
 func TestThePasswordIsASecretOfItsOwn(t *testing.T) {
 	var guard leakGuard
-	guard.add([]byte("user:correct-horse"))
+	guard.add([]byte("user:correct-horse"), minInjected)
 	for _, text := range []string{"user:correct-horse", "correct-horse", hex.EncodeToString([]byte("correct-horse"))} {
 		if !guard.found([]byte(text)) {
 			t.Errorf("%q passes", text)
@@ -180,7 +180,7 @@ func TestThePasswordIsASecretOfItsOwn(t *testing.T) {
 
 func TestHeadersAreSearched(t *testing.T) {
 	var guard leakGuard
-	guard.add([]byte("s3cr3t-value"))
+	guard.add([]byte("s3cr3t-value"), minInjected)
 	for _, header := range []http.Header{
 		{"X-Echo": {"a", "Bearer s3cr3t-value"}}, {"S3cr3t-Value": {""}, "X": {"s3cr3t-value"}},
 	} {
@@ -195,7 +195,7 @@ func TestHeadersAreSearched(t *testing.T) {
 
 func TestWipe(t *testing.T) {
 	var guard leakGuard
-	guard.add([]byte("s3cr3t-value"))
+	guard.add([]byte("s3cr3t-value"), minInjected)
 	text := guard.needles[0].text
 	guard.wipe()
 	if !bytes.Equal(text, make([]byte, len(text))) || guard.found([]byte("s3cr3t-value")) {
@@ -210,11 +210,30 @@ func TestScanningIsLinear(t *testing.T) {
 		"s3cr3t-value-with-some-length", strings.Repeat(`\`, 100) + "x", strings.Repeat("%25", 50) + "x", strings.Repeat("&amp;", 50) + "x",
 	} {
 		var guard leakGuard
-		guard.add([]byte(secret))
+		guard.add([]byte(secret), minInjected)
 		for _, unit := range []string{`\`, "%25", "%2525", "&amp;", "&amp;amp;", "%73%33%63", `\u0073\u0033`, "&#115;", "s3cr3t-value", "+"} {
 			if guard.found([]byte(strings.Repeat(unit, 64<<10/len(unit)))) {
 				t.Errorf("%q repeated does not hold %q", unit, secret)
 			}
 		}
+	}
+}
+
+// BenchmarkLeakGuard looks for the secrets of a busy host in a long answer.
+func BenchmarkLeakGuard(b *testing.B) {
+	for _, n := range []int{1, 100} {
+		b.Run(fmt.Sprint(n, " secrets"), func(b *testing.B) {
+			var guard leakGuard
+			for i := range n {
+				guard.add(fmt.Appendf(nil, "%c%d-token-of-some-length-%d", 'A'+i%57, i*7919, i), minStranger)
+			}
+			text := []byte(strings.Repeat(`{"id":12345,"name":"some notes \u00e4","url":"https://api.example.test/a?b=c%20d"},`, 1<<20/82))
+			b.SetBytes(int64(len(text)))
+			for b.Loop() {
+				if guard.found(text) {
+					b.Fatal("found")
+				}
+			}
+		})
 	}
 }

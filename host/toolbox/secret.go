@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -15,8 +16,12 @@ import (
 // SecretSource holds the operator's secrets.
 type SecretSource interface {
 	// Secret returns a copy that the caller may overwrite. CodeNotFound where the
-	// tenant has no secret of this name.
+	// tenant has no secret of this name. The Op of an error names the secret and who
+	// keeps it, and nothing else.
 	Secret(ctx context.Context, tenant writ.TenantID, name string) ([]byte, error)
+	// Known returns copies of the values that are at hand, by name, with those that were
+	// replaced lately.
+	Known(ctx context.Context, tenant writ.TenantID) (map[string][][]byte, error)
 }
 
 // Bounds of a secret that is injected. A shorter one stands in innocent answers
@@ -24,7 +29,58 @@ type SecretSource interface {
 const (
 	minInjected = 8
 	maxInjected = 8 << 10
+	// minStranger is the least length of a secret that is looked for in calls of steps
+	// that were not given it. A refusal tells a guest that it guessed right: 16 bytes of a
+	// token cannot be guessed, a short password could.
+	minStranger = 16
 )
+
+// watch fills the guard with what is to be found in neither direction: all values of the
+// secrets that the step was given, and the long ones of all others.
+func (e *exchange) watch(ctx context.Context) *abi.Failure {
+	source := e.tools.opts.Secrets
+	if source == nil {
+		return nil
+	}
+	known, err := source.Known(ctx, e.call.Tenant)
+	if err != nil {
+		return e.unreadable(err, "the host's secrets")
+	}
+	own := map[string]bool{}
+	for _, capability := range e.permit.Scope().Capabilities {
+		for i := range capability.Secrets {
+			own[capability.Secrets[i].Name] = true
+		}
+	}
+	for name, values := range known {
+		for _, value := range values {
+			if least := leastLength(own[name]); len(value) >= least && len(value) <= maxInjected {
+				e.guard.add(value, least)
+			}
+			clear(value)
+		}
+	}
+	return nil
+}
+
+func leastLength(own bool) int {
+	if own {
+		return minInjected
+	}
+	return minStranger
+}
+
+// holdBack refuses a request that holds a secret: the host alone sends them, to their
+// own host.
+func (e *exchange) holdBack(h *hop) *abi.Failure {
+	if !e.guard.found([]byte(h.url.String())) && !e.guard.foundInHeader("", h.header) && !e.guard.found(h.body) {
+		return nil
+	}
+	return &abi.Failure{
+		Code: abi.FailSecretLeak, Message: "the request holds a secret of this host; nothing was sent",
+		Fix: "leave it out: the host adds the secrets that the manifest names, to their own host",
+	}
+}
 
 // credential is where a secret goes. The members are exclusive.
 type credential struct {
@@ -74,17 +130,49 @@ func (e *exchange) credentialOf(ctx context.Context, secret *abi.Secret) (*crede
 }
 
 func (e *exchange) fetch(ctx context.Context, name string) ([]byte, *abi.Failure) {
-	if e.tools.opts.Secrets != nil {
-		raw, err := e.tools.opts.Secrets.Secret(ctx, e.call.Tenant, name)
-		if err == nil {
-			return raw, nil
-		}
-		if !writ.IsCode(err, writ.CodeNotFound) {
-			e.tools.opts.Logger.Error("secret store failed", "tenant", string(e.call.Tenant), "secret", name, "code", string(writ.CodeOf(err)))
-			return nil, failUnavailable("the host cannot read its secrets; nothing was sent")
-		}
+	if e.tools.opts.Secrets == nil {
+		return nil, notSet("the secret "+name, name)
 	}
-	return nil, failInvalid("the secret "+name+" is not set; nothing was sent", "an operator sets it with `writ secret set "+name+"`")
+	raw, err := e.tools.opts.Secrets.Secret(ctx, e.call.Tenant, name)
+	var known *writ.Error
+	switch {
+	case err == nil:
+		return raw, nil
+	case !errors.As(err, &known):
+		known = &writ.Error{Code: writ.CodeInternal, Op: "the secret " + name}
+	}
+	if known.Code == writ.CodeNotFound {
+		return nil, notSet(known.Op, name)
+	}
+	return nil, e.unreadable(err, known.Op)
+}
+
+func notSet(what, name string) *abi.Failure {
+	return failInvalid(what+" is not set; nothing was sent",
+		"an operator sets it with `writ secret set "+name+"`, or where its provider keeps it: `writ secret list --check` says which")
+}
+
+// unreadable says which secret of whom cannot be had, and in which way. Paths and
+// servers are in the log, and for operators in the list.
+func (e *exchange) unreadable(err error, what string) *abi.Failure {
+	code := writ.CodeOf(err)
+	args := []any{"tenant", string(e.call.Tenant), "secret", what, "code", string(code)}
+	var known *writ.Error
+	if errors.As(err, &known) {
+		args = append(args, "fix", known.Fix)
+	}
+	e.tools.opts.Logger.Error("a secret cannot be read", args...)
+	failure := failUnavailable(what + " cannot be read; nothing was sent")
+	switch code {
+	case writ.CodeTimeout:
+		failure = failTimeout(what + " did not come in time; nothing was sent")
+	case writ.CodeForbidden:
+		failure.Message = what + " may not be read; nothing was sent"
+	case writ.CodeInvalid, writ.CodeTooLarge:
+		failure = failInvalid(what+" has no value that can be used; nothing was sent", "")
+	}
+	failure.Fix = "an operator sees why with `writ secret list --check`"
+	return failure
 }
 
 func printable(raw []byte) bool {
@@ -115,7 +203,7 @@ func (e *exchange) inject(ctx context.Context, h *hop, request *http.Request) *a
 		if failure != nil {
 			return failure
 		}
-		e.guard.add(c.raw)
+		e.guard.add(c.raw, minInjected)
 		e.secret = true
 		failure = c.apply(request)
 		c.wipe()

@@ -50,19 +50,21 @@ func TestBasicInjection(t *testing.T) {
 	var user, password string
 	b := mapped(t, func(w http.ResponseWriter, r *http.Request) {
 		user, password, _ = r.BasicAuth()
-		_, _ = io.WriteString(w, r.URL.Query().Get("echo"))
+		if r.URL.Query().Get("echo") != "" {
+			_, _ = io.WriteString(w, password)
+		}
 	}, Options{Secrets: secrets{"login": "ada:correct-horse"}}, abi.Secret{Name: "login", Scheme: "https", Host: "api.test", InjectAs: "basic"})
 	if result := b.request("GET", "https://api.test/"); result.Failure != nil || user != "ada" || password != "correct-horse" {
 		t.Errorf("%q %q %v", user, password, result.Failure)
 	}
-	wantFailure(t, b.request("GET", "https://api.test/?echo=correct-horse"), abi.FailSecretLeak, writ.OutcomeDone)
+	wantFailure(t, b.request("GET", "https://api.test/?echo=password"), abi.FailSecretLeak, writ.OutcomeDone)
 }
 
 func TestSecretsThatCannotBeInjected(t *testing.T) {
 	var hits atomic.Int32
 	source := secrets{
 		"short": "1234567", "long": strings.Repeat("x", maxInjected+1), "newline": "s3cr3t-value\n", "crlf": "s3cr3t\r\nX-A: value",
-		"no-colon": "s3cr3t-value", "weak": "ada:1234567", "broken": "!", "good": "s3cr3t-value",
+		"no-colon": "s3cr3t-value", "weak": "ada:1234567", "broken": "!tampered", "slow": "!timeout", "closed": "!forbidden", "bad": "!invalid", "gone": "!not_found", "good": "s3cr3t-value",
 	}
 	cases := []struct{ name, as, code, says string }{
 		{"absent", "bearer", abi.FailInvalid, "writ secret set absent"},
@@ -72,7 +74,12 @@ func TestSecretsThatCannotBeInjected(t *testing.T) {
 		{"crlf", "header:X-A", abi.FailInvalid, "writ secret set crlf"},
 		{"no-colon", "basic", abi.FailInvalid, "user:password"},
 		{"weak", "basic", abi.FailInvalid, "user:password"},
-		{"broken", "bearer", abi.FailUnavailable, "cannot read its secrets"},
+		{"broken", "bearer", abi.FailUnavailable, "secret broken of provider p cannot be read; nothing was sent"},
+		{"slow", "bearer", abi.FailTimeout, "secret slow of provider p did not come in time"},
+		{"closed", "bearer", abi.FailUnavailable, "secret closed of provider p may not be read"},
+		{"bad", "bearer", abi.FailInvalid, "secret bad of provider p has no value that can be used"},
+		{"gone", "bearer", abi.FailInvalid, "secret gone of provider p is not set"},
+		{"gone", "bearer", abi.FailInvalid, "writ secret list --check"},
 		{"good", "", abi.FailInvalid, "manifest"},
 		{"good", "cookie", abi.FailInvalid, "manifest"},
 		{"good", "bearer:x", abi.FailInvalid, "manifest"},
@@ -198,6 +205,69 @@ func TestEchoes(t *testing.T) {
 	}
 	if strings.Contains(logged.String(), "s3cr3t") || strings.Contains(logged.String(), base64.StdEncoding.EncodeToString(secret)[:12]) {
 		t.Error("the log says it")
+	}
+}
+
+// TestOldValuesAreFoundToo: a late answer may hold the value that was rotated away.
+func TestOldValuesAreFoundToo(t *testing.T) {
+	source := secrets{"token": "s3cr3t-value", "token/old": "0ld-s3cr3t"}
+	answers := map[string]string{"0ld-s3cr3t": abi.FailSecretLeak, "0ld-s3cr3": "", base64.StdEncoding.EncodeToString([]byte("x0ld-s3cr3t")): abi.FailSecretLeak}
+	for text, want := range answers {
+		b := mapped(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }, Options{Secrets: source},
+			abi.Secret{Name: "token", Scheme: "https", Host: "api.test", InjectAs: "bearer"})
+		if result := b.request("GET", "https://api.test/"); (result.Failure == nil) != (want == "") || (want != "" && result.Failure.Code != want) {
+			t.Errorf("%q: %v", text, result.Failure)
+		}
+	}
+}
+
+// TestWhatGuestsSendHoldsNoSecret: not in the URL, the headers or the body, to whatever
+// host. What a step was given is found from 8 bytes on; of others' secrets a refusal
+// tells nothing that could be guessed.
+func TestWhatGuestsSendHoldsNoSecret(t *testing.T) {
+	const own, ownOld, strangers, password = "0wn-s3c8", "0wn-0ld8", "strangers-secret", "short-15-bytes!"
+	var hits atomic.Int32
+	server := serve(t, func(http.ResponseWriter, *http.Request) { hits.Add(1) })
+	opts := Options{
+		Secrets:   secrets{"token": own, "token/old": ownOld, "other": strangers, "login": "user:" + password, "brief": password},
+		Upstreams: map[string]string{"api.test": server.URL, "elsewhere.test": server.URL},
+	}
+	b := newBench(t, opts, anyHTTP(abi.Secret{Name: "token", Scheme: "https", Host: "api.test", InjectAs: "bearer"}))
+	for _, secret := range []string{own, ownOld, strangers, "user:" + password} {
+		for _, host := range []string{"elsewhere.test", "api.test"} {
+			for where, request := range map[string]abi.HTTPRequest{
+				"path":   {Method: "GET", URL: "https://" + host + "/" + url.PathEscape(secret)},
+				"query":  {Method: "GET", URL: "https://" + host + "/?q=" + url.QueryEscape(secret)},
+				"header": {Method: "GET", URL: "https://" + host + "/", Headers: map[string]string{"x-a": "a " + secret}},
+				"body":   {Method: "POST", URL: "https://" + host + "/", Body: string(jsonText([]byte("see " + secret)))},
+				"base64": {Method: "POST", URL: "https://" + host + "/", BodyBase64: base64.StdEncoding.EncodeToString([]byte("\xff" + base64.StdEncoding.EncodeToString([]byte("ab"+secret))))},
+			} {
+				result := b.do(abi.ToolHTTPRequest, request)
+				wantFailure(t, result, abi.FailSecretLeak, writ.OutcomeNotDone)
+				if strings.Contains(fmt.Sprintf("%+v", result.Failure), secret) {
+					t.Errorf("%s: the failure says it", where)
+				}
+			}
+		}
+	}
+	if hits.Load() != 0 {
+		t.Fatal("something was sent")
+	}
+	for _, innocent := range []string{password, own[:7], strangers[:15], ownOld[1:]} {
+		if result := b.do(abi.ToolHTTPRequest, abi.HTTPRequest{Method: "POST", URL: "https://elsewhere.test/", Body: innocent}); result.Failure != nil {
+			t.Errorf("%q: %v", innocent, result.Failure)
+		}
+	}
+}
+
+// TestSecretsThatCannotBeLookedFor stop every request: what leaves would leave unseen.
+func TestSecretsThatCannotBeLookedFor(t *testing.T) {
+	var hits atomic.Int32
+	b := mapped(t, func(http.ResponseWriter, *http.Request) { hits.Add(1) }, Options{Secrets: secrets{"/broken": "x"}})
+	result := b.request("GET", "https://api.test/")
+	wantFailure(t, result, abi.FailUnavailable, writ.OutcomeNotDone)
+	if hits.Load() != 0 || strings.Contains(fmt.Sprintf("%+v", result.Failure), "/home/x") {
+		t.Errorf("%d requests, %v", hits.Load(), result.Failure)
 	}
 }
 

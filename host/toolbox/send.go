@@ -126,7 +126,7 @@ func (e *exchange) request(ctx context.Context, h *hop) (*http.Request, *dialer,
 
 // read takes the answer in, bounded, and lets nothing pass that holds a secret.
 func (e *exchange) read(ctx context.Context, h *hop, response *http.Response) (*answer, *trouble) {
-	leaked := &abi.Failure{Code: abi.FailSecretLeak, Message: "the server's answer holds an injected secret and was withheld"}
+	leaked := &abi.Failure{Code: abi.FailSecretLeak, Message: "the server's answer holds a secret and was withheld"}
 	if response.StatusCode < 200 {
 		return nil, &trouble{failUnavailable("the server wants another protocol"), h.lost()}
 	}
