@@ -7,6 +7,16 @@ import (
 // bind gives every contract its handler. Which capability and role a caller
 // needs stands with the contract itself; one without a handler fails a test.
 func (h *home) bind(d *contract.Dispatcher) {
+	h.bindExecutions(d)
+	h.bindSkills(d)
+	h.bindTrust(d)
+	h.bindFreezes(d)
+	h.bindLaw(d)
+	contract.Bind(d, contract.SystemStatus, h.systemStatus)
+}
+
+// bindExecutions is bind for intents, plans, executions and their journals.
+func (h *home) bindExecutions(d *contract.Dispatcher) {
 	contract.Bind(d, contract.IntentSubmit, h.engine.IntentSubmit)
 	contract.Bind(d, contract.PlanCompile, h.engine.PlanCompile)
 	contract.Bind(d, contract.PlanVerify, h.engine.PlanVerify)
@@ -21,7 +31,6 @@ func (h *home) bind(d *contract.Dispatcher) {
 	contract.Bind(d, contract.ExecutionExpire, h.engine.ExecutionExpire)
 	contract.Bind(d, contract.ApprovalList, h.engine.ApprovalList)
 	contract.Bind(d, contract.ReplayRun, h.replayRun)
-
 	contract.Bind(d, contract.ExecutionGet, h.journal.ExecutionGet)
 	contract.Bind(d, contract.ExecutionList, h.journal.ExecutionList)
 	contract.Bind(d, contract.TraceGet, h.journal.TraceGet)
@@ -29,7 +38,10 @@ func (h *home) bind(d *contract.Dispatcher) {
 	contract.Bind(d, contract.TraceVerify, h.journal.TraceVerify)
 	contract.Bind(d, contract.EvidenceExport, h.journal.EvidenceExport)
 	contract.Bind(d, contract.EvidenceImport, h.journal.EvidenceImport)
+}
 
+// bindSkills is bind for what is installed.
+func (h *home) bindSkills(d *contract.Dispatcher) {
 	contract.Bind(d, contract.SkillInstall, h.installSkill)
 	contract.Bind(d, contract.SkillVerify, h.registry.Verify)
 	contract.Bind(d, contract.SkillDisable, h.registry.Disable)
@@ -38,9 +50,10 @@ func (h *home) bind(d *contract.Dispatcher) {
 	contract.Bind(d, contract.SkillList, h.registry.List)
 	contract.Bind(d, contract.SkillImpact, h.skillImpact)
 	contract.Bind(d, contract.SkillRollback, h.registry.Rollback)
-	h.bindTrust(d)
-	h.bindFreezes(d)
+}
 
+// bindLaw is bind for policies, who people are, what they may do, and secrets.
+func (h *home) bindLaw(d *contract.Dispatcher) {
 	contract.Bind(d, contract.PolicyExplain, h.policies.Explain)
 	contract.Bind(d, contract.PolicyTest, h.policies.Test)
 	contract.Bind(d, contract.PolicyActivate, h.policies.Activate)
@@ -59,8 +72,6 @@ func (h *home) bind(d *contract.Dispatcher) {
 	contract.Bind(d, contract.SecretRotate, h.secrets.SecretRotate)
 	contract.Bind(d, contract.SecretRemove, h.secrets.SecretRemove)
 	contract.Bind(d, contract.SecretList, h.secrets.SecretList)
-
-	contract.Bind(d, contract.SystemStatus, h.systemStatus)
 }
 
 // bindTrust is bind for whose skills count and what has been taken back.
