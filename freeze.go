@@ -33,12 +33,24 @@ type Freeze struct {
 	At      Time        `json:"at"`
 }
 
-// What names what is frozen: "all", "skill acme/mail <1.4.2".
-func (f *Freeze) What() string {
+// Name is scope and subject, as it is frozen and unfrozen: "all", "skill acme/mail
+// <1.4.2".
+func (f *Freeze) Name() string {
 	if f.Subject == "" {
 		return string(f.Scope)
 	}
 	return string(f.Scope) + " " + f.Subject
+}
+
+// What is Name for people: "everything", "skill acme/mail <1.4.2".
+func (f *Freeze) What() string {
+	switch f.Scope {
+	case FreezeAll:
+		return "everything"
+	case FreezeTenant:
+		return "the tenant"
+	}
+	return Clip(f.Name(), longestReason)
 }
 
 // longestReason of a freeze fits into one line of a list.
@@ -52,7 +64,7 @@ func (f *Freeze) Said() string {
 // Refusal is what a step or an intent is told that the freeze does not let wait.
 func (f *Freeze) Refusal(op, fix string) *Error {
 	return Errorf(CodeFrozen, op, "%s is frozen by %s since %s: %s",
-		Clip(f.What(), longestReason), Clip(string(f.By), longestReason), f.At, Clip(f.Reason, longestReason)).WithFix("%s", fix)
+		f.What(), Clip(string(f.By), longestReason), f.At, Clip(f.Reason, longestReason)).WithFix("%s", fix)
 }
 
 // FreezeTarget is work that a freeze may cover.

@@ -57,17 +57,6 @@ type Frozen struct {
 	At      writ.Time        `json:"at"`
 }
 
-// What names it for people: "everything", "skill acme/mail <1.4.2".
-func (f *Frozen) What() string {
-	switch f.Scope {
-	case writ.FreezeAll:
-		return "everything"
-	case writ.FreezeTenant:
-		return "the tenant"
-	}
-	return string(f.Scope) + " " + f.Subject
-}
-
 // FreezeEvent is the data of controlPlane.freeze.changed. Who did it is the
 // event's actor.
 type FreezeEvent struct {
@@ -87,7 +76,7 @@ const (
 // FreezeFacts are a change as the system journal holds it.
 func FreezeFacts(f *writ.Freeze, status, reason string) writ.SystemFacts {
 	return writ.SystemFacts{
-		Subject: f.What(), Status: status, Reason: reason,
+		Subject: f.Name(), Status: status, Reason: reason,
 		Details: map[string]string{"scope": string(f.Scope), "subject": f.Subject, "mode": string(f.Mode)},
 	}
 }

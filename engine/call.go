@@ -239,6 +239,16 @@ func (x *execution) followCallers(r *writ.Record) {
 	}
 }
 
+// endedCaller names the step that called this one where it has ended by itself, for
+// what it was judged anew or its skill was revoked: nobody takes this one up again.
+// The caller holds mu.
+func (x *execution) endedCaller(state *writ.StepState) string {
+	if caller := x.state.Step(string(state.Parent)); caller != nil && caller.Status.Final() {
+		return caller.Name
+	}
+	return ""
+}
+
 // callerRuns reports whether a step that called this one, directly or not, is
 // running in this process. The caller holds mu.
 func (x *execution) callerRuns(state *writ.StepState) bool {

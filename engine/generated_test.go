@@ -224,6 +224,7 @@ type workshop struct {
 	*rig
 	offset  atomic.Int64 // of the clock
 	reboots int
+	froze   bool // the tenant, while it was last moved
 }
 
 // tell takes an execution to its end.
@@ -249,6 +250,10 @@ func (w *workshop) tell(g *tale) writ.ExecutionID {
 	}
 	w.move(g, id)
 	for range 60 {
+		if w.froze {
+			w.froze = false
+			w.unfreeze(theTenant)
+		}
 		switch state := w.state(id); {
 		case state.Status == writ.ExecIndeterminate:
 			ruling := []writ.Ruling{writ.RulingRetry, writ.RulingDone, writ.RulingFail}[g.random.Intn(3)]
@@ -306,6 +311,10 @@ func (w *workshop) move(g *tale, id writ.ExecutionID) {
 		if err := w.pause(id); err != nil && !writ.IsCode(err, writ.CodeConflict) {
 			w.t.Fatal(err)
 		}
+	}
+	if g.random.Intn(5) == 0 {
+		w.freeze(theTenant, []writ.FreezeMode{writ.FreezeWait, writ.FreezeWait, writ.FreezeFail}[g.random.Intn(3)])
+		w.froze = true
 	}
 	rested := make(chan struct{})
 	go func(e interface{ Rest(context.Context) error }) {
@@ -423,7 +432,7 @@ func TestGeneratedExecutionsReplayElsewhere(t *testing.T) {
 	for _, kind := range []writ.RecordType{
 		writ.RecPlanRejected, writ.RecToolDenied, writ.RecCallProposed, writ.RecRetryScheduled, writ.RecStepSkipped,
 		writ.RecRunPaused, writ.RecRunResumed, writ.RecRunRetried, writ.RecStepIndeterminate, writ.RecStepResolved,
-		writ.RecStepCancelled, writ.RecStepExpanded, writ.RecApprovalDecided, writ.RecApprovalExpired, writ.RecToolReturned,
+		writ.RecStepFrozen, writ.RecStepThawed, writ.RecStepCancelled, writ.RecStepExpanded, writ.RecApprovalDecided, writ.RecApprovalExpired, writ.RecToolReturned,
 	} {
 		if features[kind] < 20 {
 			t.Errorf("only %d executions hold %s", features[kind], kind)

@@ -28,6 +28,11 @@ func (r *replayer) stepEnded(record *writ.Record) error {
 			r.member(stageOutcome, record.Step, "mode", writ.Blocked, verdict.Mode)
 		}
 		return nil
+	case writ.RecStepCancelled:
+		if state := r.x.state.Step(string(record.Step)); state.Kind == writ.KindCall && !r.x.state.Cancelling {
+			r.compare(stageOutcome, record.Step, record.Body.Ended, writ.EndedFacts{Reason: reasonCallerEnded(r.x.endedCaller(state))})
+		}
+		return nil
 	case writ.RecStepCompleted, writ.RecStepFailed, writ.RecRetryScheduled, writ.RecStepRejected, writ.RecStepExpired, writ.RecStepIndeterminate:
 		if !r.began(record.Step) {
 			return r.failedBefore(record)

@@ -118,3 +118,20 @@ func revokedBeforeItIsSentAgain(t *testing.T, when func(r *rig)) {
 	}
 	r.identical(id)
 }
+
+// TestACallerThatIsRevokedLeavesNothingOpen: what it called waits for people and
+// ends with it, whatever they say then.
+func TestACallerThatIsRevokedLeavesNothingOpen(t *testing.T) {
+	r := newRig(t)
+	id := r.begin(agent, calling("send", "web", `{method: POST, url: "https://api.example.com/a", body: x}`))
+	item := r.pending(id)
+	r.revoke("test/send")
+	r.say(approver, id, item)
+	r.start(agent, id)
+	state := r.expect(id, writ.ExecFailed)
+	r.refused(id, "outer")
+	if inner := state.Step("outer/call-1"); inner.Status != writ.StepCancelled || r.tools.count() != 0 {
+		t.Errorf("%d calls; %s: %s", r.tools.count(), inner.Status, inner.Reason)
+	}
+	r.identical(id)
+}

@@ -50,6 +50,8 @@ func (x *execution) settle() bool {
 		}
 		var record writ.NewRecord
 		switch missing := x.missingNeed(step); {
+		case state.Kind == writ.KindCall && !x.state.Cancelling && x.endedCaller(state) != "":
+			record = x.honest(step, stepEnded(writ.RecStepCancelled, step, state.Attempt, &writ.EndedFacts{Reason: reasonCallerEnded(x.endedCaller(state))}))
 		case state.Kind == writ.KindCall && (!x.state.Cancelling || x.callerRuns(state)):
 			continue // its caller takes it to its end
 		case state.Kind == writ.KindCompensation:
@@ -82,6 +84,8 @@ const reasonConditionFalse = "its condition is false"
 func reasonAfterFailure(name string) string { return "step " + name + " did not complete" }
 
 func reasonMissingNeed(name string) string { return "needs " + name + ", which did not run" }
+
+func reasonCallerEnded(name string) string { return "step " + name + ", which called it, has ended" }
 
 func stepEnded(kind writ.RecordType, step *writ.Step, attempt int, facts *writ.EndedFacts) writ.NewRecord {
 	return writ.NewRecord{Type: kind, Step: step.ID, Attempt: attempt, Body: writ.Body{Ended: facts}}

@@ -93,7 +93,7 @@ func (r *rig) covered(tenant writ.TenantID, target writ.FreezeTarget) string {
 	if f == nil {
 		return ""
 	}
-	return f.What()
+	return f.Name()
 }
 
 func bot(onBehalfOf ...writ.PrincipalID) *writ.Principal {

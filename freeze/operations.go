@@ -111,7 +111,7 @@ func (s *Service) set(ctx context.Context, by *writ.Principal, e *entry) error {
 		e.At = entries[at].At // said again: it is frozen since then
 	}
 	if at < 0 && e.Subject != "" && len(entries) >= maxFreezes {
-		return writ.Errorf(writ.CodeConflict, "freeze "+writ.Clip(e.What(), 80), "%d things are frozen already, and no further one is held apart", len(entries)).
+		return writ.Errorf(writ.CodeConflict, "freeze "+writ.Clip(e.Name(), 80), "%d things are frozen already, and no further one is held apart", len(entries)).
 			WithFix("freeze the whole tenant: `writ freeze tenant --reason ...`")
 	}
 	raw, err := canon.MarshalJSON(&e.Freeze)
@@ -158,7 +158,7 @@ func (s *Service) lift(ctx context.Context, by *writ.Principal, e *entry, reason
 	}
 	at := slices.IndexFunc(entries, func(have entry) bool { return have.key == e.key })
 	if at < 0 {
-		return writ.Errorf(writ.CodeNotFound, "unfreeze "+writ.Clip(e.What(), 80), "is not frozen under this name").WithFix("`writ freeze list` shows what is")
+		return writ.Errorf(writ.CodeNotFound, "unfreeze "+writ.Clip(e.Name(), 80), "is not frozen under this name").WithFix("`writ freeze list` shows what is")
 	}
 	facts := contract.FreezeFacts(&entries[at].Freeze, contract.StatusUnfrozen, reason)
 	if err := s.record(ctx, by, facts, writ.Change{Key: e.key}); err != nil {

@@ -59,7 +59,7 @@ What is frozen waits, and goes on by itself when nothing freezes it any more; wi
 				return err
 			}
 			return a.print(out, func(t *table) {
-				t.pair("frozen", out.Freeze.What())
+				t.pair("frozen", whatIsFrozen(&out.Freeze))
 				t.pair("mode", string(out.Freeze.Mode))
 				t.pair("since", out.Freeze.At.String())
 				t.pair("undo", "writ unfreeze "+strings.Join(quoted(args), " ")+" --reason WHY")
@@ -90,7 +90,7 @@ itself, from where it was held.
 				return err
 			}
 			return a.print(out, func(t *table) {
-				t.pair("unfrozen", strings.TrimSpace(string(out.Scope)+" "+out.Subject))
+				t.pair("unfrozen", whatIsFrozen(&contract.Frozen{Scope: out.Scope, Subject: out.Subject}))
 				t.flush()
 				a.frozenBanner(t, out.Remaining)
 			})
@@ -167,10 +167,16 @@ func quoted(args []string) []string {
 	return out
 }
 
+func whatIsFrozen(f *contract.Frozen) string { return (*writ.Freeze)(f).What() }
+
 // frozenBanner says loudly what is frozen.
 func (a *app) frozenBanner(t *table, frozen []contract.Frozen) {
 	for i := range frozen {
 		f := &frozen[i]
-		t.line("%s", a.paint(bold+";"+red, clean("FROZEN: "+f.What()+", by "+string(f.By)+" "+a.ago(f.At)+" ("+string(f.Mode)+"): "+f.Reason)))
+		text := "FROZEN: " + whatIsFrozen(f) + ", by " + string(f.By) + " " + a.ago(f.At) + " (" + string(f.Mode) + "): " + f.Reason
+		t.line("%s", a.paint(bold+";"+red, writ.Clip(clean(text), maxBanner)))
 	}
 }
+
+// maxBanner is a line or two: the whole reason is in the list.
+const maxBanner = 300
