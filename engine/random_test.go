@@ -29,9 +29,16 @@ type tier struct {
 
 // tiers is the table that this test goes by. It is not derived from the code.
 var tiers = []tier{
-	{skill: "echo"}, {skill: "look", reads: true}, {skill: "keep", reads: true}, {skill: "web", mid: true, reads: true},
-	{skill: "pay", high: true, reads: true}, {skill: "wipe", high: true, reads: true}, {skill: "rule", high: true, reads: true},
-	{skill: "careful", high: true}, {skill: "asks", sink: true, reads: true}, {skill: "tells", mid: true, sink: true, reads: true},
+	{skill: "echo"},
+	{skill: "look", reads: true},
+	{skill: "keep", reads: true},
+	{skill: "web", mid: true, reads: true},
+	{skill: "pay", high: true, reads: true},
+	{skill: "wipe", high: true, reads: true},
+	{skill: "rule", high: true, reads: true},
+	{skill: "careful", high: true},
+	{skill: "asks", sink: true, reads: true},
+	{skill: "tells", mid: true, sink: true, reads: true},
 	{skill: "wary", mid: true, sink: true, reads: true},
 }
 
