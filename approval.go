@@ -40,6 +40,8 @@ type ApprovalRequest struct {
 	Compensation *Step         `json:"compensation,omitempty"`
 	Capabilities []Capability  `json:"capabilities"`
 	Taint        []Label       `json:"taint"`
+	// Flows say where each parameter of the input comes from.
+	Flows []Flow `json:"flows,omitempty"`
 	Summary      string        `json:"summary"` // rendered effect, one line
 	Reasons      []Reason      `json:"reasons"`
 	Requirement  Requirement   `json:"requirement"`

@@ -51,7 +51,7 @@ const (
 	LabelModel     Label = "model"
 	LabelStored    Label = "stored"  // kv and files without a kept label
 	LabelSecret    Label = "secret"  // what came back where a secret was sent along
-	LabelPrivate   Label = "private" // what an action, a grant or the host's files say is nobody else's
+	LabelPrivate   Label = "private" // what an action says of its output, and what the host's files hold
 )
 
 // Trusted reports whether data of this label may reach a sink unseen.

@@ -95,6 +95,26 @@ type SinkFlow struct {
 	Labels []Label `json:"labels"`
 }
 
+// Flow says where the value of one parameter of a step comes from. It is derived
+// from the plan, and stands in no plan.
+type Flow struct {
+	Parameter  string          `json:"parameter"`            // "when", "forEach", "with.body"
+	Value      json.RawMessage `json:"value,omitempty"`      // of a literal
+	Expression string          `json:"expression,omitempty"` // CEL
+	// From are the sources, sorted: "literal by human", "intent.text",
+	// "inputs.repo", "steps.read.output.title", "item", "caller", and what the step
+	// waits for: "when", "forEach", "condition of maybe".
+	From   []string `json:"from"`
+	Labels []Label  `json:"labels"`
+	Sink   bool     `json:"sink,omitempty"`
+}
+
+// StepFlows are the flows into one step of a plan.
+type StepFlows struct {
+	Step  string `json:"step"` // its name; "book/compensate", "outer/acme/mail#send" of templates
+	Flows []Flow `json:"flows"`
+}
+
 // Retry bounds repeated attempts. Attempts 0 means 1: no retry.
 type Retry struct {
 	Attempts int          `json:"attempts,omitempty"`
@@ -168,6 +188,10 @@ type Planner interface {
 	// forEach needs scope.Item. CodeInvalid where the values do not fit the
 	// action's schema.
 	Resolve(plan *Plan, step *Step, scope Scope) (*ResolvedStep, error)
+	// Flows says where each parameter of a step comes from, with the labels of
+	// this run where the scope has them. Values of literals are left out where
+	// the scope has a release: they are in its input.
+	Flows(plan *Plan, step *Step, scope Scope) []Flow
 }
 
 // CompiledPlan is a plan with its canonical bytes and their hash.

@@ -56,6 +56,9 @@ func TestSkillChanges(t *testing.T) {
 		"a risk":                               {func(m *abi.Manifest) { m.Actions[0].Risk = abi.RiskHigh }, []string{"!create: risk raised: medium -> high"}},
 		"a risk below what the effect demands": {func(m *abi.Manifest) { m.Actions[0].Risk = abi.RiskLow }, nil},
 		"a sink less":                          {func(m *abi.Manifest) { m.Actions[0].Sinks = nil }, []string{"!create: sinks removed: to"}},
+		"a milder word on its output":          {func(m *abi.Manifest) { m.Actions[0].Sensitivity = abi.SensitivityPublic }, []string{"!create: sensitivity lowered: internal -> public"}},
+		"a stricter word on its output":        {func(m *abi.Manifest) { m.Actions[0].Sensitivity = abi.SensitivityPrivate }, []string{"create: sensitivity raised: internal -> private"}},
+		"the default word":                     {func(m *abi.Manifest) { m.Actions[0].Sensitivity = abi.SensitivityInternal }, nil},
 		"uses":                                 {func(m *abi.Manifest) { m.Actions[0].Uses[0].Paths = []string{"/v1/**"} }, []string{"!create: capability widened"}},
 		"a new action": {func(m *abi.Manifest) {
 			m.Actions = append(m.Actions, abi.Action{Name: "read", Effects: []writ.Effect{abi.EffectRead}})

@@ -89,6 +89,9 @@ func (x *execution) requestFor(d *dispatch, p *proposal, now writ.Time) (*writ.A
 	}
 	request.ExecuteBy = request.DecideBy.Add(defaultExecuteWithin)
 	request.Compensation = compensationOf(d.step)
+	if x.plan.Plan.Rules > 0 {
+		request.Flows = x.engine.Planner.Flows(x.plan.Plan, d.step, x.scope(d.step, &d.skill.Release))
+	}
 	if facts != nil {
 		request.Call = &writ.ProposedCall{Tool: facts.Tool, Digest: facts.Digest, Arguments: facts.Arguments}
 	}
@@ -116,7 +119,7 @@ func openRecord(request *writ.ApprovalRequest, attempt int) (writ.NewRecord, *wr
 		return writ.NewRecord{}, nil, err
 	}
 	public := *request
-	public.Input, public.Compensation = nil, nil
+	public.Input, public.Compensation, public.Flows = nil, nil, nil
 	if request.Call != nil {
 		public.Call = &writ.ProposedCall{Tool: request.Call.Tool, Digest: request.Call.Digest}
 	}

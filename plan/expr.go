@@ -164,7 +164,7 @@ func unwrapOptional(t *types.Type) *types.Type {
 
 // read finds what the expression reads.
 func (e *exprEnv) read(out *compiled) *exprError {
-	r := &reader{found: map[string]bool{}, steps: map[string]bool{}, intent: map[string]bool{}}
+	r := newReader()
 	r.visit(out.ast.NativeRep().Expr())
 	if r.failed != nil {
 		return &exprError{finding: *r.failed, line: 1}
@@ -175,9 +175,14 @@ func (e *exprEnv) read(out *compiled) *exprError {
 	return nil
 }
 
+func newReader() *reader {
+	return &reader{found: map[string]bool{}, steps: map[string]bool{}, intent: map[string]bool{}, paths: map[string]bool{}}
+}
+
 // reader walks an expression for its roots.
 type reader struct {
 	found, steps, intent map[string]bool
+	paths                map[string]bool // as they are written
 	failed               *finding
 }
 
@@ -243,7 +248,9 @@ func selection(e ast.Expr) (root string, path []string, ok bool) {
 }
 
 func (r *reader) root(name string, path []string) {
-	switch strings.TrimPrefix(name, ".") {
+	name = strings.TrimPrefix(name, ".")
+	r.paths[strings.Join(append([]string{name}, path...), ".")] = true
+	switch name {
 	case rootIntent:
 		r.found[rootIntent] = true
 		if len(path) == 0 {
@@ -257,7 +264,7 @@ func (r *reader) root(name string, path []string) {
 		}
 		r.found[rootSteps+"."+path[0]], r.steps[path[0]] = true, true
 	case rootInputs, rootItem, rootIndex, rootInput, rootOutput:
-		r.found[strings.TrimPrefix(name, ".")] = true
+		r.found[name] = true
 	}
 }
 

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
 	"github.com/writ-run/writ/contract"
+	compiler "github.com/writ-run/writ/plan"
 )
 
 func checkJSON(name string, raw []byte) error {
@@ -123,12 +125,56 @@ func (a *app) planShow() *cobra.Command {
 			if err := json.Unmarshal(raw, &plan); err != nil {
 				return writ.Errorf(writ.CodeTampered, "execution "+args[0], "its plan does not decode")
 			}
-			return a.print(&plan, func(t *table) {
+			planner, err := compiler.New(compiler.Options{})
+			if err != nil {
+				return err
+			}
+			out := shownPlan{Plan: &plan, Flows: planner.FlowsOf(&plan)}
+			return a.print(&out, func(t *table) {
 				for i := range plan.Steps {
 					a.stepTable(t, &plan.Steps[i])
 				}
+				t.head("step", "parameter", "value", "from", "labels", "sink")
+				for _, step := range out.Flows {
+					flowRows(t, step.Step, step.Flows)
+				}
 			})
 		},
+	}
+}
+
+// shownPlan is a compiled plan with what follows from it about its data.
+type shownPlan struct {
+	*writ.Plan
+	Flows []writ.StepFlows `json:"flows"`
+}
+
+// flowTable says where the parameters of a step come from.
+func flowTable(t *table, step string, flows []writ.Flow) {
+	if len(flows) == 0 {
+		return
+	}
+	t.head("step", "parameter", "value", "from", "labels", "sink")
+	flowRows(t, step, flows)
+}
+
+// maxShownValue bounds a value in a column: -o json has it whole.
+const maxShownValue = 48
+
+func flowRows(t *table, step string, flows []writ.Flow) {
+	for i := range flows {
+		f := &flows[i]
+		value, sink := string(f.Value), ""
+		if f.Expression != "" {
+			value = "${{ " + f.Expression + " }}"
+		}
+		if runes := []rune(value); len(runes) > maxShownValue {
+			value = string(runes[:maxShownValue]) + "..."
+		}
+		if f.Sink {
+			sink = "sink"
+		}
+		t.row(step, f.Parameter, value, strings.Join(f.From, ", "), labels(f.Labels), sink)
 	}
 }
 
@@ -159,9 +205,6 @@ func (a *app) stepTable(t *table, s *writ.Step) {
 	}
 	for i := range s.Capabilities {
 		t.pair("  may", capability(&s.Capabilities[i]))
-	}
-	for _, b := range s.Bindings {
-		t.pair("  "+b.Path, b.CEL+"  ("+b.Type+", from "+labels(b.Labels)+")")
 	}
 	t.flush()
 	if s.Compensate != nil {
