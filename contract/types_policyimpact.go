@@ -34,20 +34,20 @@ type PolicyImpactOutput struct {
 // StoredVerdicts are what stored verdicts would have been under another policy,
 // each of its recorded question. Advisory ones started nothing and are left out.
 type StoredVerdicts struct {
-	Executions int                `json:"executions" jsonschema:"Examined."`
-	Verdicts   int                `json:"verdicts" jsonschema:"Judged again: same, changed, flipped and already."`
-	Same       int                `json:"same"`
-	Changed    int                `json:"changed" jsonschema:"The mode is the same; people, deadlines, risk or budget are others."`
-	Flipped    int                `json:"flipped" jsonschema:"The mode is another."`
-	Already    int                `json:"already" jsonschema:"The mode is another, and what is active now answers it too."`
-	Unjudged   int                `json:"unjudged" jsonschema:"Verdicts whose question has expired or cannot be read: nobody can tell."`
-	Oldest     writ.Time          `json:"oldest,omitempty" jsonschema:"When the oldest examined execution was received."`
-	Complete   bool               `json:"complete" jsonschema:"There is nothing older left to examine."`
-	Changes    []ModeChange       `json:"changes" jsonschema:"Flips by what was and what would be."`
-	Groups     []VerdictGroup     `json:"groups" jsonschema:"Flips by the rule that decides in the candidate."`
-	Items      []VerdictFlip      `json:"items" jsonschema:"Every flip, newest execution first, at most 1000."`
-	Omitted    int                `json:"omitted,omitempty" jsonschema:"Flips that items has no room for."`
-	Gaps       []ImpactGap        `json:"gaps,omitempty" jsonschema:"Why verdicts could not be judged, at most 10."`
+	Executions int            `json:"executions" jsonschema:"Examined."`
+	Verdicts   int            `json:"verdicts" jsonschema:"Judged again: same, changed, flipped and already."`
+	Same       int            `json:"same"`
+	Changed    int            `json:"changed" jsonschema:"The mode is the same; people, deadlines, risk or budget are others."`
+	Flipped    int            `json:"flipped" jsonschema:"The mode is another."`
+	Already    int            `json:"already" jsonschema:"The mode is another, and what is active now answers it too."`
+	Unjudged   int            `json:"unjudged" jsonschema:"Verdicts whose question has expired or cannot be read: nobody can tell."`
+	Oldest     writ.Time      `json:"oldest,omitempty" jsonschema:"When the oldest examined execution was received."`
+	Complete   bool           `json:"complete" jsonschema:"There is nothing older left to examine."`
+	Changes    []ModeChange   `json:"changes" jsonschema:"Flips by what was and what would be."`
+	Groups     []VerdictGroup `json:"groups" jsonschema:"Flips by the rule that decides in the candidate."`
+	Items      []VerdictFlip  `json:"items" jsonschema:"Every flip, newest execution first, at most 1000."`
+	Omitted    int            `json:"omitted,omitempty" jsonschema:"Flips that items has no room for."`
+	Gaps       []ImpactGap    `json:"gaps,omitempty" jsonschema:"Why verdicts could not be judged, at most 10."`
 }
 
 // ModeChange counts flips from one mode to another.

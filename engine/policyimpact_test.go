@@ -85,7 +85,8 @@ func (r *rig) stored(id writ.ExecutionID, by *writ.Principal, skill writ.SkillKe
 	records := []writ.NewRecord{
 		{Type: writ.RecIntentReceived, Time: writ.Time(r.now().UnixNano()), Body: writ.Body{Intent: &writ.IntentFacts{ID: "int_a", Origin: writ.OriginHuman, Principal: by}}},
 		{Type: writ.RecPlanCompiled, Body: writ.Body{Plan: &writ.CompiledFacts{ID: "pln_a", Steps: []writ.PlannedStep{step}}}},
-		r.verdict(writ.StageVerify, q), {Type: writ.RecRunStarted, Body: writ.Body{Run: &writ.RunFacts{ID: "run_a", Mode: writ.Autonomous}}},
+		r.verdict(writ.StageVerify, q),
+		{Type: writ.RecRunStarted, Body: writ.Body{Run: &writ.RunFacts{ID: "run_a", Mode: writ.Autonomous}}},
 		r.verdict(writ.StageDispatch, q),
 	}
 	if path != "" {
@@ -156,9 +157,8 @@ func TestPolicyImpactOfAThousandExecutions(t *testing.T) {
 			verdicts += count
 		}
 	}
-	r.line.settle(t)
 	r.traces = expiring{r.journal, lost}
-	r.reboot()
+	r.again()
 	before := len(r.everything())
 
 	whole := &contract.StoredVerdicts{}
@@ -208,6 +208,15 @@ func TestPolicyImpactOfAThousandExecutions(t *testing.T) {
 	}
 }
 
+// again starts another engine that takes nothing up.
+func (r *rig) again() {
+	if err := r.engine.Close(context.Background()); err != nil {
+		r.t.Fatal(err)
+	}
+	r.line.settle(r.t)
+	r.boot()
+}
+
 func (r *rig) everything() []writ.Stored {
 	r.t.Helper()
 	var all []writ.Stored
@@ -230,7 +239,7 @@ func (r *rig) everything() []writ.Stored {
 // assist mode, an earlier verdict, and a compensation are no change of policy.
 func TestPolicyImpactKnowsWhatTheRunTightened(t *testing.T) {
 	r := newRig(t)
-	id := r.submit(agent, "apiVersion: writ/v1\nkind: Plan\nname: x\nsteps:\n  - name: one\n    uses: test/note#run\n    with: {key: k1, value: v}\n")
+	id := r.submit(agent, head+"  - {name: one, uses: test/echo#run, with: {a: 1}}\n")
 	r.compile(agent, id)
 	if _, err := r.engine.ExecutionStart(as(agent), &contract.ExecutionStartInput{ExecutionID: id, Mode: contract.RunAssist, Wait: true}); err != nil {
 		t.Fatal(err)
@@ -246,7 +255,7 @@ func TestPolicyImpactKnowsWhatTheRunTightened(t *testing.T) {
 	}
 	// Where it is active already, it is no change.
 	r.judges.judge = strict
-	r.reboot()
+	r.again()
 	out, _, err = r.engine.PolicyImpact(t.Context(), strict, engine.ImpactQuery{Tenant: writ.DefaultTenant})
 	if err != nil || out.Already != out.Verdicts || out.Flipped != 0 {
 		t.Errorf("got %+v, %v", out, err)

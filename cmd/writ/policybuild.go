@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"path/filepath"
 	"strings"
 
@@ -8,6 +9,7 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/policy"
+	"github.com/writ-run/writ/registry"
 )
 
 func (a *app) policyBuild() *cobra.Command {
@@ -26,25 +28,11 @@ or Ed25519 (EdDSA). Whoever activates the bundle needs the public key in policy.
 			if err != nil {
 				return err
 			}
-			b, err := policy.LoadBundle(args[0])
-			if err != nil {
-				return err
-			}
-			if _, err := policy.Compile(cmd.Context(), b, 0); err != nil {
-				return err
-			}
-			secret, err := signer.PEM(nil)
-			if err != nil {
-				return err
-			}
 			if name == "" {
 				name = strings.TrimSuffix(filepath.Base(key), filepath.Ext(key))
 			}
-			archive, err := b.Pack(name, secret)
+			b, archive, err := buildPolicy(cmd.Context(), args[0], signer, name)
 			if err != nil {
-				return err
-			}
-			if err := provePacked(archive, b, string(signer.Public().PEM)); err != nil {
 				return err
 			}
 			if err := replaceFile(to, archive); err != nil {
@@ -67,6 +55,26 @@ or Ed25519 (EdDSA). Whoever activates the bundle needs the public key in policy.
 	c.Flags().StringVar(&to, "to", "bundle.tar.gz", "file to write")
 	c.Flags().StringVar(&name, "key-id", "", "name of the key in the signature (default: the file's name)")
 	return c
+}
+
+// buildPolicy compiles, signs and packs, and reads the result as an activation will.
+func buildPolicy(ctx context.Context, dir string, signer *registry.Key, name string) (*policy.Bundle, []byte, error) {
+	b, err := policy.LoadBundle(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := policy.Compile(ctx, b, 0); err != nil {
+		return nil, nil, err
+	}
+	secret, err := signer.PEM(nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	archive, err := b.Pack(name, secret)
+	if err != nil {
+		return nil, nil, err
+	}
+	return b, archive, provePacked(archive, b, string(signer.Public().PEM))
 }
 
 // provePacked reads what is about to be written as an activation will.
