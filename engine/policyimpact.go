@@ -49,7 +49,7 @@ type poll struct {
 // was over before that was possible; of the first execution that says that it
 // takes too long.
 func (p *poll) examine(x *writ.Execution) (bool, error) {
-	b := ballot{poll: p, id: x.ID, now: writ.Execution{ID: x.ID}}
+	b := ballot{poll: p, id: x.ID}
 	b.loader = loader{x: p.e.newExecution(p.tenant, x.ID), ctx: p.ctx}
 	defer b.loader.x.stop()
 	err := b.count()
@@ -76,19 +76,24 @@ func unreadable(err error) bool {
 	return false
 }
 
-// ballot is one execution. now is what it would have been: its verdicts are the
-// candidate's, so that an earlier one binds a later one as it did.
+// world is how far an execution has come, for what an earlier verdict and the run
+// do to a later one.
+type world struct {
+	state writ.Execution
+	last  *writ.Record // the record before, where it was a verdict
+}
+
+// ballot is one execution: as it was, and as it would have been.
 type ballot struct {
 	*poll
-	id      writ.ExecutionID
-	loader  loader
-	now     writ.Execution
-	last    *writ.Record // the verdict before, as it would have been
-	flips   []contract.VerdictFlip
-	gaps    []string
-	same    int
-	changed int
-	already int
+	id         writ.ExecutionID
+	loader     loader
+	was, would world
+	flips      []contract.VerdictFlip
+	gaps       []string
+	same       int
+	changed    int
+	already    int
 }
 
 func (b *ballot) count() error {
@@ -98,22 +103,29 @@ func (b *ballot) count() error {
 	}
 	for i := range records {
 		r := &records[i].Record
-		last := b.last
-		b.last = nil
-		if r.Type == writ.RecVerdict && r.Body.Decided != nil && !r.Body.Decided.Advisory {
-			if r, err = b.again(r, last); err != nil {
+		again := r
+		decided := r.Type == writ.RecVerdict && r.Body.Decided != nil && !r.Body.Decided.Advisory
+		if decided {
+			if again, err = b.again(r); err != nil {
 				return err
 			}
-			b.last = r
 		}
-		b.now.Apply(r)
+		b.was.add(r, decided)
+		b.would.add(again, decided)
 	}
 	return nil
 }
 
+func (w *world) add(r *writ.Record, decided bool) {
+	w.state.Apply(r)
+	if w.last = nil; decided {
+		w.last = r
+	}
+}
+
 // again is the record as it would be under the candidate; as it is where that
 // cannot be told.
-func (b *ballot) again(r, last *writ.Record) (*writ.Record, error) {
+func (b *ballot) again(r *writ.Record) (*writ.Record, error) {
 	if err := b.timed.Err(); err != nil {
 		return nil, err
 	}
@@ -131,43 +143,42 @@ func (b *ballot) again(r, last *writ.Record) (*writ.Record, error) {
 		b.gaps = append(b.gaps, "the stored question does not decode")
 		return r, nil
 	}
-	verdict, err := b.verdict(b.judge, &q, r, last)
+	answer, err := b.judge.Judge(b.timed, &q)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.compare(&q, r, last, verdict); err != nil {
+	verdict := b.would.counts(answer, r)
+	if err := b.compare(&q, r, verdict); err != nil {
 		return nil, err
 	}
-	would, facts := *r, *r.Body.Decided
+	again, facts := *r, *r.Body.Decided
 	facts.Verdict = *verdict
-	would.Body.Decided = &facts
-	return &would, nil
+	again.Body.Decided = &facts
+	return &again, nil
 }
 
-// verdict is what counts of a judge's answer at the stage of the record.
-func (b *ballot) verdict(judge writ.Judge, q *writ.Question, r, last *writ.Record) (*writ.Verdict, error) {
-	answer, err := judge.Judge(b.timed, q)
-	if err != nil {
-		return nil, err
-	}
+// counts is what counts of an answer at the stage of the record.
+func (w *world) counts(answer *writ.Verdict, r *writ.Record) *writ.Verdict {
 	switch r.Body.Decided.Stage {
 	case writ.StageVerify:
 		var undo *writ.Verdict
-		if last != nil && last.Step == compensationID(r.Step) {
-			undo = &last.Body.Decided.Verdict
+		if w.last != nil && w.last.Step == compensationID(r.Step) {
+			undo = &w.last.Body.Decided.Verdict
 		}
-		return bound(effective(answer, nil, writ.Autonomous), undo), nil
+		return bound(effective(answer, nil, writ.Autonomous), undo)
 	case writ.StageDispatch:
 		var prior *writ.Verdict
-		if step := b.now.Step(string(r.Step)); step != nil {
+		if step := w.state.Step(string(r.Step)); step != nil {
 			prior = step.Verdict
 		}
-		return effective(answer, prior, b.now.Mode), nil
+		return effective(answer, prior, w.state.Mode)
 	}
-	return answer, nil
+	return answer
 }
 
-func (b *ballot) compare(q *writ.Question, r, last *writ.Record, would *writ.Verdict) error {
+// compare counts a verdict. What is active now is asked only about a flip: of an
+// older trace it may say the same, which is then no change of the candidate's.
+func (b *ballot) compare(q *writ.Question, r *writ.Record, would *writ.Verdict) error {
 	was := &r.Body.Decided.Verdict
 	if was.Mode.Tighten(writ.Autonomous) == would.Mode {
 		if sameDemands(was, would) {
@@ -177,11 +188,11 @@ func (b *ballot) compare(q *writ.Question, r, last *writ.Record, would *writ.Ver
 		}
 		return nil
 	}
-	present, err := b.verdict(b.present, q, r, last)
+	present, err := b.present.Judge(b.timed, q)
 	if err != nil {
 		return err
 	}
-	if present.Mode == would.Mode {
+	if b.was.counts(present, r).Mode == would.Mode {
 		b.already++
 		return nil
 	}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"strconv"
 	"testing"
 
 	"github.com/writ-run/writ"
@@ -26,6 +27,22 @@ func BenchmarkCall(b *testing.B) {
 	for b.Loop() {
 		v, err := p.Judge(b.Context(), q)
 		if err != nil || v.Mode != writ.Autonomous {
+			b.Fatal(v, err)
+		}
+	}
+}
+
+// A step of a principal with many grants, judged by two layers.
+func BenchmarkStepInTwoLayersAmongGrants(b *testing.B) {
+	l, q := lawWith(b, compileDefault(b), compileDefault(b)), stepQuestion()
+	for i := range 998 {
+		g := q.Grants[1]
+		g.Capability.Prefixes = []string{strconv.Itoa(i) + "/"}
+		q.Grants = append(q.Grants, g)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if v, err := l.Judge(b.Context(), q); err != nil || v.Mode != writ.Autonomous {
 			b.Fatal(v, err)
 		}
 	}

@@ -92,11 +92,11 @@ func floorSteps(effect writ.Effect, risk writ.Risk) iter.Seq[floorCase] {
 	}
 }
 
-// floorCalls are the questions about calls of a step: of each effect class,
-// before and after people have approved.
+// floorCalls are the questions about calls of a step: of each effect class that
+// the step may have, before and after people have approved.
 func floorCalls(of floorCase) iter.Seq[floorCase] {
 	return func(yield func(floorCase) bool) {
-		for _, effect := range abi.Effects {
+		for _, effect := range abi.Effects[:slices.Index(abi.Effects, of.question.Step.Effect)+1] {
 			for _, approvals := range []int{0, highRiskPeople} {
 				if approvals > 0 && !effect.Writes() {
 					continue // nobody approves what changes nothing
@@ -193,9 +193,9 @@ func spoken(v *writ.Verdict) string {
 	if v.Mode != writ.Assist {
 		return text
 	}
-	people, until := fmt.Sprintf(" by %d", v.Approvals.Count), " without a deadline"
+	until := "without a deadline"
 	if v.Approvals.ExpiresIn > 0 {
-		until = fmt.Sprintf(" within %s", v.Approvals.ExpiresIn.Std())
+		until = fmt.Sprintf("within %gh", v.Approvals.ExpiresIn.Std().Hours())
 	}
-	return text + people + until
+	return fmt.Sprintf("%s (%d of the approvers, %s)", text, v.Approvals.Count, until)
 }

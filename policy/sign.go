@@ -70,7 +70,7 @@ func (b *Bundle) Verify(keys map[string]string) (string, error) {
 	}
 	if _, signed := b.files[signatureFile]; !signed {
 		return "", writ.Errorf(writ.CodeTampered, op, "is not signed").
-			WithFix("sign it: `opa sign --bundle DIR --signing-alg EdDSA --signing-key KEY.pem`")
+			WithFix("sign it: `writ policy build DIR --key KEY.key --to bundle.tar.gz`")
 	}
 	var last error
 	for _, name := range slices.Sorted(maps.Keys(keys)) {
