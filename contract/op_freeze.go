@@ -16,7 +16,7 @@ var Freeze = define[FreezeInput, FreezeOutput](Contract{
 	Goal:        "Stop at once what does harm, before it is known why.",
 	Context:     "At any time. It is durable and in force when it is answered, and outlasts a restart.",
 	PII:         []string{"input.principalId", "input.channelKey", "input.reason", "output.freeze.subject", "output.freeze.reason", "output.freeze.by"},
-	Errors:      []Failure{on(writ.CodeConflict, "So much is frozen one by one that the tenant as a whole must be.")},
+	Errors:      []Failure{on(writ.CodeConflict, "A thousand things are frozen already: freeze the tenant instead.")},
 	Emits:       []string{EventFreezeChanged, EventStepFrozen, EventStepFailed},
 	Examples:    example(exFreeze, FreezeOutput{Result: done(StatusFrozen), Freeze: exFrozen()}),
 })

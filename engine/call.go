@@ -151,6 +151,9 @@ func (g *gate) callSkill(facts *writ.CallFacts, called *writ.CalledFacts) (*writ
 		return nil, errHeld
 	case g.x.broken != nil:
 		return nil, g.x.broken
+	case g.x.ctx.Err() == nil: // what held it has just let it go: it is taken up from the caller's start
+		g.held = true
+		return nil, errHeld
 	}
 	return nil, context.Canceled // the engine closes: another process goes on
 }
@@ -239,9 +242,9 @@ func (x *execution) followCallers(r *writ.Record) {
 	}
 }
 
-// endedCaller names the step that called this one where it has ended by itself, for
-// what it was judged anew or its skill was revoked: nobody takes this one up again.
-// The caller holds mu.
+// endedCaller names the step that called this one where that has ended by itself,
+// such as by a verdict or a revocation before it ran again: nobody takes this one up
+// then. The caller holds mu.
 func (x *execution) endedCaller(state *writ.StepState) string {
 	if caller := x.state.Step(string(state.Parent)); caller != nil && caller.Status.Final() {
 		return caller.Name

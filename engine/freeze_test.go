@@ -319,7 +319,7 @@ func TestDeadlinesGoOnWhileItIsFrozen(t *testing.T) {
 func TestAFrozenIntentIsRefused(t *testing.T) {
 	r := newRig(t)
 	delegate := *agent
-	delegate.ID, delegate.OnBehalfOf = "agent:helper", []writ.PrincipalID{agent.ID}
+	delegate.ID, delegate.OnBehalfOf = "agent:deputy", []writ.PrincipalID{agent.ID}
 	in := &contract.IntentSubmitInput{Text: "x", ChannelKey: "slack:T1", IdempotencyKey: "once"}
 	for name, c := range map[string]struct {
 		s       contract.FreezeSubject
