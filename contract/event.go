@@ -152,6 +152,8 @@ const (
 	EventSkillRejected      = "controlPlane.skill.rejected"
 	EventPolicyActivated    = "controlPlane.policy.activated"
 	EventDriftDetected      = "controlPlane.drift.detected"
+	EventGrantGlassBroken   = "controlPlane.grant.glassBroken"
+	EventGrantReviewed      = "controlPlane.grant.reviewed"
 )
 
 // words are an event's title and description.
@@ -197,6 +199,8 @@ var events = []*EventContract{
 	event[SkillEvent](EventSkillRejected, CapSkillRegistry, words{"Skill rejected", "Verification found issues; nothing was installed."}, writ.RecSkillRejected),
 	event[PolicyEvent](EventPolicyActivated, CapCore, words{"Policy activated", "Another bundle decides from now on."}, writ.RecPolicyActivated).pii("reason"),
 	event[DriftFinding](EventDriftDetected, CapAudit, words{"Drift detected", "Something is no longer as it was approved. It is said once for each finding, and again where it had been gone."}, writ.RecDriftDetected),
+	event[GrantEvent](EventGrantGlassBroken, CapAudit, words{"Glass broken", "Somebody was given a grant in an emergency. Who gave it is the actor."}, writ.RecGrantChanged).pii("principalId", "reason"),
+	event[GrantEvent](EventGrantReviewed, CapAudit, words{"Break-glass reviewed", "Another person has reviewed a grant that was given in an emergency; reason is what they wrote."}, writ.RecGrantChanged).pii("principalId", "reason"),
 }
 
 // Events lists the event contracts, in the order in which the documents show

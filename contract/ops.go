@@ -18,8 +18,8 @@ func All() []*Contract {
 		FeedAdd.Contract, FeedUpdate.Contract, FeedRemove.Contract, FeedList.Contract, DriftList.Contract,
 		TrustPolicySet.Contract, TrustRootImport.Contract, TrustRootUpdate.Contract, TrustRootRevoke.Contract,
 		SecretSet.Contract, SecretRemove.Contract, SecretList.Contract,
-		TokenCreate.Contract, TokenRevoke.Contract, TokenList.Contract,
-		GrantCreate.Contract, GrantRevoke.Contract, GrantList.Contract,
+		TokenCreate.Contract, TokenRotate.Contract, TokenRevoke.Contract, TokenList.Contract,
+		GrantCreate.Contract, GrantRevoke.Contract, GrantList.Contract, GrantWhy.Contract, GrantBreakGlass.Contract, GrantReview.Contract,
 		SystemStatus.Contract,
 	}
 }

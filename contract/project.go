@@ -231,6 +231,8 @@ func systemEvent(r *writ.Record, f *writ.SystemFacts) (string, any) {
 		return EventPolicyActivated, &PolicyEvent{Digest: digest, Version: f.Version, Reason: f.Reason}
 	case writ.RecDriftDetected:
 		return EventDriftDetected, driftOf(r, f)
+	case writ.RecGrantChanged:
+		return grantEvent(f)
 	}
 	return "", nil
 }

@@ -21,6 +21,7 @@ func records() []writ.Record {
 	end := func(s writ.ExecutionStatus) writ.Body { return writ.Body{End: &writ.EndFacts{Status: s}} }
 	failed := writ.Body{Ended: &writ.EndedFacts{Failure: &abi.Failure{Code: "trap", Message: "x"}, Calls: 1}}
 	system := writ.Body{System: &writ.SystemFacts{Subject: "acme/notes", Version: "1.0.0", Digest: exDigest, Issues: []writ.SkillIssue{{Code: writ.IssueRollback, Message: "x"}}}}
+	broken := BreakGlassFacts(&BreakGlass{GrantID: "grt_example", PrincipalID: "ada", Self: true, Reason: "down", EndsAt: exTime, ReviewBy: exLater})
 	yes, no := &writ.Decision{By: "ada", Approved: true}, &writ.Decision{By: "ada", Note: "no"}
 	return []writ.Record{
 		{Type: writ.RecIntentReceived, Body: writ.Body{Intent: &writ.IntentFacts{ID: exIntent, Workspace: "w", Origin: writ.OriginHuman}}},
@@ -63,6 +64,9 @@ func records() []writ.Record {
 		{Type: writ.RecTokenCreated, Body: system},
 		{Type: writ.RecDriftDetected, Body: system},
 		{Type: writ.RecDriftGone, Body: system},
+		{Type: writ.RecGrantChanged, Body: system},
+		{Type: writ.RecGrantChanged, Body: writ.Body{System: &broken}},
+		{Type: writ.RecGrantChanged, Body: writ.Body{System: &writ.SystemFacts{Subject: "grt_example", Status: GrantReviewed, Reason: "as said"}}},
 		{Type: "something.later", Body: writ.Body{}},
 	}
 }
@@ -128,6 +132,7 @@ func TestEventsOfDetails(t *testing.T) {
 		silent := r.Type == writ.RecInterpreted || r.Type == writ.RecVerdict || r.Type == writ.RecTokenCreated ||
 			r.Type == writ.RecCancelRequested || r.Type == writ.RecSealed || r.Type == writ.RecCallProposed ||
 			r.Type == writ.RecStepRejected || r.Type == writ.RecRunStarted || r.Type == writ.RecRetryScheduled || r.Type == writ.RecDriftGone || r.Type == "something.later" ||
+			(r.Type == writ.RecGrantChanged && r.Body.System.Status == "") ||
 			(r.Body.Approval != nil && r.Body.Approval.Status == writ.ApprovalPending)
 		if got := at(i); (len(got) == 0) != silent {
 			t.Errorf("%s (%d) gives %d events", r.Type, i, len(got))

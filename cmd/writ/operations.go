@@ -46,11 +46,15 @@ func (h *home) bind(d *contract.Dispatcher) {
 	contract.Bind(d, contract.PolicyList, h.policies.List)
 
 	contract.Bind(d, contract.TokenCreate, h.identity.TokenCreate)
+	contract.Bind(d, contract.TokenRotate, h.identity.TokenRotate)
 	contract.Bind(d, contract.TokenRevoke, h.identity.TokenRevoke)
 	contract.Bind(d, contract.TokenList, h.identity.TokenList)
 	contract.Bind(d, contract.GrantCreate, h.identity.GrantCreate)
 	contract.Bind(d, contract.GrantRevoke, h.identity.GrantRevoke)
 	contract.Bind(d, contract.GrantList, h.identity.GrantList)
+	contract.Bind(d, contract.GrantWhy, h.identity.GrantWhy)
+	contract.Bind(d, contract.GrantBreakGlass, h.identity.GrantBreakGlass)
+	contract.Bind(d, contract.GrantReview, h.identity.GrantReview)
 
 	contract.Bind(d, contract.SecretSet, h.secrets.SecretSet)
 	contract.Bind(d, contract.SecretRemove, h.secrets.SecretRemove)
