@@ -30,28 +30,13 @@ func (s *Service) TokenRotate(ctx context.Context, in *contract.TokenRotateInput
 	if overlap < 0 || overlap > maxOverlap {
 		return nil, invalid("overlap", "is not between 0s and %s", maxOverlap).WithFix("choose at most 24h")
 	}
-	id := in.TokenID
-	if id == "" {
-		if id = by.Session; id == "" {
-			return nil, writ.Errorf(writ.CodeForbidden, "token", "%s calls with no token of its own", by.ID).WithFix("name the token, as an admin")
-		}
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var old token
-	err = s.get(ctx, by.Tenant, tokenPrefix+id, &old)
-	if err != nil && !writ.IsCode(err, writ.CodeNotFound) {
+	old, err := s.rotatable(ctx, by, in.TokenID)
+	if err != nil {
 		return nil, err
 	}
-	// First who asks: whether there is a token is none of everybody's business.
-	admin := slices.Contains(by.Roles, roleAdmin)
-	if id != by.Session && !admin {
-		return nil, writ.Errorf(writ.CodeForbidden, "token", "%s may rotate only the token that it calls with", by.ID).WithFix("leave the id out, or ask an admin")
-	}
-	if err != nil {
-		return nil, writ.Errorf(writ.CodeNotFound, "token", "there is no such token").WithFix("see `writ token list`")
-	}
-	next, text, err := s.rotated(ctx, by, &old, in.ExpiresIn.Std())
+	next, text, err := s.rotated(ctx, by, old, in.ExpiresIn.Std())
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +48,7 @@ func (s *Service) TokenRotate(ctx context.Context, in *contract.TokenRotateInput
 	}, change{
 		record:    writ.RecTokenRevoked,
 		facts:     writ.SystemFacts{Subject: old.ID, Status: "replaced", Reason: in.Reason, Details: map[string]string{"by": next.ID, "endsAt": old.ExpiresAt.String()}},
-		documents: map[string]any{tokenPrefix + old.ID: &old},
+		documents: map[string]any{tokenPrefix + old.ID: old},
 	})
 	s.tokens.Delete(old.ID)
 	if err != nil {
@@ -73,6 +58,26 @@ func (s *Service) TokenRotate(ctx context.Context, in *contract.TokenRotateInput
 		Result:  contract.Result{Status: "rotated", ChangedAt: next.CreatedAt},
 		TokenID: next.ID, Token: text, PrincipalID: next.Principal, ExpiresAt: next.ExpiresAt, Replaces: old.ID, OldEndsAt: old.ExpiresAt,
 	}, nil
+}
+
+// rotatable finds the token that is meant; without an id it is the caller's own. The
+// caller holds mu.
+func (s *Service) rotatable(ctx context.Context, by *writ.Principal, id string) (*token, error) {
+	if id == "" {
+		if id = by.Session; id == "" {
+			return nil, writ.Errorf(writ.CodeForbidden, "token", "%s calls with no token of its own", by.ID).WithFix("name the token, as an admin")
+		}
+	}
+	// First who asks: whether there is a token is not everybody's business.
+	if id != by.Session && !slices.Contains(by.Roles, roleAdmin) {
+		return nil, writ.Errorf(writ.CodeForbidden, "token", "%s may rotate only the token that it calls with", by.ID).WithFix("leave the id out, or ask an admin")
+	}
+	var t token
+	err := s.get(ctx, by.Tenant, tokenPrefix+id, &t)
+	if writ.IsCode(err, writ.CodeNotFound) {
+		return nil, writ.Errorf(writ.CodeNotFound, "token", "there is no such token").WithFix("see `writ token list`")
+	}
+	return &t, err
 }
 
 // rotated makes the token that takes the place of old. The caller holds mu.
