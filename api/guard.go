@@ -149,8 +149,7 @@ func (s *Server) admit(route Route, v *visit, r *http.Request) (*http.Request, e
 		return nil, writ.Errorf(writ.CodeForbidden, "route", "nobody may use this route").
 			WithFix("give the route a permission")
 	}
-	v.again = s.credential(r)
-	p, err := v.again(r.Context())
+	p, err := s.authenticate(v, r)
 	if err != nil {
 		return nil, err
 	}
@@ -165,15 +164,13 @@ func (s *Server) admit(route Route, v *visit, r *http.Request) (*http.Request, e
 // maxToken bounds what is handed to the authenticator.
 const maxToken = 4096
 
-// credential finds the caller's one credential. A header that is there and wrong
+// authenticate takes the caller's one credential. A header that is there and wrong
 // is never passed over in favour of the socket's peer.
-func (s *Server) credential(r *http.Request) func(context.Context) (*writ.Principal, error) {
-	refuse := func(why string) func(context.Context) (*writ.Principal, error) {
-		return func(context.Context) (*writ.Principal, error) {
-			return nil, &writ.Error{
-				Code: writ.CodeUnauthenticated, Op: "authenticate", Message: why,
-				Fix: "send one header: Authorization: Bearer TOKEN",
-			}
+func (s *Server) authenticate(v *visit, r *http.Request) (*writ.Principal, error) {
+	refuse := func(why string) (*writ.Principal, error) {
+		return nil, &writ.Error{
+			Code: writ.CodeUnauthenticated, Op: "authenticate", Message: why,
+			Fix: "send one header: Authorization: Bearer TOKEN",
 		}
 	}
 	if s.opts.Auth == nil {
@@ -188,10 +185,12 @@ func (s *Server) credential(r *http.Request) func(context.Context) (*writ.Princi
 		if !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > maxToken || strings.ContainsAny(token, " \t,") {
 			return refuse("the Authorization header is not a bearer token")
 		}
-		return func(ctx context.Context) (*writ.Principal, error) { return s.opts.Auth.Token(ctx, token) }
+		v.again = s.again(token)
+		return s.guarded(v, r, token)
 	}
-	if c := connOf(r); c != nil && c.peer {
-		return func(ctx context.Context) (*writ.Principal, error) { return s.opts.Auth.Peer(ctx, c.uid) }
+	if c := connOf(r); c != nil && c.peer { // it shows no secret, so there is nothing to guess
+		v.again = func(ctx context.Context) (*writ.Principal, error) { return s.opts.Auth.Peer(ctx, c.uid) }
+		return v.again(r.Context())
 	}
 	return refuse("no credential was sent")
 }

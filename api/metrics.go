@@ -15,6 +15,7 @@ type meters struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	streams  prometheus.Gauge
+	failures *prometheus.CounterVec
 }
 
 func newMeters(registry *prometheus.Registry) *meters {
@@ -29,8 +30,11 @@ func newMeters(registry *prometheus.Registry) *meters {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5, 30, 120},
 		}, []string{"operation"}),
 		streams: prometheus.NewGauge(prometheus.GaugeOpts{Name: "writ_event_streams", Help: "Open event streams."}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "writ_authentication_failures_total", Help: "Tokens that were refused, by door (tcp, unix) and reason (invalid, throttled).",
+		}, []string{"door", "reason"}),
 	}
-	registry.MustRegister(m.requests, m.duration, m.streams)
+	registry.MustRegister(m.requests, m.duration, m.streams, m.failures)
 	return m
 }
 

@@ -53,13 +53,14 @@ type Options struct {
 // Server is the HTTP door. It is an http.Handler for requests that come over a
 // listener of Serve; over any other, callers are TCP clients.
 type Server struct {
-	opts    Options
-	hosts   map[string]bool
-	routes  []Route
-	mux     *http.ServeMux
-	meters  *meters
-	flights chan struct{}
-	streams chan struct{}
+	opts     Options
+	hosts    map[string]bool
+	routes   []Route
+	mux      *http.ServeMux
+	meters   *meters
+	throttle *throttle
+	flights  chan struct{}
+	streams  chan struct{}
 
 	stopping chan struct{} // closed when shutdown begins
 	stopOnce sync.Once
@@ -71,7 +72,7 @@ func NewServer(opts Options) *Server {
 	s := &Server{
 		opts: opts, hosts: map[string]bool{}, mux: http.NewServeMux(), meters: newMeters(opts.Metrics),
 		flights: make(chan struct{}, opts.MaxInFlight), streams: make(chan struct{}, opts.MaxStreams),
-		stopping: make(chan struct{}),
+		stopping: make(chan struct{}), throttle: newThrottle(opts.Clock),
 	}
 	for _, host := range opts.Hosts {
 		s.hosts[strings.ToLower(strings.TrimSuffix(host, "."))] = true

@@ -160,6 +160,8 @@ const (
 	EventPolicyActivated    = "controlPlane.policy.activated"
 	EventDriftDetected      = "controlPlane.drift.detected"
 	EventFreezeChanged      = "controlPlane.freeze.changed"
+	EventGrantGlassBroken   = "controlPlane.grant.glassBroken"
+	EventGrantReviewed      = "controlPlane.grant.reviewed"
 )
 
 // words are an event's title and description.
@@ -214,6 +216,8 @@ var events = []*EventContract{
 	event[PolicyEvent](EventPolicyActivated, CapCore, words{"Policy activated", "Another bundle decides from now on."}, writ.RecPolicyActivated).pii("reason").at("1.1.0"),
 	event[DriftFinding](EventDriftDetected, CapAudit, words{"Drift detected", "Something is no longer as it was approved. It is said once for each finding, and again where it had been gone."}, writ.RecDriftDetected),
 	event[FreezeEvent](EventFreezeChanged, CapCore, words{"Freeze changed", "Something was frozen or unfrozen, as status says."}, writ.RecFreezeChanged).pii("subject", "reason"),
+	event[GrantEvent](EventGrantGlassBroken, CapAudit, words{"Glass broken", "Somebody was given a grant in an emergency. Who gave it is the actor."}, writ.RecGrantChanged).pii("principalId", "reason"),
+	event[GrantEvent](EventGrantReviewed, CapAudit, words{"Break-glass reviewed", "Another person has reviewed a grant that was given in an emergency; reason is what they wrote."}, writ.RecGrantChanged).pii("principalId", "reason"),
 }
 
 // Events lists the event contracts, in the order in which the documents show

@@ -38,7 +38,7 @@ var TokenRevoke = define[TokenRevokeInput, TokenRevokeOutput](Contract{
 
 // TokenList shows the tokens.
 var TokenList = define[TokenListInput, TokenListOutput](Contract{
-	Key: "controlPlane.token.list", Kind: Query, Capability: CapCore, Auth: Operator,
+	Key: "controlPlane.token.list", Version: "1.1.0", Kind: Query, Capability: CapCore, Auth: Operator,
 	CLI: "writ token list", Title: "List tokens", Idempotent: true,
 	Description: "Lists the tokens without their secrets.",
 	Goal:        "See who can call the host, and until when.",
@@ -52,7 +52,7 @@ var TokenList = define[TokenListInput, TokenListOutput](Contract{
 
 // GrantCreate lets a principal's steps use a tool within a scope.
 var GrantCreate = define[GrantCreateInput, GrantCreateOutput](Contract{
-	Key: "controlPlane.grant.create", Kind: Command, Capability: CapCore, Auth: Operator,
+	Key: "controlPlane.grant.create", Version: "1.0.1", Kind: Command, Capability: CapCore, Auth: Operator,
 	CLI: "writ grant create", Title: "Create a grant", Idempotent: false,
 	Description: "Lets the steps of a principal use a tool within a scope. A grant that delegates another is never wider than it.",
 	Goal:        "Allow exactly what is needed, for as long as it is needed.",
@@ -84,7 +84,7 @@ var GrantRevoke = define[GrantRevokeInput, GrantRevokeOutput](Contract{
 
 // GrantList shows the grants.
 var GrantList = define[GrantListInput, GrantListOutput](Contract{
-	Key: "controlPlane.grant.list", Kind: Query, Capability: CapCore, Auth: User,
+	Key: "controlPlane.grant.list", Version: "1.1.0", Kind: Query, Capability: CapCore, Auth: User,
 	CLI: "writ grant list", Title: "List grants", Idempotent: true,
 	Description: "Lists the grants of a principal, or all.",
 	Goal:        "See what is allowed, to whom and for how long.",
@@ -92,7 +92,7 @@ var GrantList = define[GrantListInput, GrantListOutput](Contract{
 	PII:         []string{"output.items.principalId"},
 	Examples: example(GrantListInput{PrincipalID: exOperator}, GrantListOutput{
 		Result: done("ok"),
-		Items:  []Grant{{GrantID: "grt_example", PrincipalID: exOperator, Capability: writ.Capability{Tool: abi.ToolKVGet, Prefixes: []string{"notes/"}}}},
+		Items:  []Grant{{GrantID: "grt_example", PrincipalID: exOperator, Capability: writ.Capability{Tool: abi.ToolKVGet, Prefixes: []string{"notes/"}}}}, BreakGlass: []BreakGlass{},
 	}),
 })
 
@@ -106,6 +106,6 @@ var SystemStatus = define[SystemStatusInput, SystemStatusOutput](Contract{
 	PII:         []string{"output.caller", "output.frozen.subject", "output.frozen.reason", "output.frozen.by"},
 	Examples: example(SystemStatusInput{}, SystemStatusOutput{
 		Result: done("ok"), Version: writ.Version, ABIVersion: abi.ABIVersion, ContractsVersion: abi.ContractsVersion,
-		PolicyDigest: exDigest, PolicyVersion: "1.0.0", Skills: 1, Checks: []SystemCheck{{Name: "journal", OK: true}},
+		PolicyDigest: exDigest, PolicyVersion: "1.0.0", Skills: 1, BreakGlass: []BreakGlass{}, Checks: []SystemCheck{{Name: "journal", OK: true}},
 	}),
 })

@@ -20,8 +20,8 @@ func All() []*Contract {
 		TrustPolicySet.Contract, TrustRootImport.Contract, TrustRootUpdate.Contract, TrustRootRevoke.Contract,
 		Freeze.Contract, Unfreeze.Contract, FreezeList.Contract,
 		SecretSet.Contract, SecretRotate.Contract, SecretRemove.Contract, SecretList.Contract,
-		TokenCreate.Contract, TokenRevoke.Contract, TokenList.Contract,
-		GrantCreate.Contract, GrantRevoke.Contract, GrantList.Contract,
+		TokenCreate.Contract, TokenRotate.Contract, TokenRevoke.Contract, TokenList.Contract,
+		GrantCreate.Contract, GrantRevoke.Contract, GrantList.Contract, GrantWhy.Contract, GrantBreakGlass.Contract, GrantReview.Contract,
 		SystemStatus.Contract,
 	}
 }

@@ -240,6 +240,8 @@ func systemEvent(r *writ.Record, f *writ.SystemFacts) (string, any) {
 		return EventDriftDetected, driftOf(r, f)
 	case writ.RecFreezeChanged:
 		return EventFreezeChanged, freezeEvent(f)
+	case writ.RecGrantChanged:
+		return grantEvent(f)
 	}
 	return "", nil
 }

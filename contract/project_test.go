@@ -23,6 +23,7 @@ func records() []writ.Record {
 	system := writ.Body{System: &writ.SystemFacts{Subject: "acme/notes", Version: "1.0.0", Digest: exDigest, Issues: []writ.SkillIssue{{Code: writ.IssueRollback, Message: "x"}}}}
 	frozen := &writ.Freeze{Scope: writ.FreezeSkill, Subject: "acme/notes", Mode: writ.FreezeWait, Reason: "r", By: "ada", At: exTime}
 	freezing := FreezeFacts(frozen, StatusFrozen, frozen.Reason)
+	broken := BreakGlassFacts(&BreakGlass{GrantID: "grt_example", PrincipalID: "ada", Self: true, Reason: "down", EndsAt: exTime, ReviewBy: exLater})
 	yes, no := &writ.Decision{By: "ada", Approved: true}, &writ.Decision{By: "ada", Note: "no"}
 	return []writ.Record{
 		{Type: writ.RecIntentReceived, Body: writ.Body{Intent: &writ.IntentFacts{ID: exIntent, Workspace: "w", Origin: writ.OriginHuman}}},
@@ -68,6 +69,9 @@ func records() []writ.Record {
 		{Type: writ.RecStepFrozen, Step: exStep, Attempt: 1, Body: writ.Body{Frozen: frozen}},
 		{Type: writ.RecStepThawed, Step: exStep, Attempt: 1},
 		{Type: writ.RecFreezeChanged, Body: writ.Body{System: &freezing}},
+		{Type: writ.RecGrantChanged, Body: system},
+		{Type: writ.RecGrantChanged, Body: writ.Body{System: &broken}},
+		{Type: writ.RecGrantChanged, Body: writ.Body{System: &writ.SystemFacts{Subject: "grt_example", Status: GrantReviewed, Reason: "as said"}}},
 		{Type: "something.later", Body: writ.Body{}},
 	}
 }
@@ -133,6 +137,7 @@ func TestEventsOfDetails(t *testing.T) {
 		silent := r.Type == writ.RecInterpreted || r.Type == writ.RecVerdict || r.Type == writ.RecTokenCreated ||
 			r.Type == writ.RecCancelRequested || r.Type == writ.RecSealed || r.Type == writ.RecCallProposed ||
 			r.Type == writ.RecStepRejected || r.Type == writ.RecRunStarted || r.Type == writ.RecRetryScheduled || r.Type == writ.RecDriftGone || r.Type == "something.later" ||
+			(r.Type == writ.RecGrantChanged && r.Body.System.Status == "") ||
 			(r.Body.Approval != nil && r.Body.Approval.Status == writ.ApprovalPending)
 		if got := at(i); (len(got) == 0) != silent {
 			t.Errorf("%s (%d) gives %d events", r.Type, i, len(got))

@@ -139,6 +139,7 @@ const (
 	DriftSkillSuperseded   DriftCode = "SKILL_SUPERSEDED"    // a newer version is enabled beside it
 	DriftFeedStale         DriftCode = "FEED_STALE"          // its signed time is over
 	DriftFeedFailing       DriftCode = "FEED_FAILING"        // the last update was refused or failed
+	DriftGrantUnreviewed   DriftCode = "GRANT_UNREVIEWED"    // given in an emergency, and nobody has reviewed it in time
 )
 
 // DriftListInput is the input of DriftList.

@@ -130,6 +130,7 @@ type Token struct {
 	CreatedAt    writ.Time          `json:"createdAt"`
 	ExpiresAt    writ.Time          `json:"expiresAt,omitempty"`
 	RevokedAt    writ.Time          `json:"revokedAt,omitempty"`
+	ReplacedBy   string             `json:"replacedBy,omitempty" jsonschema:"Id of the token that it was rotated to."`
 }
 
 // GrantCreateInput is the input of GrantCreate.
@@ -139,7 +140,7 @@ type GrantCreateInput struct {
 	Skills      []writ.SkillKey  `json:"skills,omitempty" jsonschema:"Absent: any skill."`
 	MaxRisk     writ.Risk        `json:"maxRisk,omitempty" jsonschema:"Absent: low."`
 	ExpiresIn   abi.Duration     `json:"expiresIn,omitempty" jsonschema:"Such as 24h; absent: does not expire."`
-	MaxUses     int              `json:"maxUses,omitempty"`
+	MaxUses     int              `json:"maxUses,omitempty" jsonschema:"A use is an attempt of a step that needed the grant; absent: not counted."`
 	Parent      string           `json:"parent,omitempty" jsonschema:"Delegates this grant; never wider than it."`
 	Reason      string           `json:"reason,omitempty"`
 }
@@ -169,7 +170,8 @@ type GrantListInput struct {
 // GrantListOutput is the output of GrantList.
 type GrantListOutput struct {
 	Result
-	Items []Grant `json:"items"`
+	Items      []Grant      `json:"items"`
+	BreakGlass []BreakGlass `json:"breakGlass" jsonschema:"Given in an emergency and not reviewed yet, those that last first."`
 }
 
 // Grant lets a principal's steps use a tool within a scope.
@@ -183,13 +185,14 @@ type Grant struct {
 	ExpiresAt   writ.Time        `json:"expiresAt,omitempty"`
 	MaxUses     int              `json:"maxUses,omitempty"`
 	Uses        int              `json:"uses,omitempty"`
+	BreakGlass  bool             `json:"breakGlass,omitempty" jsonschema:"Given in an emergency."`
 }
 
 // GrantFrom converts a grant.
 func GrantFrom(g *writ.Grant) Grant {
 	return Grant{
 		GrantID: g.ID, Parent: g.Parent, PrincipalID: g.Principal, Capability: g.Capability,
-		Skills: g.Skills, MaxRisk: g.MaxRisk, ExpiresAt: g.Expires, MaxUses: g.MaxUses, Uses: g.Uses,
+		Skills: g.Skills, MaxRisk: g.MaxRisk, ExpiresAt: g.Expires, MaxUses: g.MaxUses, Uses: g.Uses, BreakGlass: g.BreakGlass,
 	}
 }
 
@@ -211,6 +214,7 @@ type SystemStatusOutput struct {
 	StartedAt        writ.Time        `json:"startedAt,omitempty"`
 	Caller           writ.PrincipalID `json:"caller,omitempty" jsonschema:"Who is asking."`
 	Frozen           []Frozen         `json:"frozen,omitempty" jsonschema:"What the kill switch holds, the widest first."`
+	BreakGlass       []BreakGlass     `json:"breakGlass" jsonschema:"Grants given in an emergency and not reviewed yet."`
 	Checks           []SystemCheck    `json:"checks"`
 }
 

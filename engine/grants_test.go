@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -331,6 +332,34 @@ func TestPropertyUsesUnderConcurrency(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestBreakGlassWidensReachAndNotRisk: what is risky waits for as many people as
+// ever, and the record says under what it began.
+func TestBreakGlassWidensReachAndNotRisk(t *testing.T) {
+	c := newCounted(t, &rig{})
+	web := writ.Capability{Tool: abi.ToolHTTPRequest, Hosts: []string{"api.example.com"}, Methods: []string{"GET", "POST", "PUT"}, Paths: []string{"/**"}}
+	ada := *c.ada
+	ada.Strength = writ.StrengthToken
+	out, err := c.people.GrantBreakGlass(as(&ada), &contract.GrantBreakGlassInput{
+		PrincipalID: agent.ID, Capability: web, MaxRisk: writ.RiskHigh, For: abi.Duration(time.Hour), Reason: "the till is down",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	exec := c.attempt(agent, strings.Replace(post, "test/web", "test/pay", 1))
+	state := c.expect(exec, writ.ExecAwaitingApproval)
+	if c.tools.count() != 0 || state.Steps[0].Verdict.Risk != writ.RiskHigh || state.Steps[0].Verdict.Approvals.Count != 2 {
+		t.Fatalf("%d calls, %+v", c.tools.count(), state.Steps[0].Verdict)
+	}
+	c.approve(approver, exec)
+	c.expect(exec, writ.ExecAwaitingApproval)
+	c.approve(second, exec)
+	c.expect(exec, writ.ExecCompleted)
+	if got := c.taken(exec); !slices.Equal(got, []writ.GrantUse{{ID: out.GrantID, BreakGlass: true}}) {
+		t.Errorf("it took %+v", got)
+	}
+	c.identical(exec)
 }
 
 // TestTheIterationsOfAStepShareAGrant: each is a use of its own.

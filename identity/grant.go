@@ -30,10 +30,7 @@ func (s *Service) GrantCreate(ctx context.Context, in *contract.GrantCreateInput
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, err := s.principal(ctx, by.Tenant, in.PrincipalID); err != nil {
-		if writ.IsCode(err, writ.CodeNotFound) {
-			return nil, writ.Errorf(writ.CodeNotFound, "grant", "there is no principal %s", in.PrincipalID).WithFix("make one with `writ token create`")
-		}
+	if _, err := s.grantee(ctx, by.Tenant, in.PrincipalID); err != nil {
 		return nil, err
 	}
 	g, err := s.newGrant(by, in)
@@ -240,11 +237,15 @@ func (s *Service) GrantRevoke(ctx context.Context, in *contract.GrantRevokeInput
 	gone := []writ.Grant{*first}
 	for i := 0; i < len(gone); i++ {
 		g := gone[i]
-		changes = append(changes, change{
+		revoked := change{
 			record:    writ.RecGrantChanged,
 			facts:     writ.SystemFacts{Subject: g.ID, Status: "revoked", Reason: in.Reason, Details: map[string]string{"principal": string(g.Principal)}},
 			documents: map[string]any{grantKey(g.Principal, g.ID): nil, usePrefix + g.ID: nil},
-		})
+		}
+		if err := s.endGlass(ctx, &g, revoked.documents); err != nil {
+			return nil, err
+		}
+		changes = append(changes, revoked)
 		for _, child := range all {
 			if child.Parent == g.ID {
 				gone = append(gone, child)
@@ -276,6 +277,9 @@ func (s *Service) GrantList(ctx context.Context, in *contract.GrantListInput) (*
 			return nil, err
 		}
 		out.Items = append(out.Items, contract.GrantFrom(&all[i]))
+	}
+	if out.BreakGlass, err = s.Emergencies(ctx, by.Tenant); err != nil {
+		return nil, err
 	}
 	slices.SortFunc(out.Items, func(a, b contract.Grant) int { return strings.Compare(a.GrantID, b.GrantID) })
 	return out, nil

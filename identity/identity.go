@@ -52,7 +52,8 @@ const (
 	tokenPrefix     = "token/"
 	approverPrefix  = "approver/"
 	grantPrefix     = "grant/"
-	usePrefix       = "grant-use/" // of a grant that is counted
+	usePrefix       = "grant-use/"   // of a grant that is counted
+	glassPrefix     = "grant-glass/" // of one that was given in an emergency
 )
 
 // get reads a document into v; CodeNotFound where there is none.

@@ -1,8 +1,10 @@
 package main
 
 import (
-	"encoding/json"
+	"cmp"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -17,7 +19,7 @@ import (
 const maxKeyFile = 64 << 10
 
 func (a *app) tokenCommand() *cobra.Command {
-	return group("token", "Make and revoke bearer tokens", a.tokenCreate(), a.tokenRevoke(), a.tokenList())
+	return group("token", "Make, rotate and revoke bearer tokens", a.tokenCreate(), a.tokenRotate(), a.tokenRevoke(), a.tokenList())
 }
 
 func (a *app) tokenCreate() *cobra.Command {
@@ -76,6 +78,70 @@ func (a *app) tokenCreate() *cobra.Command {
 	return create
 }
 
+func (a *app) tokenRotate() *cobra.Command {
+	in := &contract.TokenRotateInput{}
+	var overlap, expires time.Duration
+	c := &cobra.Command{
+		Use: "rotate [TOKEN-ID]", Short: "Replace a token's secret; the new one is shown once", Args: cobra.MaximumNArgs(1),
+		Long: `Without an id it rotates the token that the command runs with. The old secret is valid
+for the overlap, and then gone. The token that lies in the home is replaced there too.`,
+		Example: `  writ token rotate
+  writ token rotate kzq2x5w7m3a4b6c7 --overlap 1h --reason 'yearly'
+  writ token rotate kzq2x5w7m3a4b6c7 --overlap 0s --reason 'it may have leaked'`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in.ExpiresIn = abi.Duration(expires)
+			if len(args) == 1 {
+				in.TokenID = args[0]
+			}
+			if cmd.Flags().Changed("overlap") {
+				in.Overlap = (*abi.Duration)(&overlap)
+			}
+			out, err := call(cmd.Context(), a, contract.TokenRotate, in)
+			if err != nil {
+				return err
+			}
+			kept, keepErr := a.replaceCredentials(out)
+			err = a.print(out, func(t *table) {
+				t.pair("principal", string(out.PrincipalID))
+				t.pair("token id", out.TokenID)
+				t.pair("expires", out.ExpiresAt.String())
+				t.pair("old token", out.Replaces+"  (valid until "+out.OldEndsAt.String()+")")
+				t.pair("token", out.Token)
+				if kept != "" {
+					t.line("It is in %s.", kept)
+					return
+				}
+				t.line("Keep the token now: it is not shown again.")
+			})
+			return cmp.Or(err, keepErr)
+		},
+	}
+	f := c.Flags()
+	f.DurationVar(&overlap, "overlap", 10*time.Minute, "how long the old secret is still valid, 0s to 24h")
+	f.DurationVar(&expires, "expires", 0, "validity of the new secret, for an admin (default: until the old one would have ended)")
+	f.StringVar(&in.Reason, "reason", "", "why")
+	return c
+}
+
+// replaceCredentials puts a rotated token into the home where the old one lies
+// there: the next command would be refused. It returns the file.
+func (a *app) replaceCredentials(out *contract.TokenRotateOutput) (string, error) {
+	path := filepath.Join(a.config.Home, credentialsFile)
+	raw, err := os.ReadFile(path)
+	if err != nil || !strings.HasPrefix(strings.TrimSpace(string(raw)), "writ_"+out.Replaces+"_") {
+		return "", nil // it is somebody else's, or this is another machine
+	}
+	next := path + ".new"
+	err = writeNew(next, []byte(out.Token+"\n"), 0o600)
+	if err == nil {
+		err = os.Rename(next, path)
+	}
+	if err != nil {
+		return "", writ.Errorf(writ.CodeUnavailable, path, "the new token could not be kept there: %s", plainCause(err)).WithFix("write it there yourself")
+	}
+	return path, nil
+}
+
 func (a *app) tokenRevoke() *cobra.Command {
 	revoke := &contract.TokenRevokeInput{}
 	revokeCommand := &cobra.Command{
@@ -114,79 +180,6 @@ func (a *app) tokenList() *cobra.Command {
 	return c
 }
 
-func (a *app) grantCommand() *cobra.Command {
-	in := &contract.GrantCreateInput{}
-	var principal, risk string
-	var skills []string
-	var expires time.Duration
-	create := &cobra.Command{
-		Use: "create", Short: "Let a principal's steps use a tool within a scope", Args: cobra.NoArgs,
-		Example: `  writ grant create --principal agent:triage-bot --tool http.request --host api.github.com --method GET --method POST --path '/repos/**' --max-risk medium
-  writ grant create --principal agent:triage-bot --tool '*' --skill writ/text`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			in.PrincipalID, in.MaxRisk, in.ExpiresIn = writ.PrincipalID(principal), writ.Risk(risk), abi.Duration(expires)
-			for _, s := range skills {
-				in.Skills = append(in.Skills, writ.SkillKey(s))
-			}
-			out, err := call(cmd.Context(), a, contract.GrantCreate, in)
-			if err != nil {
-				return err
-			}
-			return a.printResult(out, out.Result, "grant", out.GrantID)
-		},
-	}
-	f := create.Flags()
-	f.StringVar(&principal, "principal", "", "whose steps (required)")
-	f.StringVar(&in.Capability.Tool, "tool", "", "tool, or * for every tool (required)")
-	f.StringArrayVar(&in.Capability.Hosts, "host", nil, "http.request: host pattern, repeatable")
-	f.StringArrayVar(&in.Capability.Methods, "method", nil, "http.request: method, repeatable")
-	f.StringArrayVar(&in.Capability.Paths, "path", nil, "http.request and file.*: path pattern, repeatable")
-	f.StringArrayVar(&in.Capability.Prefixes, "prefix", nil, "kv.*: key prefix, repeatable; '' covers every key")
-	f.StringArrayVar(&in.Capability.Skills, "action", nil, "skill.call: publisher/skill#action pattern, repeatable")
-	f.StringSliceVar(&skills, "skill", nil, "only for this skill, repeatable (default: any)")
-	f.StringVar(&risk, "max-risk", "low", "highest risk tier: low, medium or high")
-	f.DurationVar(&expires, "expires", 0, "validity, such as 24h (default: no end)")
-	f.StringVar(&in.Reason, "reason", "", "why")
-
-	revoke := &contract.GrantRevokeInput{}
-	revokeCommand := &cobra.Command{
-		Use: "revoke GRANT", Short: "Take a grant back", Args: exactly("GRANT"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			revoke.GrantID = args[0]
-			out, err := call(cmd.Context(), a, contract.GrantRevoke, revoke)
-			if err != nil {
-				return err
-			}
-			return a.printResult(out, out.Result, "grant", args[0])
-		},
-	}
-	revokeCommand.Flags().StringVar(&revoke.Reason, "reason", "", "why")
-	return group("grant", "Say which tools whose steps may use", create, revokeCommand, a.grantList())
-}
-
-func (a *app) grantList() *cobra.Command {
-	var principal string
-	c := &cobra.Command{
-		Use: "list", Short: "List grants", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			out, err := call(cmd.Context(), a, contract.GrantList, &contract.GrantListInput{PrincipalID: writ.PrincipalID(principal)})
-			if err != nil {
-				return err
-			}
-			return a.print(out, func(t *table) {
-				t.head("grant", "principal", "max risk", "capability", "skills", "expires")
-				for i := range out.Items {
-					g := &out.Items[i]
-					skills, _ := json.Marshal(g.Skills)
-					t.row(g.GrantID, string(g.PrincipalID), string(g.MaxRisk), capability(&g.Capability), string(skills), a.ago(g.ExpiresAt))
-				}
-			})
-		},
-	}
-	c.Flags().StringVar(&principal, "principal", "", "only of this principal")
-	return c
-}
-
 func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "Show the state of the host", Args: cobra.NoArgs,
@@ -208,6 +201,8 @@ func (a *app) statusCommand() *cobra.Command {
 				for _, check := range out.Checks {
 					t.pair(check.Name, checkWord(check))
 				}
+				t.flush()
+				a.emergencies(t, out.BreakGlass)
 			})
 		},
 	}

@@ -48,7 +48,7 @@ func (a *app) driftCommand() *cobra.Command {
 func (h *home) wireDrift() (err error) {
 	h.drift, err = drift.New(drift.Options{
 		Store: h.journal, Journal: h.journal, Clock: h.clock,
-		Sources: []drift.Source{h.registry.SkillDrift, h.registry.FeedDrift},
+		Sources: []drift.Source{h.registry.SkillDrift, h.registry.FeedDrift, h.identity.GrantDrift},
 	})
 	return err
 }

@@ -61,12 +61,7 @@ func (h *home) bindLaw(d *contract.Dispatcher) {
 	contract.Bind(d, contract.PolicyImpact, h.policyImpact)
 	contract.Bind(d, contract.PolicyList, h.policies.List)
 
-	contract.Bind(d, contract.TokenCreate, h.identity.TokenCreate)
-	contract.Bind(d, contract.TokenRevoke, h.identity.TokenRevoke)
-	contract.Bind(d, contract.TokenList, h.identity.TokenList)
-	contract.Bind(d, contract.GrantCreate, h.identity.GrantCreate)
-	contract.Bind(d, contract.GrantRevoke, h.identity.GrantRevoke)
-	contract.Bind(d, contract.GrantList, h.identity.GrantList)
+	h.bindAccess(d)
 
 	contract.Bind(d, contract.SecretSet, h.secrets.SecretSet)
 	contract.Bind(d, contract.SecretRotate, h.secrets.SecretRotate)
@@ -90,4 +85,18 @@ func (h *home) bindTrust(d *contract.Dispatcher) {
 	contract.Bind(d, contract.TrustRootImport, h.registry.TrustRootImport)
 	contract.Bind(d, contract.TrustRootUpdate, h.registry.TrustRootUpdate)
 	contract.Bind(d, contract.TrustRootRevoke, h.registry.TrustRootRevoke)
+}
+
+// bindAccess is bind for who calls, and what their steps may reach.
+func (h *home) bindAccess(d *contract.Dispatcher) {
+	contract.Bind(d, contract.TokenCreate, h.identity.TokenCreate)
+	contract.Bind(d, contract.TokenRotate, h.identity.TokenRotate)
+	contract.Bind(d, contract.TokenRevoke, h.identity.TokenRevoke)
+	contract.Bind(d, contract.TokenList, h.identity.TokenList)
+	contract.Bind(d, contract.GrantCreate, h.identity.GrantCreate)
+	contract.Bind(d, contract.GrantRevoke, h.identity.GrantRevoke)
+	contract.Bind(d, contract.GrantList, h.identity.GrantList)
+	contract.Bind(d, contract.GrantWhy, h.identity.GrantWhy)
+	contract.Bind(d, contract.GrantBreakGlass, h.identity.GrantBreakGlass)
+	contract.Bind(d, contract.GrantReview, h.identity.GrantReview)
 }

@@ -44,7 +44,10 @@ func (h *home) systemStatus(ctx context.Context, _ *contract.SystemStatusInput) 
 		out.Executions[string(status)] = len(page.Items)
 	}
 	out.PendingApprovals = out.Executions[string(writ.ExecAwaitingApproval)]
-	out.Checks = h.checks(skills)
+	if out.BreakGlass, err = h.identity.Emergencies(ctx, p.Tenant); err != nil {
+		return nil, err
+	}
+	out.Checks = append(h.checks(skills), reviews(out.BreakGlass)...)
 	return out, nil
 }
 
@@ -61,6 +64,20 @@ func (h *home) checks(skills *contract.SkillListOutput) []contract.SystemCheck {
 	}
 	if info, err := os.Stat(filepath.Join(h.config.Home, "keys")); err == nil && info.Mode().Perm()&0o077 != 0 {
 		checks = append(checks, contract.SystemCheck{Name: "keys", Message: "others may read them", Fix: "chmod 700 the keys directory of the home"})
+	}
+	return checks
+}
+
+// reviews are what people owe: an emergency is not over before another has looked.
+func reviews(open []contract.BreakGlass) []contract.SystemCheck {
+	var checks []contract.SystemCheck
+	for i := range open {
+		if g := &open[i]; g.Status == contract.GlassOverdue {
+			checks = append(checks, contract.SystemCheck{
+				Name: "break-glass " + g.GrantID, Message: "nobody has reviewed it in time",
+				Fix: "have another person say `writ grant review " + g.GrantID + " --note ...`",
+			})
+		}
 	}
 	return checks
 }
