@@ -61,6 +61,7 @@ const (
 	RecEvidenceImported RecordType = "evidence.imported"
 	RecDriftDetected    RecordType = "drift.detected"
 	RecDriftGone        RecordType = "drift.gone"
+	RecHostAccepted     RecordType = "host.accepted"
 )
 
 // Record is one entry of a journal: a link of its hash chain. It is encoded once

@@ -169,6 +169,11 @@ func (e *EventContract) pii(members ...string) *EventContract {
 	return e
 }
 
+func (e *EventContract) version(v string) *EventContract {
+	e.Version = v
+	return e
+}
+
 var events = []*EventContract{
 	event[IntentEvent](EventIntentReceived, CapCore, words{"Intent received", "An intent is durable."}, writ.RecIntentReceived),
 	event[PlanEvent](EventPlanCompiled, CapCore, words{"Plan compiled", "A draft became a plan."}, writ.RecPlanCompiled),
@@ -196,7 +201,7 @@ var events = []*EventContract{
 	event[SkillEvent](EventSkillInstalled, CapSkillRegistry, words{"Skill installed", "A skill was verified and installed."}, writ.RecSkillInstalled),
 	event[SkillEvent](EventSkillRejected, CapSkillRegistry, words{"Skill rejected", "Verification found issues; nothing was installed."}, writ.RecSkillRejected),
 	event[PolicyEvent](EventPolicyActivated, CapCore, words{"Policy activated", "Another bundle decides from now on."}, writ.RecPolicyActivated).pii("reason"),
-	event[DriftFinding](EventDriftDetected, CapAudit, words{"Drift detected", "Something is no longer as it was approved. It is said once for each finding, and again where it had been gone."}, writ.RecDriftDetected),
+	event[DriftFinding](EventDriftDetected, CapAudit, words{"Drift detected", "Something is no longer as it was approved. It is said once for each finding, and again where it had been gone."}, writ.RecDriftDetected).version("1.0.1"),
 }
 
 // Events lists the event contracts, in the order in which the documents show

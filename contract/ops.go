@@ -20,7 +20,7 @@ func All() []*Contract {
 		SecretSet.Contract, SecretRotate.Contract, SecretRemove.Contract, SecretList.Contract,
 		TokenCreate.Contract, TokenRevoke.Contract, TokenList.Contract,
 		GrantCreate.Contract, GrantRevoke.Contract, GrantList.Contract,
-		SystemStatus.Contract,
+		SystemStatus.Contract, ConfigAcknowledge.Contract,
 	}
 }
 

@@ -63,6 +63,7 @@ func records() []writ.Record {
 		{Type: writ.RecTokenCreated, Body: system},
 		{Type: writ.RecDriftDetected, Body: system},
 		{Type: writ.RecDriftGone, Body: system},
+		{Type: writ.RecHostAccepted, Body: system},
 		{Type: "something.later", Body: writ.Body{}},
 	}
 }
@@ -127,7 +128,7 @@ func TestEventsOfDetails(t *testing.T) {
 	for i, r := range records() {
 		silent := r.Type == writ.RecInterpreted || r.Type == writ.RecVerdict || r.Type == writ.RecTokenCreated ||
 			r.Type == writ.RecCancelRequested || r.Type == writ.RecSealed || r.Type == writ.RecCallProposed ||
-			r.Type == writ.RecStepRejected || r.Type == writ.RecRunStarted || r.Type == writ.RecRetryScheduled || r.Type == writ.RecDriftGone || r.Type == "something.later" ||
+			r.Type == writ.RecStepRejected || r.Type == writ.RecRunStarted || r.Type == writ.RecRetryScheduled || r.Type == writ.RecDriftGone || r.Type == writ.RecHostAccepted || r.Type == "something.later" ||
 			(r.Body.Approval != nil && r.Body.Approval.Status == writ.ApprovalPending)
 		if got := at(i); (len(got) == 0) != silent {
 			t.Errorf("%s (%d) gives %d events", r.Type, i, len(got))

@@ -8,7 +8,6 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/contract"
-	"github.com/writ-run/writ/drift"
 )
 
 func (a *app) driftCommand() *cobra.Command {
@@ -42,15 +41,6 @@ func (a *app) driftCommand() *cobra.Command {
 	}
 	list.Flags().StringVar((*string)(&in.Code), "code", "", "only findings of this code, such as FEED_STALE")
 	return group("drift", "See what is no longer as it was approved", list)
-}
-
-// wireDrift says who knows of drift. More kinds of findings are more sources.
-func (h *home) wireDrift() (err error) {
-	h.drift, err = drift.New(drift.Options{
-		Store: h.journal, Journal: h.journal, Clock: h.clock,
-		Sources: []drift.Source{h.registry.SkillDrift, h.registry.FeedDrift},
-	})
-	return err
 }
 
 // driftEvery is how often the daemon looks for drift: a look reads
@@ -100,6 +90,9 @@ func (h *home) readFeeds(ctx context.Context) {
 }
 
 func (h *home) lookForDrift(ctx context.Context) {
+	if err := h.sampler.Round(ctx, writ.DefaultTenant); err != nil && ctx.Err() == nil {
+		h.log.Error("a sample of executions could not be derived again", "code", writ.CodeOf(err))
+	}
 	fresh, err := h.drift.Check(ctx, itself())
 	if err != nil && ctx.Err() == nil {
 		h.log.Error("drift could not be looked for", "code", writ.CodeOf(err))

@@ -39,6 +39,8 @@ type home struct {
 	secrets    *secret.Store
 	engine     *engine.Engine
 	drift      *drift.Service
+	baseline   *drift.Baseline
+	sampler    *drift.Sampler
 	dispatcher *contract.Dispatcher
 	poisoned   chan error // the writer failed: the process must end
 	heard      hearing    // from guests, where somebody listens
@@ -102,9 +104,6 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 	if err := h.wireRegistry(firstParty); err != nil {
 		return err
 	}
-	if err := h.wireDrift(); err != nil {
-		return err
-	}
 	if err := h.wireSecrets(ctx); err != nil {
 		return err
 	}
@@ -118,7 +117,14 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 	if err != nil {
 		return err
 	}
-	return h.wireEngine(tools)
+	if err := h.wireEngine(tools); err != nil {
+		return err
+	}
+	if err := h.wireDrift(); err != nil {
+		return err
+	}
+	h.bind(h.dispatcher)
+	return nil
 }
 
 func (h *home) wireRegistry(firstParty []byte) error {

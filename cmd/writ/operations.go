@@ -58,6 +58,7 @@ func (h *home) bind(d *contract.Dispatcher) {
 	contract.Bind(d, contract.SecretList, h.secrets.SecretList)
 
 	contract.Bind(d, contract.SystemStatus, h.systemStatus)
+	contract.Bind(d, contract.ConfigAcknowledge, h.baseline.Acknowledge)
 }
 
 // bindTrust is bind for whose skills count and what has been taken back.
