@@ -48,8 +48,8 @@ type Options struct {
 	Metrics *prometheus.Registry // nil: one of its own
 	// Findings are those of drift by code, for /metrics; nil: there are none.
 	Findings func() map[contract.DriftCode]int
-	Clock   writ.Clock           // nil: the system's
-	Entropy io.Reader            // of request ids; nil: crypto/rand
+	Clock    writ.Clock // nil: the system's
+	Entropy  io.Reader  // of request ids; nil: crypto/rand
 }
 
 // Server is the HTTP door. It is an http.Handler for requests that come over a

@@ -48,7 +48,7 @@ func TestOverdueApprovals(t *testing.T) {
 		r := newRigWith(t, &rig{judges: judges{patient{judge}}})
 		id := r.begin(agent, post)
 		opened := r.expect(id, writ.ExecAwaitingApproval).Steps[0].Approval.Request.OpenedAt
-		pass(r, opened.Std().Add(5*time.Minute).Sub(time.Now()))
+		pass(r, time.Until(opened.Std().Add(5*time.Minute)))
 		if f := overdue(t, r, id); f != nil {
 			t.Errorf("at half of its time: %+v", f)
 		}

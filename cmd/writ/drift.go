@@ -70,6 +70,7 @@ func (h *home) watchTrust(ctx context.Context) {
 		case <-feeds.C:
 			h.readFeeds(ctx)
 		case <-looks.C:
+			h.deriveASample(ctx)
 		}
 	}
 }
@@ -89,10 +90,14 @@ func (h *home) readFeeds(ctx context.Context) {
 	}
 }
 
-func (h *home) lookForDrift(ctx context.Context) {
+// deriveASample is not for the first look: a daemon starts to serve.
+func (h *home) deriveASample(ctx context.Context) {
 	if err := h.sampler.Round(ctx, writ.DefaultTenant); err != nil && ctx.Err() == nil {
 		h.log.Error("a sample of executions could not be derived again", "code", writ.CodeOf(err))
 	}
+}
+
+func (h *home) lookForDrift(ctx context.Context) {
 	fresh, err := h.drift.Check(ctx, itself())
 	if err != nil && ctx.Err() == nil {
 		h.log.Error("drift could not be looked for", "code", writ.CodeOf(err))

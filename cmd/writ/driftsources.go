@@ -47,12 +47,13 @@ func (h *home) wireDrift() error {
 // drift.
 var withoutMeaning = map[string]bool{"server": true, "log.level": true, "log.format": true}
 
-// running is what this host runs with: digests of settings that are not secret, and
-// versions of contracts.
+// running is what this host runs with: digests of settings that somebody made and that
+// are not secret, and versions of contracts. A default is the binary's: with a new one
+// come new contracts or a line in the changelog.
 func (c *config) running() (*drift.Running, error) {
 	out := &drift.Running{Settings: map[string]writ.Digest{}, Contracts: map[string]string{}}
 	for _, s := range settings {
-		if s.secret || withoutMeaning[s.key] || c.values == nil {
+		if s.secret || withoutMeaning[s.key] || c.values == nil || c.origins[s.key] == "default" {
 			continue
 		}
 		raw, err := canon.MarshalJSON(c.values.Get(strings.ReplaceAll(s.key, ".", keyDelimiter)))
@@ -63,6 +64,9 @@ func (c *config) running() (*drift.Running, error) {
 	}
 	for _, one := range contract.All() {
 		out.Contracts[one.Key] = one.Version
+	}
+	for _, event := range contract.Events() {
+		out.Contracts[event.Key] = event.Version
 	}
 	return out, nil
 }

@@ -28,7 +28,8 @@ func TestACarriedVersionSupersedes(t *testing.T) {
 	h.followsAFeed(t, ctx) // installs acme/echo 1.0.0
 	for version, want := range map[string]int{"0.9.0": 0, "1.0.0": 0, "1.0.1-rc.1": 1, "1.1.0": 1} {
 		packed, err := shelf.Pack([]shelf.Item{
-			{Entry: shelf.Entry{Name: "acme/echo", Version: version}, Bundle: []byte("x")}, {Entry: shelf.Entry{Name: "acme/echo", Version: "0.1.0"}, Bundle: []byte("y")},
+			{Entry: shelf.Entry{Name: "acme/echo", Version: version}, Bundle: []byte("x")},
+			{Entry: shelf.Entry{Name: "acme/echo", Version: "0.1.0"}, Bundle: []byte("y")},
 			{Entry: shelf.Entry{Name: "acme/other", Version: "9.0.0"}, Bundle: []byte("z")},
 		})
 		if err != nil {
