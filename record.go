@@ -64,6 +64,7 @@ const (
 	RecDriftDetected    RecordType = "drift.detected"
 	RecDriftGone        RecordType = "drift.gone"
 	RecFreezeChanged    RecordType = "freeze.changed"
+	RecHostAccepted     RecordType = "host.accepted"
 )
 
 // Record is one entry of a journal: a link of its hash chain. It is encoded once

@@ -285,7 +285,9 @@ func TestLogHasNoBodiesTokensOrForeignPaths(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	r := newRig(t, nil)
+	r := newRig(t, func(o *api.Options) {
+		o.Findings = func() map[contract.DriftCode]int { return map[contract.DriftCode]int{contract.DriftFeedStale: 2} }
+	})
 	r.send("POST", submit, intent, nil)
 	r.send("POST", "/v1/made.up", intent, nil)
 	req, err := http.NewRequest("GET", "http://"+r.addr+"/metrics", nil)
@@ -305,6 +307,7 @@ func TestMetrics(t *testing.T) {
 	for _, want := range []string{
 		`writ_requests_total{code="ok",operation="controlPlane.intent.submit"} 1`,
 		`writ_requests_total{code="not_found",operation="unknown"} 1`,
+		`writ_drift_findings{code="FEED_STALE"} 2`,
 	} {
 		if !bytes.Contains(raw, []byte(want)) {
 			t.Errorf("lacks %s: %s", want, raw)

@@ -6,6 +6,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/writ-run/writ/contract"
 )
 
 // meters count requests. Their labels are a contract's key or a route's pattern,
@@ -18,7 +20,7 @@ type meters struct {
 	failures *prometheus.CounterVec
 }
 
-func newMeters(registry *prometheus.Registry) *meters {
+func newMeters(registry *prometheus.Registry, findings func() map[contract.DriftCode]int) *meters {
 	m := &meters{
 		registry: registry,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -35,7 +37,28 @@ func newMeters(registry *prometheus.Registry) *meters {
 		}, []string{"door", "reason"}),
 	}
 	registry.MustRegister(m.requests, m.duration, m.streams, m.failures)
+	if findings != nil {
+		registry.MustRegister(findingsGauge{findings})
+	}
 	return m
+}
+
+// findingsGauge says how many findings of drift there were at the last look. A code
+// that has none is not shown.
+type findingsGauge struct {
+	counts func() map[contract.DriftCode]int
+}
+
+var findingsDesc = prometheus.NewDesc("writ_drift_findings", "Findings of drift at the last look, by code.", []string{"code"}, nil)
+
+// Describe implements prometheus.Collector.
+func (findingsGauge) Describe(out chan<- *prometheus.Desc) { out <- findingsDesc }
+
+// Collect implements prometheus.Collector.
+func (g findingsGauge) Collect(out chan<- prometheus.Metric) {
+	for code, n := range g.counts() {
+		out <- prometheus.MustNewConstMetric(findingsDesc, prometheus.GaugeValue, float64(n), string(code))
+	}
 }
 
 func (m *meters) observe(operation, code string, took time.Duration) {

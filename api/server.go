@@ -46,8 +46,10 @@ type Options struct {
 
 	Log     hclog.Logger         // nil: none
 	Metrics *prometheus.Registry // nil: one of its own
-	Clock   writ.Clock           // nil: the system's
-	Entropy io.Reader            // of request ids; nil: crypto/rand
+	// Findings are those of drift by code, for /metrics; nil: there are none.
+	Findings func() map[contract.DriftCode]int
+	Clock    writ.Clock // nil: the system's
+	Entropy  io.Reader  // of request ids; nil: crypto/rand
 }
 
 // Server is the HTTP door. It is an http.Handler for requests that come over a
@@ -70,7 +72,7 @@ type Server struct {
 func NewServer(opts Options) *Server {
 	opts = opts.withDefaults()
 	s := &Server{
-		opts: opts, hosts: map[string]bool{}, mux: http.NewServeMux(), meters: newMeters(opts.Metrics),
+		opts: opts, hosts: map[string]bool{}, mux: http.NewServeMux(), meters: newMeters(opts.Metrics, opts.Findings),
 		flights: make(chan struct{}, opts.MaxInFlight), streams: make(chan struct{}, opts.MaxStreams),
 		stopping: make(chan struct{}), throttle: newThrottle(opts.Clock),
 	}

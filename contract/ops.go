@@ -22,7 +22,7 @@ func All() []*Contract {
 		SecretSet.Contract, SecretRotate.Contract, SecretRemove.Contract, SecretList.Contract,
 		TokenCreate.Contract, TokenRotate.Contract, TokenRevoke.Contract, TokenList.Contract,
 		GrantCreate.Contract, GrantRevoke.Contract, GrantList.Contract, GrantWhy.Contract, GrantBreakGlass.Contract, GrantReview.Contract,
-		SystemStatus.Contract,
+		SystemStatus.Contract, ConfigAcknowledge.Contract,
 	}
 }
 

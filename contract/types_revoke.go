@@ -140,6 +140,12 @@ const (
 	DriftFeedStale         DriftCode = "FEED_STALE"          // its signed time is over
 	DriftFeedFailing       DriftCode = "FEED_FAILING"        // the last update was refused or failed
 	DriftGrantUnreviewed   DriftCode = "GRANT_UNREVIEWED"    // given in an emergency, and nobody has reviewed it in time
+	DriftPolicyNotPinned   DriftCode = "POLICY_NOT_PINNED"   // another bundle decides than policy.pin says
+	DriftPolicyUnapproved  DriftCode = "POLICY_UNAPPROVED"   // another bundle decides than the newest activation on record
+	DriftContractsChanged  DriftCode = "CONTRACTS_CHANGED"   // the binary has other contracts than the home last ran with
+	DriftConfigChanged     DriftCode = "CONFIG_CHANGED"      // a setting has another value than was acknowledged
+	DriftApprovalOverdue   DriftCode = "APPROVAL_OVERDUE"    // half of its time is over, or it was escalated
+	DriftReplayBroken      DriftCode = "REPLAY_BROKEN"       // a completed execution comes out differently
 )
 
 // DriftListInput is the input of DriftList.
@@ -157,7 +163,7 @@ type DriftListOutput struct {
 // name it. It is the data of controlPlane.drift.detected too.
 type DriftFinding struct {
 	Code    DriftCode `json:"code"`
-	Subject string    `json:"subject" jsonschema:"acme/mail@1.2.0, or the name of a feed."`
+	Subject string    `json:"subject" jsonschema:"acme/mail@1.2.0, the name of a feed or a setting, an execution, with the step that waits."`
 	Message string    `json:"message"`
 	Since   writ.Time `json:"since"`
 	Fix     string    `json:"fix,omitempty"`

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
@@ -31,8 +32,9 @@ type Options struct {
 
 // Service lists drift and records each finding once. It is safe for concurrent use.
 type Service struct {
-	opts Options
-	mu   sync.Mutex // one Check at a time: two would say the same finding twice
+	opts   Options
+	mu     sync.Mutex // one Check at a time: two would say the same finding twice
+	counts atomic.Pointer[map[contract.DriftCode]int]
 }
 
 // New makes a service. CodeInvalid where an option is missing.
@@ -90,6 +92,11 @@ func (s *Service) Check(ctx context.Context, by *writ.Principal) ([]contract.Dri
 	if err != nil {
 		return nil, err
 	}
+	counts := map[contract.DriftCode]int{}
+	for i := range found {
+		counts[found[i].Code]++
+	}
+	s.counts.Store(&counts)
 	now := s.opts.Clock.Now()
 	batch := &writ.Batch{Tenant: by.Tenant, Stream: writ.SystemStream, Expect: writ.AnySeq}
 	add := func(kind writ.RecordType, facts writ.SystemFacts, change writ.Change) {
@@ -116,6 +123,30 @@ func (s *Service) Check(ctx context.Context, by *writ.Principal) ([]contract.Dri
 		add(writ.RecDriftGone, writ.SystemFacts{Subject: gone.Subject, Status: string(gone.Code)}, writ.Change{Key: name})
 	}
 	return fresh, s.append(ctx, batch)
+}
+
+// Counts are the findings of the last Check by code; nil before the first.
+func (s *Service) Counts() map[contract.DriftCode]int {
+	if counts := s.counts.Load(); counts != nil {
+		return *counts
+	}
+	return nil
+}
+
+// Said are the subjects of a code that were said and are not gone.
+func (s *Service) Said(ctx context.Context, tenant writ.TenantID, code contract.DriftCode) ([]string, error) {
+	before, err := s.before(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, f := range before {
+		if f.Code == code {
+			out = append(out, f.Subject)
+		}
+	}
+	slices.Sort(out)
+	return out, nil
 }
 
 func (s *Service) append(ctx context.Context, batch *writ.Batch) error {

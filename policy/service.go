@@ -36,6 +36,7 @@ type Service struct {
 	deadline time.Duration
 	keys     map[string]string
 	builtin  *Bundle
+	recorded recorded
 
 	active    atomic.Pointer[law]
 	switching sync.RWMutex // held while an activation is recorded: its epoch never judges under the law before

@@ -48,6 +48,19 @@ func (r *Registry) SkillDrift(ctx context.Context, tenant writ.TenantID) ([]cont
 	return out, nil
 }
 
+// NewestEnabled is the newest enabled version of each skill.
+func (r *Registry) NewestEnabled(ctx context.Context, tenant writ.TenantID) (map[writ.SkillKey]string, error) {
+	docs, err := r.documents(ctx, tenant, "")
+	if err != nil {
+		return nil, err
+	}
+	out := map[writ.SkillKey]string{}
+	for key, doc := range newestEnabled(docs) {
+		out[key] = doc.Version
+	}
+	return out, nil
+}
+
 func newestEnabled(docs []*installed) map[writ.SkillKey]*installed {
 	out := map[writ.SkillKey]*installed{}
 	for _, doc := range docs {

@@ -46,6 +46,7 @@ type config struct {
 	DockerConfig    string                     // Docker's config.json, for its credentials
 	UserCache       string                     // for what is fetched without a home
 	Secrets         secretSettings
+	PolicyPin       writ.Digest // of the bundle that is to decide; "": whichever is active
 
 	values  *koanf.Koanf
 	origins map[string]string // key -> the layer that decided
@@ -73,6 +74,7 @@ var settings = []setting{
 	{key: "retention.entries", value: "9600h", meaning: "how long entries are kept"},
 	{key: "host.labels", value: map[string]string{}, meaning: "labels of this host, for policy"},
 	{key: "policy.keys", value: map[string]string{}, meaning: "name: PEM file of a public key that may sign policies; none: no policy from outside is activated"},
+	{key: "policy.pin", value: "", meaning: "sha256:... of the bundle that is to decide; another one is drift; empty: whichever is active"},
 	{key: "trust.feedEvery", value: "1h", meaning: "how often the daemon reads the feeds of revocations; at least 1m"},
 	{key: "trust.staleFeeds", value: staleReport, meaning: "report, or refuse to install while a feed is past its signed time"},
 	{key: "registries", value: map[string]any{}, meaning: "host: {mirrors, ca, plainHttp} of a registry of skills; who is named here may be at a private address"},
@@ -268,6 +270,9 @@ func (c *config) fill() error {
 		}
 		*into = d
 	}
+	if c.PolicyPin = writ.Digest(v.String("policy/pin")); c.PolicyPin != "" && !c.PolicyPin.Valid() {
+		return usage("policy.pin: %q is not a digest such as sha256:...", c.PolicyPin).WithFix("see `writ policy list`")
+	}
 	if c.FeedEvery < leastFeedEvery {
 		return usage("trust.feedEvery: %s is less than %s", c.FeedEvery, leastFeedEvery)
 	}
@@ -334,7 +339,7 @@ func (a *app) configCommand() *cobra.Command {
 		},
 	}
 	show.Flags().BoolVar(&origin, "origin", false, "with the layer that decided each value")
-	return group("config", "Show the configuration and where it comes from", show)
+	return group("config", "Show the configuration and where it comes from", show, a.configAck())
 }
 
 func shown(s setting, value any) string {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/contract"
-	"github.com/writ-run/writ/drift"
 )
 
 func (a *app) driftCommand() *cobra.Command {
@@ -44,15 +43,6 @@ func (a *app) driftCommand() *cobra.Command {
 	return group("drift", "See what is no longer as it was approved", list)
 }
 
-// wireDrift says who knows of drift. More kinds of findings are more sources.
-func (h *home) wireDrift() (err error) {
-	h.drift, err = drift.New(drift.Options{
-		Store: h.journal, Journal: h.journal, Clock: h.clock,
-		Sources: []drift.Source{h.registry.SkillDrift, h.registry.FeedDrift, h.identity.GrantDrift},
-	})
-	return err
-}
-
 // driftEvery is how often the daemon looks for drift: a look reads
 // each skill that is not in memory.
 const driftEvery = 10 * time.Minute
@@ -80,6 +70,7 @@ func (h *home) watchTrust(ctx context.Context) {
 		case <-feeds.C:
 			h.readFeeds(ctx)
 		case <-looks.C:
+			h.deriveASample(ctx)
 		}
 	}
 }
@@ -96,6 +87,13 @@ func (h *home) readFeeds(ctx context.Context) {
 				h.log.Warn("a feed of revocations could not be read", "feed", f.Name, "code", f.Failure.Code, "stale", f.Stale)
 			}
 		}
+	}
+}
+
+// deriveASample is not for the first look: a daemon starts to serve.
+func (h *home) deriveASample(ctx context.Context) {
+	if err := h.sampler.Round(ctx, writ.DefaultTenant); err != nil && ctx.Err() == nil {
+		h.log.Error("a sample of executions could not be derived again", "code", writ.CodeOf(err))
 	}
 }
 

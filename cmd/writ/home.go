@@ -41,6 +41,8 @@ type home struct {
 	engine     *engine.Engine
 	drift      *drift.Service
 	freezes    *freeze.Service
+	baseline   *drift.Baseline
+	sampler    *drift.Sampler
 	dispatcher *contract.Dispatcher
 	poisoned   chan error // the writer failed: the process must end
 	heard      hearing    // from guests, where somebody listens
@@ -104,9 +106,6 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 	if err := h.wireRegistry(firstParty); err != nil {
 		return err
 	}
-	if err := h.wireDrift(); err != nil {
-		return err
-	}
 	if err := h.wireFreezes(); err != nil {
 		return err
 	}
@@ -123,7 +122,14 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 	if err != nil {
 		return err
 	}
-	return h.wireEngine(tools)
+	if err := h.wireEngine(tools); err != nil {
+		return err
+	}
+	if err := h.wireDrift(); err != nil {
+		return err
+	}
+	h.bind(h.dispatcher)
+	return nil
 }
 
 func (h *home) wireRegistry(firstParty []byte) error {

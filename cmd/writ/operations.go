@@ -13,6 +13,7 @@ func (h *home) bind(d *contract.Dispatcher) {
 	h.bindFreezes(d)
 	h.bindLaw(d)
 	contract.Bind(d, contract.SystemStatus, h.systemStatus)
+	contract.Bind(d, contract.ConfigAcknowledge, h.baseline.Acknowledge)
 }
 
 // bindExecutions is bind for intents, plans, executions and their journals.

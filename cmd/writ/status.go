@@ -99,7 +99,6 @@ func (h *home) wireEngine(tools *toolbox.Toolbox) error {
 		return err
 	}
 	h.dispatcher = contract.NewDispatcher(contract.DispatcherOptions{Clock: h.clock, MaxInput: maxCall})
-	h.bind(h.dispatcher)
 	return nil
 }
 
