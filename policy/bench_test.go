@@ -32,7 +32,8 @@ func BenchmarkCall(b *testing.B) {
 	}
 }
 
-// A step of a principal with many grants, judged by two layers.
+// A step whose question has a thousand grants, judged by two layers: the worst that
+// both together make of one.
 func BenchmarkStepInTwoLayersAmongGrants(b *testing.B) {
 	l, q := lawWith(b, compileDefault(b), compileDefault(b)), stepQuestion()
 	for i := range 998 {
