@@ -99,16 +99,20 @@ func (g *Grant) Counts(q *Question) bool {
 }
 
 // GrantsNeeded are the grants of a question that its step needs: for each of its
-// capabilities one that covers it. Which one is determined: one that is not
-// counted before one that is, then the narrowest, then the smallest id. Where
-// nothing covers a capability there is none for it. In order of the id.
-func GrantsNeeded(q *Question) []Grant {
+// capabilities one that covers it, unless one that is held still does. Which one is
+// determined: one that is not counted before one that is, then the narrowest, then
+// the smallest id. Where nothing covers a capability there is none for it. In order
+// of the id.
+func GrantsNeeded(q *Question, held []GrantUse) []Grant {
 	wanted := q.Step.Capabilities
 	if len(wanted) == 0 && (q.Step.Effect != abi.EffectNone || q.Step.Risk != RiskLow) {
 		wanted = []Capability{{Tool: AnyTool}} // it claims something and names no tool
 	}
 	var needed []Grant
 	for i := range wanted {
+		if slices.ContainsFunc(q.Grants, func(g Grant) bool { return g.heldBy(held) && g.Counts(q) && g.Reaches(&wanted[i]) }) {
+			continue
+		}
 		best := narrowest(q, &wanted[i])
 		if best != nil && !slices.ContainsFunc(needed, func(g Grant) bool { return g.ID == best.ID }) {
 			needed = append(needed, *best)
@@ -116,6 +120,12 @@ func GrantsNeeded(q *Question) []Grant {
 	}
 	slices.SortFunc(needed, func(a, b Grant) int { return strings.Compare(a.ID, b.ID) })
 	return needed
+}
+
+// heldBy reports whether the grant itself was taken: one above another that was
+// needed is a different matter.
+func (g *Grant) heldBy(held []GrantUse) bool {
+	return slices.ContainsFunc(held, func(u GrantUse) bool { return u.ID == g.ID && u.For == "" })
 }
 
 // narrowest compares each with each: "narrower" is no order of all grants, and

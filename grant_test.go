@@ -69,10 +69,32 @@ func TestWhichGrantsAreNeeded(t *testing.T) {
 			if test.change != nil {
 				test.change(q)
 			}
-			if got := ids(writ.GrantsNeeded(q)); !slices.Equal(got, test.want) {
+			if got := ids(writ.GrantsNeeded(q, nil)); !slices.Equal(got, test.want) {
 				t.Errorf("got %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+// TestWhatIsHeldIsNotNeededAgain: as long as it covers, whatever else came.
+func TestWhatIsHeldIsNotNeededAgain(t *testing.T) {
+	grants := []writ.Grant{{ID: "a", Capability: get("api.x")}, {ID: "b", Capability: get("**.x"), MaxUses: 1}}
+	held := []writ.GrantUse{{ID: "b", Use: 1}}
+	if got := ids(writ.GrantsNeeded(question(grants...), held)); len(got) != 0 {
+		t.Errorf("needs %v", got)
+	}
+	for name, q := range map[string]*writ.Question{
+		"it was revoked":       question(grants[0]),
+		"it was above another": question(grants...),
+		"it does not cover it": question(grants[0], writ.Grant{ID: "b", Capability: get("y")}),
+	} {
+		mine := held
+		if name == "it was above another" {
+			mine = []writ.GrantUse{{ID: "b", Use: 1, For: "c"}}
+		}
+		if got := ids(writ.GrantsNeeded(q, mine)); !slices.Equal(got, []string{"a"}) {
+			t.Errorf("%s: needs %v", name, got)
+		}
 	}
 }
 
@@ -90,9 +112,9 @@ func TestPropertyWhichGrantsAreNeeded(t *testing.T) {
 			grants = append(grants, g)
 		}
 		q := question(slices.Clone(grants)...)
-		got := writ.GrantsNeeded(q)
+		got := writ.GrantsNeeded(q, nil)
 		shuffled := question(rapid.Permutation(grants).Draw(t, "order")...)
-		if again := writ.GrantsNeeded(shuffled); !slices.Equal(ids(again), ids(got)) {
+		if again := writ.GrantsNeeded(shuffled, nil); !slices.Equal(ids(again), ids(got)) {
 			t.Fatalf("%v in one order, %v in another", ids(got), ids(again))
 		}
 		wanted := &q.Step.Capabilities[0]

@@ -25,9 +25,9 @@ func (x *execution) takenUp(id writ.StepID) *attempt {
 	return nil
 }
 
-// needed are the ids of the grants that a question's step needs.
-func needed(q *writ.Question) []string {
-	grants := writ.GrantsNeeded(q)
+// needed are the ids of the grants that a question's step needs besides those held.
+func needed(q *writ.Question, held []writ.GrantUse) []string {
+	grants := writ.GrantsNeeded(q, held)
 	ids := make([]string, len(grants))
 	for i := range grants {
 		ids[i] = grants[i].ID
@@ -35,20 +35,22 @@ func needed(q *writ.Question) []string {
 	return ids
 }
 
-// take has write append its records together with a use of each grant that the
-// dispatch needs and that is not held. The caller holds mu.
-func (x *execution) take(ctx context.Context, d *dispatch, held []writ.GrantUse, write func([]writ.GrantUse, []writ.Change) error) error {
-	missing := slices.DeleteFunc(slices.Clone(d.needed), func(id string) bool { return holds(held, id) })
-	if len(missing) == 0 {
-		return write(nil, nil)
+// held is what the attempt that a dispatch takes up has taken. The caller holds mu.
+func (x *execution) held(id writ.StepID) []writ.GrantUse {
+	if a := x.takenUp(id); a != nil {
+		return a.grants
 	}
-	return x.engine.Grants.Take(ctx, &writ.Taking{Principal: x.state.Principal, Grants: missing, Held: held}, write)
+	return nil
 }
 
-// holds reports whether the grant itself was taken: one above another that was
-// needed is a different matter.
-func holds(held []writ.GrantUse, id string) bool {
-	return slices.ContainsFunc(held, func(u writ.GrantUse) bool { return u.ID == id && u.For == "" })
+// take has write append its records together with a use of each grant that the
+// dispatch needs. Whoever cancels, what has begun is recorded. The caller holds mu.
+func (x *execution) take(d *dispatch, write func([]writ.GrantUse, []writ.Change) error) error {
+	if len(d.needed) == 0 {
+		return write(nil, nil)
+	}
+	taking := &writ.Taking{Principal: x.state.Principal, Grants: d.needed, Held: x.held(d.step.ID)}
+	return x.engine.Grants.Take(context.WithoutCancel(x.ctx), taking, write)
 }
 
 // usesOf derives which grants an attempt took, given those that it held: the ones
@@ -61,10 +63,7 @@ func usesOf(q *writ.Question, held, recorded []writ.GrantUse) []writ.GrantUse {
 	}
 	var uses []writ.GrantUse
 	matters := len(recorded) > 0
-	for _, g := range writ.GrantsNeeded(q) {
-		if holds(held, g.ID) {
-			continue
-		}
+	for _, g := range writ.GrantsNeeded(q, held) {
 		use := writ.GrantUse{ID: g.ID, BreakGlass: g.BreakGlass}
 		matters = matters || g.MaxUses != 0 || g.BreakGlass
 		if g.MaxUses != 0 {
@@ -80,7 +79,8 @@ func usesOf(q *writ.Question, held, recorded []writ.GrantUse) []writ.GrantUse {
 		return nil
 	}
 	for _, u := range recorded[min(len(uses), len(recorded)):] {
-		if u.Use > 0 && u.ID != u.For && holds(uses, u.For) {
+		needed := func(n writ.GrantUse) bool { return n.ID == u.For && n.For == "" }
+		if u.Use > 0 && u.ID != u.For && slices.ContainsFunc(uses, needed) {
 			uses = append(uses, u)
 		}
 	}

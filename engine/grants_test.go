@@ -237,6 +237,23 @@ func TestAnotherGrantInTheMiddleIsCounted(t *testing.T) {
 	c.identical(exec)
 }
 
+// TestWhatAnAttemptHoldsIsEnough: a narrower grant that comes while people decide is
+// not used for what has begun.
+func TestWhatAnAttemptHoldsIsEnough(t *testing.T) {
+	c := newCounted(t, &rig{})
+	web := writ.Capability{Tool: abi.ToolHTTPRequest, Hosts: []string{"api.example.com"}, Methods: []string{"GET", "POST", "PUT"}, Paths: []string{"/**"}}
+	c.grant(t, contract.GrantCreateInput{Capability: web, MaxRisk: writ.RiskHigh, MaxUses: 1})
+	exec := c.attempt(agent, post)
+	c.expect(exec, writ.ExecAwaitingApproval)
+	next := c.grant(t, contract.GrantCreateInput{Capability: web, MaxRisk: writ.RiskHigh, MaxUses: 1, Skills: []writ.SkillKey{"test/web"}})
+	c.approve(approver, exec)
+	c.expect(exec, writ.ExecCompleted)
+	if got := c.taken(exec); len(got) != 1 || c.uses(t, next) != 0 {
+		t.Errorf("it took %+v", got)
+	}
+	c.identical(exec)
+}
+
 func TestADelegatedGrantUsesThoseAboveIt(t *testing.T) {
 	c := newCounted(t, &rig{})
 	top, err := c.people.GrantCreate(as(c.ada), &contract.GrantCreateInput{PrincipalID: c.ada.ID, Capability: puts, MaxUses: 3})

@@ -16,11 +16,7 @@ func (x *execution) stepQuestion(ctx context.Context, step *writ.Step, resolved 
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	q := x.derivedQuestion(step, resolved, attempt)
-	var held []writ.GrantUse
-	if a := x.takenUp(step.ID); a != nil {
-		held = a.grants
-	}
-	grants, err := x.engine.Grants.Candidates(ctx, x.state.Principal, q.Step.Tools, held)
+	grants, err := x.engine.Grants.Candidates(ctx, x.state.Principal, q.Step.Tools, x.held(step.ID))
 	if err != nil {
 		return nil, err
 	}

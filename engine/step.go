@@ -180,13 +180,13 @@ func (x *execution) judge(ctx context.Context, d *dispatch, attempt int) (*writ.
 		return nil, err
 	}
 	record.Attempt = attempt
-	d.needed = needed(question)
-	return verdict, x.record(ctx, d, record)
+	d.needed = needed(question, x.held(d.step.ID))
+	return verdict, x.record(d, record)
 }
 
 // record appends a verdict of a dispatch. Where its attempt is under way and needs
 // grants that it has not taken, they are taken with it. The caller holds mu.
-func (x *execution) record(ctx context.Context, d *dispatch, record writ.NewRecord) error {
+func (x *execution) record(d *dispatch, record writ.NewRecord) error {
 	write := func(uses []writ.GrantUse, changes []writ.Change) error {
 		record.Body.Decided.Grants = uses
 		stored, err := x.write(changes, record)
@@ -195,11 +195,10 @@ func (x *execution) record(ctx context.Context, d *dispatch, record writ.NewReco
 		}
 		return err
 	}
-	known := x.takenUp(d.step.ID)
-	if known == nil || record.Body.Decided.Verdict.Mode == writ.Blocked {
+	if x.takenUp(d.step.ID) == nil || record.Body.Decided.Verdict.Mode == writ.Blocked {
 		return write(nil, nil)
 	}
-	return x.take(ctx, d, known.grants, write)
+	return x.take(d, write)
 }
 
 // begin takes up the attempt that the journal holds, or starts a new one, unless
@@ -228,7 +227,7 @@ func (x *execution) begin(d *dispatch) error {
 	if known != nil {
 		next.before = known.completedWrites()
 	}
-	return x.take(x.ctx, d, nil, func(uses []writ.GrantUse, changes []writ.Change) error {
+	return x.take(d, func(uses []writ.GrantUse, changes []writ.Change) error {
 		d.attempt, next.grants = next, uses
 		_, err := x.commit(&writ.Batch{Epoch: d.epoch, Changes: changes, Records: []writ.NewRecord{d.started(stepKey(x.id, d.step.ID))}})
 		if err == nil {

@@ -53,7 +53,7 @@ func words(place, text string) error {
 	return nil
 }
 
-// mayBreakGlass: a person alone, and never one who only acts for another.
+// mayBreakGlass: a person alone, and by a token.
 func mayBreakGlass(by *writ.Principal) bool {
 	return by.Kind == writ.Human && by.Strength == writ.StrengthToken &&
 		(slices.Contains(by.Roles, roleAdmin) || slices.Contains(by.Roles, roleBreakGlass))

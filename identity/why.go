@@ -61,7 +61,7 @@ func (s *Service) covering(all []held, p *writ.Principal, in *contract.GrantWhyI
 			q.Grants = append(q.Grants, g)
 		}
 	}
-	needed := writ.GrantsNeeded(q)
+	needed := writ.GrantsNeeded(q, nil)
 	if len(needed) == 0 {
 		return nil
 	}

@@ -132,6 +132,9 @@ func (a *app) replaceCredentials(out *contract.TokenRotateOutput) (string, error
 		return "", nil // it is somebody else's, or this is another machine
 	}
 	next := path + ".new"
+	if err := os.Remove(next); err != nil && !os.IsNotExist(err) { // of a rotation that was cut off
+		return "", writ.Errorf(writ.CodeUnavailable, next, "is in the way: %s", plainCause(err)).WithFix("remove it, and write the new token to %s yourself", path)
+	}
 	err = writeNew(next, []byte(out.Token+"\n"), 0o600)
 	if err == nil {
 		err = os.Rename(next, path)
