@@ -57,10 +57,12 @@ const (
 	RecPrincipalAdded   RecordType = "principal.added"
 	RecSecretChanged    RecordType = "secret.changed"
 	RecGrantChanged     RecordType = "grant.changed"
-	RecEvidenceExported RecordType = "evidence.exported"
-	RecEvidenceImported RecordType = "evidence.imported"
-	RecDriftDetected    RecordType = "drift.detected"
-	RecDriftGone        RecordType = "drift.gone"
+	// RecDelegationChanged is of who decides approvals in whose place.
+	RecDelegationChanged RecordType = "delegation.changed"
+	RecEvidenceExported  RecordType = "evidence.exported"
+	RecEvidenceImported  RecordType = "evidence.imported"
+	RecDriftDetected     RecordType = "drift.detected"
+	RecDriftGone         RecordType = "drift.gone"
 )
 
 // Record is one entry of a journal: a link of its hash chain. It is encoded once
@@ -134,6 +136,9 @@ type IntentFacts struct {
 	Name           string      `json:"name,omitempty"`
 	Principal      *Principal  `json:"principal,omitempty"`
 	Grants         []Grant     `json:"grants,omitempty"`
+	// Authors wrote the draft, where that was not the requester alone: they do not
+	// count as approvers of what it asks for. intent.interpreted.
+	Authors []PrincipalID `json:"authors,omitempty"`
 }
 
 // CompiledFacts are of a compilation.

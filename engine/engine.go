@@ -41,6 +41,8 @@ type Options struct {
 	Clock     writ.Clock
 	Entropy   io.Reader // of step seeds and of ids without an idempotency key
 
+	Delegations Delegations
+
 	Tenants  []writ.TenantID   // whose executions are resumed; empty: the default tenant
 	Labels   map[string]string // of this host, for policy
 	EngineID string            // of the sandbox, pinned in the journal
@@ -80,7 +82,7 @@ func New(opts Options) (*Engine, error) {
 	for name, part := range map[string]any{
 		"Journal": opts.Journal, "Traces": opts.Traces, "Planner": opts.Planner, "Judges": opts.Judges,
 		"Skills": opts.Skills, "Sandbox": opts.Sandbox, "Toolbox": opts.Toolbox, "Approvals": opts.Approvals,
-		"Grants": opts.Grants, "Clock": opts.Clock, "Entropy": opts.Entropy,
+		"Grants": opts.Grants, "Delegations": opts.Delegations, "Clock": opts.Clock, "Entropy": opts.Entropy,
 	} {
 		if part == nil {
 			return nil, writ.Errorf(writ.CodeInternal, "engine", "option %s is missing", name)

@@ -184,7 +184,7 @@ func (g *gate) live(ctx context.Context, facts *writ.CallFacts, occurrence int) 
 	switch {
 	case writ.IsCode(err, writ.CodeApprovalNeeded), err == nil && answer.Mode == writ.Assist && !g.approved(facts):
 		g.proposed = true
-		g.x.propose(g.d, facts)
+		g.x.propose(g.d, &proposal{facts: facts, decision: &decision})
 		return nil, errProposed
 	case err != nil:
 		return g.deny(facts, occurrence, deniedOutside(err), &decision)
@@ -208,7 +208,7 @@ func (g *gate) approved(facts *writ.CallFacts) bool {
 	}
 	g.x.mu.Lock()
 	defer g.x.mu.Unlock()
-	for _, a := range g.x.granted(g.d.step.ID) {
+	for _, a := range g.x.enough(g.d.step.ID, g.d.verdict) {
 		if a.Request.Call != nil && a.Request.Call.Digest == facts.Digest {
 			return true
 		}

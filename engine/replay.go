@@ -277,6 +277,9 @@ func (r *replayer) interpretation(record *writ.Record) error {
 	derived := facts // the draft's author chose its form and its name
 	derived.ID, derived.Workspace, derived.Origin, derived.ChannelKey = state.IntentID, state.Workspace, state.Origin, state.ChannelKey
 	derived.Source, derived.Format = among(facts.Source, "draft", "template", "model"), among(facts.Format, "yaml", "json")
+	if p := state.Principal; len(facts.Authors) > 0 && p != nil { // earlier versions did not write them down
+		derived.Authors = r.x.authors(&writ.Principal{ID: record.Actor.ActorID, OnBehalfOf: record.Actor.OnBehalfOf})
+	}
 	r.compare(stageIntent, "", facts, derived)
 	return r.loader.err
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -37,6 +38,7 @@ type rig struct {
 	judges  judges
 	now     func() time.Time
 	grants  []writ.Grant
+	away    []writ.Delegation
 	revoked atomic.Pointer[writ.SkillKey] // a skill that is no longer loaded but for a replay
 
 	entropy io.Reader   // nil: crypto/rand
@@ -142,7 +144,7 @@ func (r *rig) boot() {
 	r.line = &lifeline{Journal: r.journal}
 	r.engine, err = engine.New(engine.Options{
 		Journal: r.line, Traces: r.traces, Planner: planner, Judges: r.judges, Skills: revocable{r.library, r},
-		Sandbox: r.sandbox, Toolbox: r.tools, Approvals: anySignature{}, Grants: grantList{r}, Clock: r.clock,
+		Sandbox: r.sandbox, Toolbox: r.tools, Approvals: anySignature{}, Grants: grantList{r}, Delegations: deputies{r}, Clock: r.clock,
 		Entropy: r.entropy, EngineID: r.machine,
 	})
 	if err != nil {
@@ -534,10 +536,19 @@ func (g grantList) Candidates(context.Context, *writ.Principal, []string) ([]wri
 	return g.r.grants, nil
 }
 
+// deputies are the delegations of the rig that hold now.
+type deputies struct{ r *rig }
+
+func (d deputies) DelegatedTo(_ context.Context, p *writ.Principal) ([]writ.Delegation, error) {
+	return slices.DeleteFunc(slices.Clone(d.r.away), func(a writ.Delegation) bool {
+		return a.To != p.ID || !a.Holds(writ.Clock(d.r.clock).Now())
+	}), nil
+}
+
 // anySignature accepts whatever is signed: keys are the identity package's.
 type anySignature struct{}
 
-func (anySignature) VerifyApproval(_ context.Context, _ *writ.Principal, _ writ.Digest, envelope []byte) error {
+func (anySignature) VerifyApproval(_ context.Context, _ *writ.Principal, _ writ.Word, envelope []byte) error {
 	if len(envelope) == 0 {
 		return writ.Errorf(writ.CodeForbidden, "approval", "is not signed")
 	}

@@ -44,7 +44,7 @@ func (a *app) approvalCommand() *cobra.Command {
 	list.Flags().StringVar(&status, "status", "", "approvals of this status instead of those that can be decided")
 	list.Flags().StringVar(&execution, "execution", "", "only of this execution")
 	pageFlags(list, &in.Page)
-	return group("approval", "See what waits for people", list, a.approvalKey())
+	return group("approval", "See what waits for people, and who decides for whom", list, a.approvalDelegate(), a.approvalUndelegate(), a.approvalDelegations(), a.approvalKey())
 }
 
 // approvalTable shows a person everything that an approval would allow.
@@ -67,6 +67,11 @@ func (a *app) approvalTable(t *table, item *contract.Approval) {
 	t.pair("data from", labels(request.Taint))
 	t.pair("status", string(item.Status))
 	t.pair("approvals", fmt.Sprintf("%d of %d", item.Granted, item.Required))
+	t.pair("still needed", seats(item.Missing))
+	for _, d := range item.Decisions {
+		t.pair("decided", decided(&d)+"  ("+a.ago(d.At)+")")
+	}
+	t.pair("may decide", strings.Join(item.Roles, ", "))
 	t.pair("decide by", item.DecideBy.String()+"  ("+a.ago(item.DecideBy)+")")
 	t.pair("digest", string(item.Digest))
 	if request.Call != nil {
@@ -85,6 +90,31 @@ func (a *app) approvalTable(t *table, item *contract.Approval) {
 	}
 }
 
+// seats says of which roles people must still approve: "1 of finance".
+func seats(missing []contract.Seats) string {
+	parts := make([]string, 0, len(missing))
+	for _, s := range missing {
+		parts = append(parts, fmt.Sprintf("%d of %s", s.Count, s.Role))
+	}
+	return strings.Join(parts, " and ")
+}
+
+// decided is one word in words: "approved by human:bob for human:ada: fine".
+func decided(d *contract.Decision) string {
+	text := "rejected by "
+	if d.Approved {
+		text = "approved by "
+	}
+	text += string(d.By)
+	if d.For != "" {
+		text += " for " + string(d.For)
+	}
+	if d.Note != "" {
+		text += ": " + d.Note
+	}
+	return text
+}
+
 func labels(list []writ.Label) string {
 	parts := make([]string, 0, len(list))
 	for _, l := range list {
@@ -95,7 +125,8 @@ func labels(list []writ.Label) string {
 
 func (a *app) execApprove() *cobra.Command {
 	in := &contract.ExecutionApproveInput{}
-	var digest, key, passphrase string
+	var digest, absent string
+	var keys keyFlags
 	c := &cobra.Command{
 		Use: "approve EXECUTION [STEP]", Short: "Approve exactly what is shown, with the approver's key", Args: cobra.RangeArgs(1, 2),
 		Example: `  writ exec approve exe_...                         shows the request and asks
@@ -113,21 +144,30 @@ func (a *app) execApprove() *cobra.Command {
 					return err
 				}
 			}
-			in.ExecutionID, in.StepID, in.ApprovalDigest = item.ExecutionID, item.StepID, item.Digest
-			if in.Signature, err = a.signApproval(cmd.Context(), item.Digest, key, passphrase); err != nil {
+			by, err := a.approver(keys)
+			if err != nil {
+				return err
+			}
+			in.ExecutionID, in.StepID, in.ApprovalDigest, in.For = item.ExecutionID, item.StepID, item.Digest, writ.PrincipalID(absent)
+			if in.Signature, err = by.sign(cmd.Context(), writ.Word{Digest: item.Digest, For: in.For}); err != nil {
 				return err
 			}
 			out, err := call(cmd.Context(), a, contract.ExecutionApprove, in)
 			if err != nil {
 				return err
 			}
-			return a.printResult(out, out.Result, "execution", args[0])
+			return a.print(out, func(t *table) {
+				t.pair("execution", args[0])
+				t.pair("status", out.Status)
+				t.pair("approvals", fmt.Sprintf("%d of %d", out.Granted, out.Required))
+				t.pair("still needed", seats(out.Missing))
+			})
 		},
 	}
 	c.Flags().StringVar(&digest, "digest", "", "digest of the request that you have seen; without it the request is shown and asked about")
 	c.Flags().StringVar(&in.Note, "note", "", "why")
-	c.Flags().StringVar(&key, "key", "", "approver's key (default: the home's)")
-	c.Flags().StringVar(&passphrase, "passphrase-file", "", "file with the key's passphrase; - for standard input")
+	c.Flags().StringVar(&absent, "for", "", "decide for this absent person, who has delegated to you")
+	keys.add(c)
 	return c
 }
 
@@ -196,7 +236,7 @@ const maxPassphrase = 4 << 10
 
 func (a *app) execReject() *cobra.Command {
 	in := &contract.ExecutionRejectInput{}
-	var digest string
+	var digest, absent string
 	c := &cobra.Command{
 		Use: "reject EXECUTION [STEP]", Short: "Reject what waits; it ends the step", Args: cobra.RangeArgs(1, 2),
 		Example: `  writ exec reject exe_... --reason "wrong repository"`,
@@ -206,6 +246,7 @@ func (a *app) execReject() *cobra.Command {
 				return err
 			}
 			in.ExecutionID, in.StepID, in.ApprovalDigest = item.ExecutionID, item.StepID, writ.Digest(digest)
+			in.For = writ.PrincipalID(absent)
 			out, err := call(cmd.Context(), a, contract.ExecutionReject, in)
 			if err != nil {
 				return err
@@ -215,5 +256,6 @@ func (a *app) execReject() *cobra.Command {
 	}
 	c.Flags().StringVar(&in.Reason, "reason", "", "why (required)")
 	c.Flags().StringVar(&digest, "digest", "", "refuse if something else is pending")
+	c.Flags().StringVar(&absent, "for", "", "decide for this absent person, who has delegated to you")
 	return c
 }

@@ -19,8 +19,8 @@ func (h *home) bind(d *contract.Dispatcher) {
 	contract.Bind(d, contract.ExecutionRetry, h.engine.ExecutionRetry)
 	contract.Bind(d, contract.ExecutionResolve, h.engine.ExecutionResolve)
 	contract.Bind(d, contract.ExecutionExpire, h.engine.ExecutionExpire)
-	contract.Bind(d, contract.ApprovalList, h.engine.ApprovalList)
 	contract.Bind(d, contract.ReplayRun, h.replayRun)
+	h.bindApprovals(d)
 
 	contract.Bind(d, contract.ExecutionGet, h.journal.ExecutionGet)
 	contract.Bind(d, contract.ExecutionList, h.journal.ExecutionList)
@@ -57,6 +57,14 @@ func (h *home) bind(d *contract.Dispatcher) {
 	contract.Bind(d, contract.SecretList, h.secrets.SecretList)
 
 	contract.Bind(d, contract.SystemStatus, h.systemStatus)
+}
+
+// bindApprovals is bind for the queue of approvals and who decides in it.
+func (h *home) bindApprovals(d *contract.Dispatcher) {
+	contract.Bind(d, contract.ApprovalList, h.engine.ApprovalList)
+	contract.Bind(d, contract.ApprovalDelegate, h.identity.ApprovalDelegate)
+	contract.Bind(d, contract.ApprovalUndelegate, h.identity.ApprovalUndelegate)
+	contract.Bind(d, contract.ApprovalDelegations, h.identity.ApprovalDelegations)
 }
 
 // bindTrust is bind for whose skills count and what has been taken back.

@@ -1,0 +1,60 @@
+package contract
+
+import "github.com/writ-run/writ"
+
+// ApprovalList shows what waits for a person.
+var ApprovalList = define[ApprovalListInput, ApprovalListOutput](Contract{
+	Key: "controlPlane.approval.list", Version: "1.1.0", Kind: Query, Capability: CapApproval, Auth: User,
+	CLI: "writ approval list", Title: "List approvals", Idempotent: true,
+	Description: "Lists approvals, the nearest deadline first, each with the exact document that would be approved.",
+	Goal:        "Find what waits for a decision, and see the bytes that the decision is about.",
+	Context:     "Before execution.approve and execution.reject.",
+	PII:         []string{"output.items.request", "output.items.decisions.note"},
+	Examples: example(ApprovalListInput{},
+		ApprovalListOutput{Result: done("ok"), Items: []Approval{exampleApproval()}}),
+})
+
+// ApprovalDelegate lets another person decide while the caller is away.
+var ApprovalDelegate = define[ApprovalDelegateInput, ApprovalDelegateOutput](Contract{
+	Key: "controlPlane.approval.delegate", Kind: Command, Capability: CapApproval, Auth: User,
+	CLI: "writ approval delegate", Title: "Delegate approvals",
+	Description: "Lets another person decide approvals in the caller's place, from one moment to another and in roles that the caller has. It gives nothing else. Who is delegated to passes nothing on, and never approves what they asked for or wrote themselves.",
+	Goal:        "Keep approvals going while a person is away, with a record of who decided for whom.",
+	Context:     "Before an absence. The absent person may still decide; the two count as one.",
+	PII:         []string{"input.to", "input.reason", "output.delegation.by", "output.delegation.to", "output.delegation.reason"},
+	Errors: []Failure{
+		on(writ.CodeNotFound, "The other person does not exist."),
+		on(writ.CodeConflict, "The caller has too many delegations."),
+	},
+	Examples: example(
+		ApprovalDelegateInput{To: "human:bob", From: exTime, Until: exLater, Roles: []string{"approver"}, Reason: "On leave."},
+		ApprovalDelegateOutput{Result: done("delegated"), Delegation: exampleDelegation()}),
+})
+
+// ApprovalUndelegate ends a delegation.
+var ApprovalUndelegate = define[ApprovalUndelegateInput, ApprovalUndelegateOutput](Contract{
+	Key: "controlPlane.approval.undelegate", Kind: Command, Capability: CapApproval, Auth: User,
+	CLI: "writ approval undelegate", Title: "End a delegation", Idempotent: true,
+	Description: "Ends a delegation at once. Who delegated, who it was delegated to, and admins may. What was decided under it stays decided.",
+	Goal:        "Take back what an absence had made necessary.",
+	Context:     "At any time.",
+	PII:         []string{"input.reason"},
+	Errors:      []Failure{on(writ.CodeNotFound, "There is no such delegation.")},
+	Examples:    example(ApprovalUndelegateInput{DelegationID: "dlg_example", Reason: "Back early."}, ApprovalUndelegateOutput{Result: done("ended")}),
+})
+
+// ApprovalDelegations shows the delegations.
+var ApprovalDelegations = define[ApprovalDelegationsInput, ApprovalDelegationsOutput](Contract{
+	Key: "controlPlane.approval.delegations", Kind: Query, Capability: CapApproval, Auth: User,
+	CLI: "writ approval delegations", Title: "List delegations", Idempotent: true,
+	Description: "Lists who may decide approvals in whose place, the earliest first, those to come included.",
+	Goal:        "See who stands in for whom, and until when.",
+	Context:     "At any time.",
+	PII:         []string{"output.items.by", "output.items.to", "output.items.reason"},
+	Examples: example(ApprovalDelegationsInput{},
+		ApprovalDelegationsOutput{Result: done("ok"), Items: []Delegation{exampleDelegation()}}),
+})
+
+func exampleDelegation() Delegation {
+	return Delegation{DelegationID: "dlg_example", By: "human:ada", To: "human:bob", Roles: []string{"approver"}, From: exTime, Until: exLater, Reason: "On leave.", CreatedAt: exTime}
+}
