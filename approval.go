@@ -53,6 +53,19 @@ type ApprovalRequest struct {
 	ExecuteBy Time          `json:"executeBy"`
 }
 
+// Template names what is asked for: publisher/skill#action.
+func (r *ApprovalRequest) Template() string { return string(r.Skill.Key) + "#" + r.Action }
+
+// Rules are those because of which people are asked, sorted, each once.
+func (r *ApprovalRequest) Rules() []string {
+	out := []string{}
+	for _, reason := range r.Reasons {
+		out = append(out, reason.Rule)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // ProposedCall is the write call that is to be approved.
 type ProposedCall struct {
 	Tool      string          `json:"tool"`
@@ -105,6 +118,7 @@ type Decision struct {
 	Approved   bool        `json:"approved"`
 	Note       string      `json:"note,omitempty"`
 	At         Time        `json:"at"`
+	Bulk       int         `json:"bulk,omitempty"` // how many requests were decided in one command, this one included
 	Signature  []byte      `json:"signature,omitempty"`
 }
 

@@ -6,12 +6,30 @@ import "github.com/writ-run/writ"
 var ApprovalList = define[ApprovalListInput, ApprovalListOutput](Contract{
 	Key: "controlPlane.approval.list", Version: "1.1.0", Kind: Query, Capability: CapApproval, Auth: User,
 	CLI: "writ approval list", Title: "List approvals", Idempotent: true,
-	Description: "Lists approvals, the nearest deadline first, each with the exact document that would be approved.",
+	Description: "Lists approvals, the higher risk first, then the nearer deadline, then the older, each with the exact document that would be approved, who may decide, and how the last of its kind were decided.",
 	Goal:        "Find what waits for a decision, and see the bytes that the decision is about.",
 	Context:     "Before execution.approve and execution.reject.",
-	PII:         []string{"output.items.request", "output.items.decisions.note"},
+	PII:         []string{"output.items.request", "output.items.decisions.note", "output.items.decideAs", "output.items.earlier.by", "output.items.earlier.note"},
 	Examples: example(ApprovalListInput{},
-		ApprovalListOutput{Result: done("ok"), Items: []Approval{exampleApproval()}}),
+		ApprovalListOutput{Result: done("ok"), Items: []Approval{exampleApproval()}, Total: 1}),
+})
+
+// ApprovalApprove says yes to many requests of one kind.
+var ApprovalApprove = define[ApprovalApproveInput, ApprovalApproveOutput](Contract{
+	Key: "controlPlane.approval.approve", Kind: Command, Capability: CapApproval, Auth: User,
+	CLI: "writ approval approve", Title: "Approve many of one kind", Idempotent: true,
+	Description: "Approves up to 200 requests of one action that are asked because of the same rules. Each is signed and recorded by itself. One item of another action or rule, or one bad signature, and nothing is decided; an item that was decided meanwhile is reported and the others go on.",
+	Goal:        "Decide many like requests at once, without approving what was not looked at.",
+	Context:     "Before it, approval.list with the same template and rules.",
+	PII:         []string{"input.for", "input.note"},
+	Errors: []Failure{
+		on(writ.CodeNotFound, "An execution or a step does not exist."),
+		on(writ.CodeConflict, "An item is of another action, or is asked because of other rules."),
+	},
+	Emits: []string{"controlPlane.approval.granted"},
+	Examples: example(
+		ApprovalApproveInput{Template: string(exKey) + "#create", Rules: []string{"risk"}, Items: []ApprovalItem{{ExecutionID: exExecution, StepID: exStep, ApprovalDigest: exDigest, Signature: []byte("{}")}}},
+		ApprovalApproveOutput{Result: done("ok"), Approved: 1, Items: []ApprovalOutcome{{ExecutionID: exExecution, StepID: exStep, Status: writ.ApprovalApproved}}}),
 })
 
 // ApprovalDelegate lets another person decide while the caller is away.

@@ -6,14 +6,56 @@ import "github.com/writ-run/writ"
 type ApprovalListInput struct {
 	ExecutionID writ.ExecutionID    `json:"executionId,omitempty"`
 	Status      writ.ApprovalStatus `json:"status,omitempty" jsonschema:"Absent: those that can still be decided."`
+	Mine        bool                `json:"mine,omitempty" jsonschema:"Only those that the caller could approve now, as itself or for an absent person."`
+	Role        string              `json:"role,omitempty" jsonschema:"Only those that people of this role may decide now."`
+	Rules       []string            `json:"rules,omitempty" jsonschema:"Only those that are asked because of exactly these rules."`
+	Template    string              `json:"template,omitempty" jsonschema:"Only those of this publisher/skill#action."`
 	Page
 }
 
-// ApprovalListOutput is the output of ApprovalList, the nearest deadline first.
+// ApprovalListOutput is the output of ApprovalList: the higher risk first, then the
+// nearer deadline, then the older.
 type ApprovalListOutput struct {
 	Result
 	Items      []Approval `json:"items"`
+	Total      int        `json:"total" jsonschema:"How many there are on all pages."`
 	NextCursor string     `json:"nextCursor,omitempty"`
+}
+
+// MaxBulk is how many requests one command decides: nobody has looked at more.
+const MaxBulk = 200
+
+// ApprovalApproveInput is the input of ApprovalApprove.
+type ApprovalApproveInput struct {
+	Template string           `json:"template" jsonschema:"publisher/skill#action of every item."`
+	Rules    []string         `json:"rules" jsonschema:"The rules because of which every item is asked, exactly these."`
+	Items    []ApprovalItem   `json:"items" jsonschema:"At most 200."`
+	For      writ.PrincipalID `json:"for,omitempty" jsonschema:"The absent person who has delegated to the caller."`
+	Note     string           `json:"note,omitempty"`
+}
+
+// ApprovalItem is one request with the approver's own signature of it.
+type ApprovalItem struct {
+	ExecutionID    writ.ExecutionID `json:"executionId"`
+	StepID         writ.StepID      `json:"stepId"`
+	ApprovalDigest writ.Digest      `json:"approvalDigest" jsonschema:"What the approver saw."`
+	Signature      []byte           `json:"signature" jsonschema:"DSSE envelope of the approver's key over the approval statement, base64."`
+}
+
+// ApprovalApproveOutput is the output of ApprovalApprove.
+type ApprovalApproveOutput struct {
+	Result
+	Approved int               `json:"approved" jsonschema:"How many of the caller's words were taken."`
+	Items    []ApprovalOutcome `json:"items" jsonschema:"In the order of the input."`
+}
+
+// ApprovalOutcome is what came of one item.
+type ApprovalOutcome struct {
+	ExecutionID writ.ExecutionID    `json:"executionId"`
+	StepID      writ.StepID         `json:"stepId"`
+	Status      writ.ApprovalStatus `json:"status,omitempty" jsonschema:"Of the approval: pending while more people must approve."`
+	Code        writ.Code           `json:"code,omitempty" jsonschema:"Why the word was not taken."`
+	Message     string              `json:"message,omitempty"`
 }
 
 // Delegation lets a person decide approvals in the place of one who is away.

@@ -81,36 +81,33 @@ func (e *Engine) ExecutionReject(ctx context.Context, in *contract.ExecutionReje
 
 // word is what a person says to one request. The zero decision is a no.
 type word struct {
-	p        *writ.Principal
-	roles    []string // in which p decides: its own, or those of whom it stands for
-	step     writ.StepID
-	digest   writ.Digest
-	decision *writ.Decision
+	p          *writ.Principal
+	roles      []string         // in which p decides: its own, or those of the absent person
+	absent     writ.PrincipalID // in whose place; empty: p's own
+	delegation string
+	step       writ.StepID
+	digest     writ.Digest
+	decision   *writ.Decision
 }
 
 // wordOf is a word of p, in the place of another person where one is named.
 // CodeForbidden where that person has not delegated to p for now.
 func (e *Engine) wordOf(ctx context.Context, p *writ.Principal, absent writ.PrincipalID) (*word, error) {
-	w := &word{p: p, roles: p.Roles, decision: &writ.Decision{By: p.ID}}
 	if absent == "" || absent == p.ID {
-		return w, nil
+		return &word{p: p, roles: p.Roles, decision: &writ.Decision{By: p.ID}}, nil
 	}
-	held, err := e.Delegations.DelegatedTo(ctx, p)
+	words, err := e.wordsOf(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	w.roles = nil
-	for i := range held {
-		if held[i].By == absent { // several add up
-			w.decision.For, w.decision.Delegation = absent, held[i].ID
-			w.roles = append(w.roles, held[i].Roles...)
+	for _, w := range words {
+		if w.absent == absent {
+			w.decision = &writ.Decision{By: p.ID, For: absent, Delegation: w.delegation}
+			return w, nil
 		}
 	}
-	if w.decision.For == "" {
-		return nil, writ.Errorf(writ.CodeForbidden, "approval", "%s has not delegated to %s, or not for now", absent, p.ID).
-			WithFix("see `writ approval delegations`")
-	}
-	return w, nil
+	return nil, writ.Errorf(writ.CodeForbidden, "approval", "%s has not delegated to %s, or not for now", absent, p.ID).
+		WithFix("see `writ approval delegations`")
 }
 
 // decide applies a person's word to the pending approval of a step.

@@ -17,11 +17,16 @@ import (
 )
 
 func (a *app) approvalCommand() *cobra.Command {
+	return group("approval", "See what waits for people, and who decides for whom",
+		a.approvalList(), a.approvalApprove(), a.approvalDelegate(), a.approvalUndelegate(), a.approvalDelegations(), a.approvalKey())
+}
+
+func (a *app) approvalList() *cobra.Command {
 	in := &contract.ApprovalListInput{}
 	var status, execution string
 	list := &cobra.Command{
-		Use: "list", Short: "Show what waits for a person, the nearest deadline first", Args: cobra.NoArgs,
-		Example: "  writ approval list\n  writ approval list -o json | jq '.items[].request'",
+		Use: "list", Short: "Show what waits for a person: high risk first, then the nearest deadline", Args: cobra.NoArgs,
+		Example: "  writ approval list --mine            what you could decide now\n  writ approval list --role security\n  writ approval list -o json | jq '.items[].request'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			in.Status, in.ExecutionID = writ.ApprovalStatus(status), writ.ExecutionID(execution)
 			out, err := call(cmd.Context(), a, contract.ApprovalList, in)
@@ -37,14 +42,22 @@ func (a *app) approvalCommand() *cobra.Command {
 					a.approvalTable(t, &out.Items[i])
 					t.line("")
 				}
+				if out.Total > len(out.Items) {
+					t.line("%d of %d", len(out.Items), out.Total)
+				}
 				a.more(t, out.NextCursor)
 			})
 		},
 	}
-	list.Flags().StringVar(&status, "status", "", "approvals of this status instead of those that can be decided")
-	list.Flags().StringVar(&execution, "execution", "", "only of this execution")
+	f := list.Flags()
+	f.StringVar(&status, "status", "", "approvals of this status instead of those that can be decided")
+	f.StringVar(&execution, "execution", "", "only of this execution")
+	f.BoolVar(&in.Mine, "mine", false, "only what you could approve now, as yourself or for somebody who is away")
+	f.StringVar(&in.Role, "role", "", "only what people of this role may decide now")
+	f.StringSliceVar(&in.Rules, "rule", nil, "only what is asked because of exactly these rules, repeatable")
+	f.StringVar(&in.Template, "template", "", "only of this publisher/skill#action")
 	pageFlags(list, &in.Page)
-	return group("approval", "See what waits for people, and who decides for whom", list, a.approvalDelegate(), a.approvalUndelegate(), a.approvalDelegations(), a.approvalKey())
+	return list
 }
 
 // approvalTable shows a person everything that an approval would allow.
@@ -53,6 +66,9 @@ func (a *app) approvalTable(t *table, item *contract.Approval) {
 	if json.Unmarshal(item.Request, &request) != nil {
 		t.line("  the request does not decode; do not approve it")
 		return
+	}
+	if item.Priority > 0 {
+		t.pair("place", fmt.Sprint(item.Priority))
 	}
 	t.pair("execution", string(item.ExecutionID))
 	t.pair("step", string(item.StepID)+"  ("+request.StepName+")")
@@ -72,8 +88,13 @@ func (a *app) approvalTable(t *table, item *contract.Approval) {
 		t.pair("decided", decided(&d)+"  ("+a.ago(d.At)+")")
 	}
 	t.pair("may decide", strings.Join(item.Roles, ", "))
+	t.pair("you could as", principals(item.DecideAs))
+	t.pair("asked", a.ago(item.OpenedAt))
 	t.pair("decide by", item.DecideBy.String()+"  ("+a.ago(item.DecideBy)+")")
 	t.pair("digest", string(item.Digest))
+	for _, e := range item.Earlier {
+		t.pair("before", earlierWords(&e)+"  ("+a.ago(e.At)+")")
+	}
 	if request.Call != nil {
 		t.line("call %s:\n%s", request.Call.Tool, indent(request.Call.Arguments))
 	} else {
@@ -113,6 +134,26 @@ func decided(d *contract.Decision) string {
 		text += ": " + d.Note
 	}
 	return text
+}
+
+// earlierWords is how one of its kind was decided: "approved by human:bob: fine".
+func earlierWords(e *contract.EarlierDecision) string {
+	text := string(e.Status)
+	if e.By != "" {
+		text += " by " + string(e.By)
+	}
+	if e.Note != "" {
+		text += ": " + e.Note
+	}
+	return text + "  " + e.Summary
+}
+
+func principals(list []writ.PrincipalID) string {
+	parts := make([]string, 0, len(list))
+	for _, id := range list {
+		parts = append(parts, string(id))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func labels(list []writ.Label) string {
@@ -198,10 +239,15 @@ func (a *app) confirm(item *contract.Approval) error {
 	t := &table{app: a}
 	a.approvalTable(t, item)
 	t.flush()
+	return a.ask("Approve exactly this?", item.Digest)
+}
+
+// ask wants a person's yes. A script names the digest instead.
+func (a *app) ask(question string, digest writ.Digest) error {
 	if f, ok := a.in.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
-		return usage("nobody is at the terminal to confirm").WithFix("add --digest %s once a person has seen the request", item.Digest)
+		return usage("nobody is at the terminal to confirm").WithFix("add --digest %s once a person has seen the request", digest)
 	}
-	_, _ = fmt.Fprint(a.err, "\nApprove exactly this? Type yes: ")
+	_, _ = fmt.Fprint(a.err, "\n"+question+" Type yes: ")
 	line, err := bufio.NewReader(a.in).ReadString('\n')
 	if err != nil || strings.TrimSpace(line) != "yes" {
 		return writ.Errorf(writ.CodeCancelled, "approve", "nothing was approved")
