@@ -15,6 +15,7 @@ type meters struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	streams  prometheus.Gauge
+	*approvalMeters
 }
 
 func newMeters(registry *prometheus.Registry) *meters {
@@ -31,6 +32,7 @@ func newMeters(registry *prometheus.Registry) *meters {
 		streams: prometheus.NewGauge(prometheus.GaugeOpts{Name: "writ_event_streams", Help: "Open event streams."}),
 	}
 	registry.MustRegister(m.requests, m.duration, m.streams)
+	m.approvalMeters = newApprovalMeters(registry)
 	return m
 }
 

@@ -1,6 +1,11 @@
 package contract
 
-import "github.com/writ-run/writ"
+import (
+	"time"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/abi"
+)
 
 // ApprovalList shows what waits for a person.
 var ApprovalList = define[ApprovalListInput, ApprovalListOutput](Contract{
@@ -30,6 +35,18 @@ var ApprovalApprove = define[ApprovalApproveInput, ApprovalApproveOutput](Contra
 	Examples: example(
 		ApprovalApproveInput{Template: string(exKey) + "#create", Rules: []string{"risk"}, Items: []ApprovalItem{{ExecutionID: exExecution, StepID: exStep, ApprovalDigest: exDigest, Signature: []byte("{}")}}},
 		ApprovalApproveOutput{Result: done("ok"), Approved: 1, Items: []ApprovalOutcome{{ExecutionID: exExecution, StepID: exStep, Status: writ.ApprovalApproved}}}),
+})
+
+// ApprovalStats shows how people decide.
+var ApprovalStats = define[ApprovalStatsInput, ApprovalStatsOutput](Contract{
+	Key: "controlPlane.approval.stats", Kind: Query, Capability: CapApproval, Auth: User,
+	CLI: "writ approval stats", Title: "Statistics of approvals", Idempotent: true,
+	Description: "Counts how people decided, by rule and risk, and how long they took, with a hint where approvals look like fatigue: more than 95 % of at least 20 words were yes, half of them within 5 seconds.",
+	Goal:        "Find rules that ask too often to be read.",
+	Context:     "At any time. It reads the journals, so it is the same after a restart.",
+	Errors:      []Failure{},
+	Examples: example(ApprovalStatsInput{},
+		ApprovalStatsOutput{Result: done("ok"), Since: exTime, Complete: true, Items: []ApprovalStat{{Rule: "risk", RiskTier: writ.RiskMedium, Approved: 9, Rejected: 1, ApproveRate: 0.9, Median: abi.Duration(time.Minute)}}}),
 })
 
 // ApprovalDelegate lets another person decide while the caller is away.

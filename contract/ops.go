@@ -9,7 +9,7 @@ func All() []*Contract {
 		ExecutionStart.Contract, ExecutionApprove.Contract, ExecutionReject.Contract,
 		ExecutionCancel.Contract, ExecutionPause.Contract, ExecutionResume.Contract, ExecutionRetry.Contract,
 		ExecutionResolve.Contract, ExecutionExpire.Contract, ExecutionGet.Contract, ExecutionList.Contract,
-		ApprovalList.Contract, ApprovalApprove.Contract, ApprovalDelegate.Contract, ApprovalUndelegate.Contract, ApprovalDelegations.Contract, PolicyExplain.Contract, PolicyTest.Contract, PolicyActivate.Contract, PolicyList.Contract,
+		ApprovalList.Contract, ApprovalApprove.Contract, ApprovalStats.Contract, ApprovalDelegate.Contract, ApprovalUndelegate.Contract, ApprovalDelegations.Contract, PolicyExplain.Contract, PolicyTest.Contract, PolicyActivate.Contract, PolicyList.Contract,
 		TraceGet.Contract, TraceList.Contract, TraceVerify.Contract,
 		EvidenceExport.Contract, EvidenceImport.Contract, ReplayRun.Contract,
 		SkillInstall.Contract, SkillVerify.Contract, SkillDisable.Contract, SkillEnable.Contract,

@@ -1,6 +1,11 @@
 package contract
 
-import "github.com/writ-run/writ"
+import (
+	"time"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/abi"
+)
 
 // ApprovalListInput is the input of ApprovalList.
 type ApprovalListInput struct {
@@ -113,4 +118,40 @@ type ApprovalDelegationsInput struct {
 type ApprovalDelegationsOutput struct {
 	Result
 	Items []Delegation `json:"items"`
+}
+
+// ApprovalSample is what is counted of one decision of a person, or of a deadline
+// that passed. It is no member of an operation.
+type ApprovalSample struct {
+	Rules   []string
+	Risk    writ.Risk
+	Outcome writ.ApprovalStatus // approved, rejected or expired
+	Took    time.Duration       // since it was asked
+}
+
+// ApprovalStatsInput is the input of ApprovalStats.
+type ApprovalStatsInput struct {
+	Since abi.Duration `json:"since,omitempty" jsonschema:"How far back, at most 8760h; absent: 720h."`
+}
+
+// ApprovalStatsOutput is the output of ApprovalStats, the higher risk first.
+type ApprovalStatsOutput struct {
+	Result
+	Since    writ.Time      `json:"since"`
+	Complete bool           `json:"complete" jsonschema:"False where there were more executions than are looked at."`
+	Items    []ApprovalStat `json:"items"`
+}
+
+// ApprovalStat is how people decided what one rule asked at one risk. A request that
+// several rules ask for counts for each.
+type ApprovalStat struct {
+	Rule        string       `json:"rule"`
+	RiskTier    writ.Risk    `json:"riskTier"`
+	Approved    int          `json:"approved" jsonschema:"Words of people, not requests."`
+	Rejected    int          `json:"rejected"`
+	Expired     int          `json:"expired" jsonschema:"Requests whose deadline passed."`
+	Fast        int          `json:"fast" jsonschema:"Words less than 3 seconds after the request."`
+	ApproveRate float64      `json:"approveRate" jsonschema:"Of the words, from 0 to 1."`
+	Median      abi.Duration `json:"median,omitempty" jsonschema:"From the request to the word."`
+	Hint        string       `json:"hint,omitempty" jsonschema:"Where it looks as if nobody reads what they approve."`
 }

@@ -173,6 +173,7 @@ func (x *execution) closeApproval(step *writ.Step, a *writ.Approval, attempt int
 	)
 	if err == nil {
 		applyDecision(a, facts, x.now())
+		x.observe(a, nil, x.now())
 	}
 }
 

@@ -134,8 +134,10 @@ func (x *execution) decide(w *word) (writ.Approval, error) {
 		return writ.Approval{}, err
 	}
 	applyDecision(a, facts, decision.At)
+	x.observe(a, decision, decision.At)
+	decided := *a
 	x.advance()
-	return *a, nil
+	return decided, nil
 }
 
 // decidable checks that the word may be said now. The caller holds mu.

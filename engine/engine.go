@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/contract"
 )
 
 // Grants finds the few grants that may matter to a decision.
@@ -49,6 +50,9 @@ type Options struct {
 	Parallel int               // steps that run at once; 0: 64
 	Idle     int               // executions in memory from which those without a run are let go; 0: 4096
 	Logger   hclog.Logger      // nil: none
+	// Observe hears of each decision of a person and each deadline that passed; nil:
+	// nobody counts. It must return at once and call nothing of the engine.
+	Observe func(contract.ApprovalSample)
 }
 
 // defaultParallel keeps goroutines bounded; guests themselves are capped by the

@@ -18,7 +18,7 @@ import (
 
 func (a *app) approvalCommand() *cobra.Command {
 	return group("approval", "See what waits for people, and who decides for whom",
-		a.approvalList(), a.approvalApprove(), a.approvalDelegate(), a.approvalUndelegate(), a.approvalDelegations(), a.approvalKey())
+		a.approvalList(), a.approvalApprove(), a.approvalStats(), a.approvalDelegate(), a.approvalUndelegate(), a.approvalDelegations(), a.approvalKey())
 }
 
 func (a *app) approvalList() *cobra.Command {

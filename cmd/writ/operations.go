@@ -63,6 +63,7 @@ func (h *home) bind(d *contract.Dispatcher) {
 func (h *home) bindApprovals(d *contract.Dispatcher) {
 	contract.Bind(d, contract.ApprovalList, h.engine.ApprovalList)
 	contract.Bind(d, contract.ApprovalApprove, h.engine.ApprovalApprove)
+	contract.Bind(d, contract.ApprovalStats, h.engine.ApprovalStats)
 	contract.Bind(d, contract.ApprovalDelegate, h.identity.ApprovalDelegate)
 	contract.Bind(d, contract.ApprovalUndelegate, h.identity.ApprovalUndelegate)
 	contract.Bind(d, contract.ApprovalDelegations, h.identity.ApprovalDelegations)

@@ -85,7 +85,8 @@ func (h *home) engineOptions(tools writ.Toolbox) engine.Options {
 	return engine.Options{
 		Journal: h.journal, Traces: h.journal, Planner: h.planner, Judges: h.policies, Skills: h.skills(),
 		Sandbox: h.sandbox, Toolbox: tools, Approvals: h.identity, Grants: h.identity, Delegations: h.identity, Clock: h.clock, Entropy: entropy,
-		Labels: h.config.Labels, EngineID: h.engineID(), Logger: h.log.Named("engine"),
+		Observe: h.observe,
+		Labels:  h.config.Labels, EngineID: h.engineID(), Logger: h.log.Named("engine"),
 	}
 }
 
