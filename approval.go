@@ -48,9 +48,24 @@ type ApprovalRequest struct {
 	PolicyDigest Digest        `json:"policyDigest"`
 	Requester    PrincipalID   `json:"requester"`
 	OnBehalfOf   []PrincipalID `json:"onBehalfOf"`
-	OpenedAt     Time          `json:"openedAt"`
-	DecideBy     Time          `json:"decideBy"`
-	ExecuteBy    Time          `json:"executeBy"`
+	// Authors wrote or edited the draft, where that was not the requester alone.
+	Authors   []PrincipalID `json:"authors,omitempty"`
+	OpenedAt  Time          `json:"openedAt"`
+	DecideBy  Time          `json:"decideBy"`
+	ExecuteBy Time          `json:"executeBy"`
+}
+
+// Template names what is asked for: publisher/skill#action.
+func (r *ApprovalRequest) Template() string { return string(r.Skill.Key) + "#" + r.Action }
+
+// Rules are those because of which people are asked, sorted, each once.
+func (r *ApprovalRequest) Rules() []string {
+	out := []string{}
+	for _, reason := range r.Reasons {
+		out = append(out, reason.Rule)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // ProposedCall is the write call that is to be approved.
@@ -83,33 +98,128 @@ func (a *Approval) Open() bool {
 	return a.Status == ApprovalPending || a.Status == ApprovalEscalated
 }
 
+// Excludes names who of those that asked for the step p is or acts for, empty
+// where p may count as its approver: nobody approves what they asked for or wrote,
+// nor through somebody else.
+func (r *ApprovalRequest) Excludes(p *Principal) PrincipalID {
+	for _, id := range slices.Concat([]PrincipalID{r.Requester}, r.OnBehalfOf, r.Authors) {
+		if p.ActsFor(id) {
+			return id
+		}
+	}
+	return ""
+}
+
 // Decision is one person's word. Signature is the DSSE envelope (JSON) over the
 // approval statement; a rejection may go without.
 type Decision struct {
-	By        PrincipalID `json:"by"`
-	Approved  bool        `json:"approved"`
-	Note      string      `json:"note,omitempty"`
-	At        Time        `json:"at"`
-	Signature []byte      `json:"signature,omitempty"`
+	By         PrincipalID `json:"by"`
+	For        PrincipalID `json:"for,omitempty"`        // the absent person in whose place By decides
+	Delegation string      `json:"delegation,omitempty"` // that allows it
+	Roles      []string    `json:"roles,omitempty"`      // of those that are asked for, the ones that By, or For, had
+	Approved   bool        `json:"approved"`
+	Note       string      `json:"note,omitempty"`
+	At         Time        `json:"at"`
+	Bulk       int         `json:"bulk,omitempty"` // how many requests were decided in one command, this one included
+	Signature  []byte      `json:"signature,omitempty"`
+}
+
+// people are those who count as having decided: who decides in another's place
+// and that other are one.
+func (d *Decision) people() []PrincipalID {
+	if d.For == "" {
+		return []PrincipalID{d.By}
+	}
+	return []PrincipalID{d.By, d.For}
+}
+
+// Repeats is the earlier yes of one of those whose word d is, nil where there is
+// none.
+func (a *Approval) Repeats(d *Decision) *Decision {
+	for i := range a.Decisions {
+		earlier := &a.Decisions[i]
+		if earlier.Approved && slices.ContainsFunc(earlier.people(), func(id PrincipalID) bool { return slices.Contains(d.people(), id) }) {
+			return earlier
+		}
+	}
+	return nil
+}
+
+// yeses are the approving decisions of different people, the first of each.
+func (a *Approval) yeses() []*Decision {
+	var out []*Decision
+	seen := map[PrincipalID]bool{}
+	for i := range a.Decisions {
+		d := &a.Decisions[i]
+		if !d.Approved || slices.ContainsFunc(d.people(), func(id PrincipalID) bool { return seen[id] }) {
+			continue
+		}
+		for _, id := range d.people() {
+			seen[id] = true
+		}
+		out = append(out, d)
+	}
+	return out
 }
 
 // Granted counts the distinct people who approved.
-func (a *Approval) Granted() int {
-	people := map[PrincipalID]bool{}
-	for _, d := range a.Decisions {
-		if d.Approved {
-			people[d.By] = true
+func (a *Approval) Granted() int { return len(a.yeses()) }
+
+// Meets reports whether the collected approvals are enough people, and those of
+// the roles that the requirement asks for.
+func (a *Approval) Meets(r *Requirement) bool {
+	return a.Granted() >= max(1, r.Count) && len(a.Missing(r)) == 0
+}
+
+// Missing are the seats that nobody has taken, in the requirement's order. People
+// are seated so that as few as possible stay open, whoever came first.
+func (a *Approval) Missing(r *Requirement) []Seats {
+	yeses := a.yeses()
+	seated := make([]int, len(yeses)) // by decision: 1 + the index of its seats
+	taken := make([]int, len(r.Quorum))
+	var seat func(role int, tried map[int]bool) bool
+	seat = func(role int, tried map[int]bool) bool {
+		for i, d := range yeses {
+			if tried[i] || seated[i] == role+1 || !slices.Contains(d.Roles, r.Quorum[role].Role) {
+				continue
+			}
+			tried[i] = true
+			if seated[i] == 0 || seat(seated[i]-1, tried) {
+				seated[i] = role + 1
+				return true
+			}
+		}
+		return false
+	}
+	var out []Seats
+	for role, s := range r.Quorum {
+		for taken[role] < s.Count && seat(role, map[int]bool{}) {
+			taken[role]++
+		}
+		if open := s.Count - taken[role]; open > 0 {
+			out = append(out, Seats{Role: s.Role, Count: open})
 		}
 	}
-	return len(people)
+	return out
+}
+
+// After is the status of the approval once d is said too.
+func (a *Approval) After(d *Decision) ApprovalStatus {
+	if !d.Approved {
+		return ApprovalRejected
+	}
+	with := Approval{Decisions: append(slices.Clone(a.Decisions), *d)}
+	if with.Meets(&a.Request.Requirement) {
+		return ApprovalApproved
+	}
+	return a.Status
 }
 
 // Satisfies reports whether the collected approvals meet the requirement of v,
 // under the same policy answer that the approvers saw or a looser one.
 func (a *Approval) Satisfies(v *Verdict) bool {
 	return a != nil && a.Status == ApprovalApproved && v.Mode.Rank() >= Assist.Rank() &&
-		a.Granted() >= max(1, v.Approvals.Count) &&
-		a.Request.Risk.Rank() >= v.Risk.Rank()
+		a.Meets(&v.Approvals) && a.Request.Risk.Rank() >= v.Risk.Rank()
 }
 
 // SatisfiesCompensation reports whether the approval of a step covers the
@@ -129,10 +239,16 @@ func (a *Approval) SatisfiesCompensation(v *Verdict, scope *PermitScope) bool {
 	return err == nil && digest == a.Digest && r.Tenant == scope.Tenant && r.Execution == scope.Execution && a.Satisfies(v)
 }
 
+// Word is what an approver signs: yes to what has the digest, and in whose place.
+type Word struct {
+	Digest Digest
+	For    PrincipalID // empty: their own
+}
+
 // ApprovalVerifier checks an approver's signature. The statement is an in-toto
 // Statement v1 whose subject is the approval's digest.
 type ApprovalVerifier interface {
 	// VerifyApproval is CodeForbidden where the signature is missing, is not of a
-	// registered approver key of the principal, or signs another digest.
-	VerifyApproval(ctx context.Context, p *Principal, digest Digest, envelope []byte) error
+	// registered approver key of the principal, or signs another word.
+	VerifyApproval(ctx context.Context, p *Principal, word Word, envelope []byte) error
 }

@@ -59,12 +59,14 @@ const (
 	RecPrincipalAdded   RecordType = "principal.added"
 	RecSecretChanged    RecordType = "secret.changed"
 	RecGrantChanged     RecordType = "grant.changed"
-	RecEvidenceExported RecordType = "evidence.exported"
-	RecEvidenceImported RecordType = "evidence.imported"
-	RecDriftDetected    RecordType = "drift.detected"
-	RecDriftGone        RecordType = "drift.gone"
-	RecFreezeChanged    RecordType = "freeze.changed"
-	RecHostAccepted     RecordType = "host.accepted"
+	// RecDelegationChanged is of who decides approvals in whose place.
+	RecDelegationChanged RecordType = "delegation.changed"
+	RecEvidenceExported  RecordType = "evidence.exported"
+	RecEvidenceImported  RecordType = "evidence.imported"
+	RecDriftDetected     RecordType = "drift.detected"
+	RecDriftGone         RecordType = "drift.gone"
+	RecFreezeChanged     RecordType = "freeze.changed"
+	RecHostAccepted      RecordType = "host.accepted"
 )
 
 // Record is one entry of a journal: a link of its hash chain. It is encoded once
@@ -139,6 +141,9 @@ type IntentFacts struct {
 	Name           string      `json:"name,omitempty"`
 	Principal      *Principal  `json:"principal,omitempty"`
 	Grants         []Grant     `json:"grants,omitempty"`
+	// Authors wrote the draft, where that was not the requester alone: they do not
+	// count as approvers of what it asks for. intent.interpreted.
+	Authors []PrincipalID `json:"authors,omitempty"`
 }
 
 // CompiledFacts are of a compilation.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/writ-run/writ/abi"
 )
@@ -74,10 +75,51 @@ type Reason struct {
 // Requirement is what an assist verdict asks of people.
 type Requirement struct {
 	Count         int          `json:"count"`
-	Roles         []string     `json:"roles,omitempty"` // an approver has one of these; empty: any
+	Roles         []string     `json:"roles,omitempty"`  // an approver has one of these or of the quorum's; both empty: any
+	Quorum        []Seats      `json:"quorum,omitempty"` // sorted by role, each role once; their sum is at most Count
 	ExpiresIn     abi.Duration `json:"expiresIn,omitempty"`
 	EscalateAfter abi.Duration `json:"escalateAfter,omitempty"`
 	EscalateTo    []string     `json:"escalateTo,omitempty"`
+}
+
+// Seats are approvals that people of one role must give. A person takes one seat.
+type Seats struct {
+	Role  string `json:"role"`
+	Count int    `json:"count"`
+}
+
+// Join asks for all that r and other ask for: of each role the more seats, and no
+// fewer people. What else r says of who decides and by when stays.
+func (r Requirement) Join(other *Requirement) Requirement {
+	r.Count, r.Quorum = max(r.Count, other.Count), slices.Clone(r.Quorum)
+	total := 0
+	for _, s := range other.Quorum {
+		if i := slices.IndexFunc(r.Quorum, func(have Seats) bool { return have.Role == s.Role }); i >= 0 {
+			r.Quorum[i].Count = max(r.Quorum[i].Count, s.Count)
+		} else {
+			r.Quorum = append(r.Quorum, s)
+		}
+	}
+	slices.SortFunc(r.Quorum, func(a, b Seats) int { return strings.Compare(a.Role, b.Role) })
+	for _, s := range r.Quorum {
+		total += s.Count
+	}
+	r.Count = max(r.Count, total)
+	return r
+}
+
+// Deciders are the roles of which a person needs one to decide, nil where anybody
+// may. Those that are asked late count once it is late.
+func (r *Requirement) Deciders(escalated bool) []string {
+	out := slices.Clone(r.Roles)
+	for _, s := range r.Quorum {
+		out = append(out, s.Role)
+	}
+	if escalated && len(out) > 0 {
+		out = append(out, r.EscalateTo...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // Budget is what a step may spend. Zero members are not limited.

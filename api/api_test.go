@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -290,20 +292,7 @@ func TestMetrics(t *testing.T) {
 	})
 	r.send("POST", submit, intent, nil)
 	r.send("POST", "/v1/made.up", intent, nil)
-	req, err := http.NewRequest("GET", "http://"+r.addr+"/metrics", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Close = true
-	req.Header.Set("Authorization", "Bearer good")
-	resp, err := http.DefaultTransport.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil || resp.Body.Close() != nil {
-		t.Fatal(err)
-	}
+	raw := r.scrape()
 	for _, want := range []string{
 		`writ_requests_total{code="ok",operation="controlPlane.intent.submit"} 1`,
 		`writ_requests_total{code="not_found",operation="unknown"} 1`,
@@ -317,6 +306,61 @@ func TestMetrics(t *testing.T) {
 		if bytes.Contains(raw, []byte(never)) {
 			t.Errorf("the metrics name %s", never)
 		}
+	}
+}
+
+// scrape reads the metrics.
+func (r *rig) scrape() []byte {
+	r.t.Helper()
+	req, err := http.NewRequest("GET", "http://"+r.addr+"/metrics", nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req.Close = true
+	req.Header.Set("Authorization", "Bearer good")
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil || resp.Body.Close() != nil {
+		r.t.Fatal(err)
+	}
+	return raw
+}
+
+// TestMetricsOfApprovals: by rule, risk and outcome, and no more series than a few
+// hundred, whatever a policy calls its rules.
+func TestMetricsOfApprovals(t *testing.T) {
+	r := newRig(t, nil)
+	r.server.Decided(contract.ApprovalSample{Rules: []string{"risk", "untrusted-origin"}, Risk: writ.RiskMedium, Outcome: writ.ApprovalApproved, Took: 2 * time.Second})
+	r.server.Decided(contract.ApprovalSample{Rules: []string{"risk"}, Risk: writ.RiskMedium, Outcome: writ.ApprovalRejected, Took: 3 * time.Second})
+	r.server.Decided(contract.ApprovalSample{Rules: []string{"risk"}, Risk: writ.RiskHigh, Outcome: writ.ApprovalExpired, Took: time.Hour})
+	for i := range 62 {
+		r.server.Decided(contract.ApprovalSample{Rules: []string{fmt.Sprintf("rule %d", i)}, Risk: writ.RiskLow, Outcome: writ.ApprovalExpired})
+	}
+	raw := r.scrape()
+	if bytes.Contains(raw, []byte("(other)")) {
+		t.Error("64 rules are too many")
+	}
+	for range 2 {
+		r.server.Decided(contract.ApprovalSample{Rules: []string{"one more"}, Risk: writ.RiskLow, Outcome: writ.ApprovalExpired})
+	}
+	raw = r.scrape()
+	for _, want := range []string{
+		`writ_approval_decision_seconds_count{outcome="approved",risk="medium",rule="risk"} 1`,
+		`writ_approval_decision_seconds_count{outcome="approved",risk="medium",rule="untrusted-origin"} 1`,
+		`writ_approval_decision_seconds_count{outcome="rejected",risk="medium",rule="risk"} 1`,
+		`writ_approval_decisions_fast_total{risk="medium",rule="risk"} 1`,
+		`writ_approvals_expired_total{risk="high",rule="risk"} 1`,
+		`writ_approvals_expired_total{risk="low",rule="(other)"} 2`,
+	} {
+		if !bytes.Contains(raw, []byte(want)) {
+			t.Errorf("lacks %s", want)
+		}
+	}
+	if bytes.Contains(raw, []byte("one more")) {
+		t.Error("a 65th rule has a series of its own")
 	}
 }
 

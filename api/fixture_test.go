@@ -115,6 +115,7 @@ func (f *traces) Execution(context.Context, writ.TenantID, writ.ExecutionID) (*w
 // rig is a server on a TCP and a Unix listener.
 type rig struct {
 	t      *testing.T
+	server *api.Server
 	addr   string
 	socket string
 	auth   *callers
@@ -161,8 +162,8 @@ func newRig(t *testing.T, change func(*api.Options)) *rig {
 	r.addr = tcp.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	server := api.NewServer(opts)
-	go func() { ended <- server.Serve(ctx, tcp, unix) }()
+	r.server = api.NewServer(opts)
+	go func() { ended <- r.server.Serve(ctx, tcp, unix) }()
 	r.stop = sync.OnceValue(func() error {
 		cancel()
 		return <-ended

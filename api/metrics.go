@@ -18,6 +18,7 @@ type meters struct {
 	duration *prometheus.HistogramVec
 	streams  prometheus.Gauge
 	failures *prometheus.CounterVec
+	*approvalMeters
 }
 
 func newMeters(registry *prometheus.Registry, findings func() map[contract.DriftCode]int) *meters {
@@ -40,6 +41,7 @@ func newMeters(registry *prometheus.Registry, findings func() map[contract.Drift
 	if findings != nil {
 		registry.MustRegister(findingsGauge{findings})
 	}
+	m.approvalMeters = newApprovalMeters(registry)
 	return m
 }
 

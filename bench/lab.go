@@ -110,7 +110,7 @@ func (l *lab) open(ctx context.Context) error {
 	}
 	l.engine, err = engine.New(engine.Options{
 		Journal: l.journal, Traces: l.journal, Planner: planner, Judges: l.policies, Skills: skills, Sandbox: l.sandbox,
-		Toolbox: tools, Approvals: people, Grants: people, Freezes: freezes, Clock: time.Now, Entropy: rand.Reader, EngineID: host.EngineID(),
+		Toolbox: tools, Approvals: people, Grants: people, Delegations: people, Freezes: freezes, Clock: time.Now, Entropy: rand.Reader, EngineID: host.EngineID(),
 	})
 	return err
 }

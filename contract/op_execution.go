@@ -30,12 +30,12 @@ var ExecutionStart = define[ExecutionStartInput, ExecutionStartOutput](Contract{
 
 // ExecutionApprove says yes to the exact bytes of one request.
 var ExecutionApprove = define[ExecutionApproveInput, ExecutionApproveOutput](Contract{
-	Key: "controlPlane.execution.approve", Kind: Command, Capability: CapApproval, Auth: User,
+	Key: "controlPlane.execution.approve", Version: "1.1.0", Kind: Command, Capability: CapApproval, Auth: User,
 	CLI: "writ exec approve", Title: "Approve a step", Idempotent: true,
-	Description: "Records a person's yes to what approvalDigest names. Only a human approves, never the requester; high risk asks for a signature.",
+	Description: "Records a person's yes to what approvalDigest names. Only a human approves, signed with their key, never who asked for the step or wrote it. for names an absent person who has delegated to the caller: both count as one.",
 	Goal:        "Let a step run that the policy does not let run by itself.",
 	Context:     "While the step awaits approval. The deadline is checked at this moment.",
-	PII:         []string{"input.approvedBy", "input.note"},
+	PII:         []string{"input.approvedBy", "input.for", "input.note"},
 	Errors: []Failure{
 		on(writ.CodeNotFound, "The execution, the step or its approval does not exist."),
 		on(writ.CodeConflict, "The approval is closed, or the digest is of another request."),
@@ -45,17 +45,17 @@ var ExecutionApprove = define[ExecutionApproveInput, ExecutionApproveOutput](Con
 	Emits: []string{"controlPlane.approval.granted"},
 	Examples: example(
 		ExecutionApproveInput{ExecutionID: exExecution, StepID: exStep, ApprovalDigest: exDigest, Note: "Agreed with support."},
-		ExecutionApproveOutput{Result: done("approved")}),
+		ExecutionApproveOutput{Result: done("approved"), Granted: 1, Required: 1}),
 })
 
 // ExecutionReject says no.
 var ExecutionReject = define[ExecutionRejectInput, ExecutionRejectOutput](Contract{
-	Key: "controlPlane.execution.reject", Kind: Command, Capability: CapApproval, Auth: User,
+	Key: "controlPlane.execution.reject", Version: "1.1.0", Kind: Command, Capability: CapApproval, Auth: User,
 	CLI: "writ exec reject", Title: "Reject a step", Idempotent: true,
 	Description: "Records a person's no. One is enough; the step and what depends on it do not run.",
 	Goal:        "Stop a step before it acts, with a reason that stays in the chain.",
 	Context:     "While the step awaits approval.",
-	PII:         []string{"input.rejectedBy", "input.reason"},
+	PII:         []string{"input.rejectedBy", "input.for", "input.reason"},
 	Errors: []Failure{
 		on(writ.CodeNotFound, "The execution, the step or its approval does not exist."),
 		on(writ.CodeConflict, "The approval is closed, or the digest is of another request."),

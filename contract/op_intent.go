@@ -61,15 +61,3 @@ var PlanVerify = define[PlanVerifyInput, PlanVerifyOutput](Contract{
 			Result: done("compiled"), Verdict: writ.Assist, RequiresApproval: true, VerifiedAt: exTime,
 		}),
 })
-
-// ApprovalList shows what waits for a person.
-var ApprovalList = define[ApprovalListInput, ApprovalListOutput](Contract{
-	Key: "controlPlane.approval.list", Kind: Query, Capability: CapApproval, Auth: User,
-	CLI: "writ approval list", Title: "List approvals", Idempotent: true,
-	Description: "Lists approvals, the nearest deadline first, each with the exact document that would be approved.",
-	Goal:        "Find what waits for a decision, and see the bytes that the decision is about.",
-	Context:     "Before execution.approve and execution.reject.",
-	PII:         []string{"output.items.request", "output.items.decisions.note"},
-	Examples: example(ApprovalListInput{},
-		ApprovalListOutput{Result: done("ok"), Items: []Approval{exampleApproval()}}),
-})

@@ -87,6 +87,7 @@ type ExecutionApproveInput struct {
 	StepID         writ.StepID      `json:"stepId"`
 	ApprovalDigest writ.Digest      `json:"approvalDigest" jsonschema:"What the approver saw."`
 	ApprovedBy     writ.PrincipalID `json:"approvedBy,omitempty" jsonschema:"Must equal the caller."`
+	For            writ.PrincipalID `json:"for,omitempty" jsonschema:"The absent person who has delegated to the caller; absent: the caller decides as itself."`
 	Note           string           `json:"note,omitempty"`
 	Signature      []byte           `json:"signature,omitempty" jsonschema:"DSSE envelope of the approver's key over the approval statement, base64."`
 }
@@ -95,6 +96,9 @@ type ExecutionApproveInput struct {
 // the approval: pending while more people must approve.
 type ExecutionApproveOutput struct {
 	Result
+	Granted  int     `json:"granted" jsonschema:"How many different people have approved."`
+	Required int     `json:"required"`
+	Missing  []Seats `json:"missing,omitempty" jsonschema:"Of which roles people must still approve."`
 }
 
 // ExecutionRejectInput is the input of ExecutionReject.
@@ -103,6 +107,7 @@ type ExecutionRejectInput struct {
 	StepID         writ.StepID      `json:"stepId"`
 	ApprovalDigest writ.Digest      `json:"approvalDigest,omitempty" jsonschema:"Absent: whatever is pending for the step."`
 	RejectedBy     writ.PrincipalID `json:"rejectedBy,omitempty" jsonschema:"Must equal the caller."`
+	For            writ.PrincipalID `json:"for,omitempty" jsonschema:"The absent person who has delegated to the caller; absent: the caller decides as itself."`
 	Reason         string           `json:"reason"`
 }
 
@@ -166,18 +171,4 @@ type ExecutionListOutput struct {
 	Result
 	Items      []Execution `json:"items"`
 	NextCursor string      `json:"nextCursor,omitempty"`
-}
-
-// ApprovalListInput is the input of ApprovalList.
-type ApprovalListInput struct {
-	ExecutionID writ.ExecutionID    `json:"executionId,omitempty"`
-	Status      writ.ApprovalStatus `json:"status,omitempty" jsonschema:"Absent: those that can still be decided."`
-	Page
-}
-
-// ApprovalListOutput is the output of ApprovalList, the nearest deadline first.
-type ApprovalListOutput struct {
-	Result
-	Items      []Approval `json:"items"`
-	NextCursor string     `json:"nextCursor,omitempty"`
 }

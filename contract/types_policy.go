@@ -42,9 +42,18 @@ type PolicyLayer struct {
 type Approvals struct {
 	Count         int          `json:"count"`
 	Roles         []string     `json:"roles,omitempty" jsonschema:"An approver has one of them."`
+	Quorum        []Seats      `json:"quorum,omitempty" jsonschema:"Approvals that people of each role must give; one person takes one seat."`
 	ExpiresIn     abi.Duration `json:"expiresIn,omitempty"`
 	EscalateAfter abi.Duration `json:"escalateAfter,omitempty"`
 	EscalateTo    []string     `json:"escalateTo,omitempty" jsonschema:"Who may decide too from then on."`
+}
+
+// ApprovalsFrom converts what a verdict asks of people.
+func ApprovalsFrom(r *writ.Requirement) *Approvals {
+	return &Approvals{
+		Count: r.Count, Roles: r.Roles, Quorum: SeatsFrom(r.Quorum),
+		ExpiresIn: r.ExpiresIn, EscalateAfter: r.EscalateAfter, EscalateTo: r.EscalateTo,
+	}
 }
 
 // Clamp says that code above the policy tightened its answer.

@@ -5,7 +5,6 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
-	"github.com/writ-run/writ/canon"
 )
 
 // Object is a JSON object that is passed on as it stands.
@@ -96,57 +95,6 @@ func failureFrom(f *abi.Failure) *StepFailure {
 		return nil
 	}
 	return &StepFailure{Code: f.Code, Message: f.Message, Fix: f.Fix}
-}
-
-// Decision is one person's word on an approval.
-type Decision struct {
-	By       writ.PrincipalID `json:"by"`
-	Approved bool             `json:"approved"`
-	Note     string           `json:"note,omitempty"`
-	At       writ.Time        `json:"at"`
-	Signed   bool             `json:"signed,omitempty"`
-}
-
-// Approval is a request for a human's word, with what was said so far.
-type Approval struct {
-	ExecutionID writ.ExecutionID    `json:"executionId"`
-	StepID      writ.StepID         `json:"stepId"`
-	Digest      writ.Digest         `json:"digest" jsonschema:"Digest of the canonical bytes of request: what an approver approves."`
-	Status      writ.ApprovalStatus `json:"status"`
-	DecideBy    writ.Time           `json:"decideBy,omitempty"`
-	Summary     string              `json:"summary" jsonschema:"The effect in one line."`
-	Required    int                 `json:"required" jsonschema:"How many different people must approve."`
-	Granted     int                 `json:"granted"`
-	Decisions   []Decision          `json:"decisions,omitempty"`
-	Request     Object              `json:"request,omitempty" jsonschema:"The exact document that is approved, RFC 8785: its digest is digest."`
-	OpenedAt    writ.Time           `json:"openedAt,omitempty"`
-	ClosedAt    writ.Time           `json:"closedAt,omitempty"`
-}
-
-// ApprovalFrom converts an approval. The request is its canonical bytes, so a
-// reader can compute the digest again; it is left out where it is not whole: the
-// fold of a journal holds it without its input, which is in the payload.
-// CodeInternal where it cannot be encoded.
-func ApprovalFrom(a *writ.Approval) (*Approval, error) {
-	request, err := canon.MarshalJSON(&a.Request)
-	if err != nil {
-		return nil, writ.Errorf(writ.CodeInternal, "approval "+string(a.Digest), "encode the request: %w", err)
-	}
-	out := &Approval{
-		ExecutionID: a.Request.Execution, StepID: a.Request.Step, Digest: a.Digest, Status: a.Status,
-		DecideBy: a.Request.DecideBy, Summary: a.Request.Summary, Granted: a.Granted(),
-		Required: max(1, a.Request.Requirement.Count),
-		OpenedAt: a.Request.OpenedAt, ClosedAt: a.ClosedAt,
-	}
-	if canon.Sum(canon.DomainApproval, request) == a.Digest {
-		out.Request = request
-	}
-	for _, d := range a.Decisions {
-		out.Decisions = append(out.Decisions, Decision{
-			By: d.By, Approved: d.Approved, Note: d.Note, At: d.At, Signed: len(d.Signature) > 0,
-		})
-	}
-	return out, nil
 }
 
 // Step is one step of an execution.

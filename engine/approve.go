@@ -1,55 +1,42 @@
 package engine
 
 import (
-	"context"
 	"slices"
-	"strings"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
-	"github.com/writ-run/writ/contract"
 )
 
-// proposal is the call that is to be approved; without one it is the step.
+// proposal is a call that people are asked about, with what the policy said of it.
 type proposal struct {
 	facts    *writ.CallFacts
-	verdict  *writ.Verdict   // on the call, where it asks for people by itself
-	decision *writ.NewRecord // of that verdict
+	decision *writ.NewRecord // nil in traces of earlier versions, which did not record it
 }
 
-// asks is the verdict that people are asked under: of the step, and no looser
-// than that on the call.
-func (p *proposal) asks(step *writ.Verdict) *writ.Verdict {
-	if p.verdict == nil {
-		return step
+// verdict is what the policy said of the call, nil where nothing is known.
+func (p *proposal) verdict() *writ.Verdict {
+	if p == nil || p.decision == nil {
+		return nil
 	}
-	v := *effective(p.verdict, step, writ.Assist)
-	v.Approvals.Roles = slices.Clone(v.Approvals.Roles)
-	return &v
+	return &p.decision.Body.Decided.Verdict
 }
 
 // propose opens an approval for the step, or for the call that its guest wants
 // to make, and leaves the step waiting. It returns nil: there is no record that
 // ends the dispatch.
-func (x *execution) propose(d *dispatch, p *proposal) *writ.NewRecord {
+func (x *execution) propose(d *dispatch, call *proposal) *writ.NewRecord {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if p == nil {
-		p = &proposal{}
-	}
-	request, err := x.requestFor(d, p, x.now())
+	request, err := x.requestFor(d, call, x.now())
 	if err != nil {
 		x.broken = err
 		return nil
 	}
-	records, facts := []writ.NewRecord{}, p.facts
-	if p.decision != nil {
-		decision := *p.decision
-		decision.Time = request.OpenedAt // the three are of one moment
-		records = append(records, decision)
-	}
-	if facts != nil {
-		records = append(records, writ.NewRecord{
+	records := []writ.NewRecord{}
+	if call != nil {
+		facts := call.facts
+		call.decision.Time = request.OpenedAt
+		records = append(records, *call.decision, writ.NewRecord{
 			Type: writ.RecCallProposed, Time: request.OpenedAt, Step: d.step.ID, Attempt: d.attempt.number,
 			Body: writ.Body{Call: &writ.CalledFacts{
 				Sequence: facts.Sequence, Tool: facts.Tool, Effect: facts.Effect, Idempotent: facts.Idempotent,
@@ -70,41 +57,61 @@ func (x *execution) propose(d *dispatch, p *proposal) *writ.NewRecord {
 }
 
 // requestFor is the document that is approved. It follows from the plan, the
-// verdict and the proposed call; only the moment is a fact of its own. The
+// verdicts and the proposed call; only the moment is a fact of its own. The
 // caller holds mu.
-func (x *execution) requestFor(d *dispatch, p *proposal, now writ.Time) (*writ.ApprovalRequest, error) {
+func (x *execution) requestFor(d *dispatch, call *proposal, now writ.Time) (*writ.ApprovalRequest, error) {
 	if d.verdict == nil {
 		return nil, writ.Errorf(writ.CodeTampered, "step "+d.step.Name, "there is no verdict to approve under")
 	}
-	verdict, facts := p.asks(d.verdict), p.facts
-	requirement := verdict.Approvals
+	asked := asks(d.verdict, call.verdict())
 	request := &writ.ApprovalRequest{
 		Tenant: x.tenant, Execution: x.id, PlanHash: x.plan.Hash, Step: d.step.ID, StepName: d.step.Name,
-		Skill: d.step.Skill, Action: d.step.Action, Effect: d.step.Effect, Risk: verdict.Risk,
-		Input: d.resolved.Input, Capabilities: orEmpty(d.resolved.Capabilities), Taint: orEmpty(x.shown(d, facts)),
-		Summary: summary(d, facts), Reasons: orEmpty(verdict.Reasons), Requirement: requirement,
-		PolicyDigest: verdict.PolicyDigest, Requester: x.state.Principal.ID,
+		Skill: d.step.Skill, Action: d.step.Action, Effect: d.step.Effect, Risk: asked.Risk,
+		Input: d.resolved.Input, Capabilities: orEmpty(d.resolved.Capabilities), Taint: orEmpty(x.shown(d, call)),
+		Summary: summary(d, call), Reasons: orEmpty(asked.Reasons), Requirement: asked.Approvals,
+		PolicyDigest: d.verdict.PolicyDigest, Requester: x.state.Principal.ID,
 		OnBehalfOf: orEmpty(x.state.Principal.OnBehalfOf), OpenedAt: now,
-		DecideBy: now.Add(requirement.ExpiresIn.Std()),
+		DecideBy: now.Add(asked.Approvals.ExpiresIn.Std()),
 	}
 	request.ExecuteBy = request.DecideBy.Add(defaultExecuteWithin)
 	request.Compensation = compensationOf(d.step)
 	if x.plan.Plan.Rules > 0 {
 		request.Flows = x.engine.Planner.Flows(x.plan.Plan, d.step, x.scope(d.step, &d.skill.Release))
 	}
-	if facts != nil {
-		request.Call = &writ.ProposedCall{Tool: facts.Tool, Digest: facts.Digest, Arguments: facts.Arguments}
+	if x.state.Draft != nil {
+		request.Authors = x.state.Draft.Authors
+	}
+	if call != nil {
+		request.Call = &writ.ProposedCall{Tool: call.facts.Tool, Digest: call.facts.Digest, Arguments: call.facts.Arguments}
 	}
 	return request, nil
 }
 
 // shown is the labels that an approver sees: of the step's input, or of all that
 // its guest knew when it wanted the call.
-func (x *execution) shown(d *dispatch, facts *writ.CallFacts) []writ.Label {
-	if facts == nil || x.plan.Plan.Rules == 0 {
+func (x *execution) shown(d *dispatch, call *proposal) []writ.Label {
+	if call == nil || x.plan.Plan.Rules == 0 {
 		return d.resolved.Taint
 	}
 	return d.seen()
+}
+
+// asks is what people are asked under: the step's verdict, and where the policy
+// wants them to see the call, also what it said of that. A step may go by itself
+// until it makes a call that may not.
+func asks(step, call *writ.Verdict) *writ.Verdict {
+	if call == nil || call.Mode != writ.Assist {
+		return step
+	}
+	v := *step
+	v.Risk = v.Risk.Join(call.Risk)
+	v.Reasons = slices.Concat(step.Reasons, call.Reasons)
+	if step.Mode != writ.Assist {
+		v.Approvals, v.Reasons = call.Approvals, call.Reasons
+	}
+	v.Approvals = v.Approvals.Join(&call.Approvals)
+	settle(&v.Approvals)
+	return &v
 }
 
 // openRecord keeps the request's data out of the record: the payload holds it,
@@ -131,143 +138,12 @@ func openRecord(request *writ.ApprovalRequest, attempt int) (writ.NewRecord, *wr
 	return record, &writ.Approval{Digest: digest, Status: writ.ApprovalPending, Request: *request}, nil
 }
 
-func summary(d *dispatch, facts *writ.CallFacts) string {
+func summary(d *dispatch, call *proposal) string {
 	text := string(d.step.Skill.Key) + " " + d.step.Action
-	if facts != nil {
-		text += ": " + facts.Target.String()
+	if call != nil {
+		text += ": " + call.facts.Target.String()
 	}
 	return text
-}
-
-// ExecutionApprove is the handler of contract.ExecutionApprove. CodeForbidden
-// without a registered key's signature, for the requester, for anybody but a
-// human with one of the roles; CodeConflict where nothing is pending or the
-// digest is another; CodeExpired past the deadline.
-func (e *Engine) ExecutionApprove(ctx context.Context, in *contract.ExecutionApproveInput) (*contract.ExecutionApproveOutput, error) {
-	p, x, err := e.caller(ctx, in.ExecutionID)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := p.Claim("approvedBy", in.ApprovedBy); err != nil {
-		return nil, err
-	}
-	if err := e.Approvals.VerifyApproval(ctx, p, in.ApprovalDigest, in.Signature); err != nil {
-		return nil, err
-	}
-	a, err := x.decide(p, in.StepID, in.ApprovalDigest, &writ.Decision{
-		By: p.ID, Approved: true, Note: in.Note, Signature: in.Signature,
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := x.barrier(ctx); err != nil {
-		return nil, err
-	}
-	return &contract.ExecutionApproveOutput{Result: contract.Result{Status: string(a.Status), ChangedAt: e.Clock.Now()}}, nil
-}
-
-// ExecutionReject is the handler of contract.ExecutionReject. One rejection of
-// anyone entitled ends the step.
-func (e *Engine) ExecutionReject(ctx context.Context, in *contract.ExecutionRejectInput) (*contract.ExecutionRejectOutput, error) {
-	p, x, err := e.caller(ctx, in.ExecutionID)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := p.Claim("rejectedBy", in.RejectedBy); err != nil {
-		return nil, err
-	}
-	if strings.TrimSpace(in.Reason) == "" {
-		return nil, &writ.Error{Code: writ.CodeInvalid, Op: "reject", Place: "reason", Message: "a rejection needs a reason", Fix: "say why, so that the requester can act on it"}
-	}
-	a, err := x.decide(p, in.StepID, in.ApprovalDigest, &writ.Decision{By: p.ID, Note: in.Reason})
-	if err != nil {
-		return nil, err
-	}
-	if err := x.barrier(ctx); err != nil {
-		return nil, err
-	}
-	return &contract.ExecutionRejectOutput{Result: contract.Result{Status: string(a.Status), ChangedAt: e.Clock.Now()}}, nil
-}
-
-// decide applies a person's word to the pending approval of a step.
-func (x *execution) decide(p *writ.Principal, id writ.StepID, digest writ.Digest, decision *writ.Decision) (writ.Approval, error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	decision.At = x.now()
-	a, err := x.decidable(p, id, digest, decision.Approved)
-	if err != nil {
-		return writ.Approval{}, err
-	}
-	facts := &writ.ApprovalFacts{Digest: a.Digest, Status: a.Status, Decision: decision}
-	step, _ := x.planned(string(id))
-	attempt := x.state.Step(string(id)).Attempt
-	records := []writ.NewRecord{{
-		Type: writ.RecApprovalDecided, Step: id, Attempt: attempt, Time: decision.At,
-		Actor: x.auditOf(p), Body: writ.Body{Approval: facts},
-	}}
-	switch {
-	case !decision.Approved:
-		facts.Status = writ.ApprovalRejected
-		records = append(records, stepEnded(writ.RecStepRejected, step, attempt, &writ.EndedFacts{Reason: decision.Note}))
-	case a.Granted()+1 >= max(1, a.Request.Requirement.Count):
-		facts.Status = writ.ApprovalApproved
-	}
-	if err := x.append(records...); err != nil {
-		return writ.Approval{}, err
-	}
-	applyDecision(a, facts, decision.At)
-	x.advance()
-	return *a, nil
-}
-
-// decidable checks that p may decide this approval now. The caller holds mu.
-func (x *execution) decidable(p *writ.Principal, id writ.StepID, digest writ.Digest, approving bool) (*writ.Approval, error) {
-	op := "approval of step " + string(id)
-	state := x.state.Step(string(id))
-	if state == nil {
-		return nil, writ.Errorf(writ.CodeNotFound, op, "execution %s has no such step", x.id).WithFix("see `writ exec get %s`", x.id)
-	}
-	a := x.approval(state.ID)
-	if a == nil || !a.Open() || state.Status != writ.StepAwaitingApproval {
-		return nil, writ.Errorf(writ.CodeConflict, op, "nothing is pending: the step is %s", state.Status).WithFix("see `writ approval list`")
-	}
-	if digest != a.Digest && (approving || digest != "") {
-		return nil, writ.Errorf(writ.CodeConflict, op, "what is pending is %s, not what you saw", a.Digest).WithFix("look at it again with `writ approval list`, then decide")
-	}
-	if x.now() >= a.Request.DecideBy {
-		x.expireApprovals()
-		x.advance()
-		return nil, writ.Errorf(writ.CodeExpired, op, "the deadline was %s", a.Request.DecideBy).WithFix("submit the intent again")
-	}
-	return a, x.entitled(p, a, approving, op)
-}
-
-// entitled holds who may decide: people alone, never those in whose name the
-// step was asked for, and each of them once.
-func (x *execution) entitled(p *writ.Principal, a *writ.Approval, approving bool, op string) error {
-	if p.Kind != writ.Human || p.Strength == writ.StrengthPeer {
-		return writ.Errorf(writ.CodeForbidden, op, "only an authenticated person decides; %s is a %s", p.ID, p.Kind).WithFix("authenticate as a person who has the role %s", approverRole)
-	}
-	roles := a.Request.Requirement.Roles
-	if a.Status == writ.ApprovalEscalated {
-		roles = slices.Concat(roles, a.Request.Requirement.EscalateTo)
-	}
-	if len(roles) > 0 && !slices.ContainsFunc(roles, func(role string) bool { return slices.Contains(p.Roles, role) }) {
-		return writ.Errorf(writ.CodeForbidden, op, "%s has none of the roles %s", p.ID, strings.Join(roles, ", "))
-	}
-	if !approving {
-		return nil
-	}
-	if p.ID == a.Request.Requester || slices.Contains(a.Request.OnBehalfOf, p.ID) {
-		return writ.Errorf(writ.CodeForbidden, op, "%s asked for this step and does not count as its approver", p.ID).
-			WithFix("let another person approve, or submit with an agent's token: `writ token create --kind agent --name NAME`")
-	}
-	for _, earlier := range a.Decisions {
-		if earlier.By == p.ID {
-			return writ.Errorf(writ.CodeConflict, op, "%s has approved already; another person must", p.ID)
-		}
-	}
-	return nil
 }
 
 // escalationTime is when the approval widens, zero where it does not or has.
@@ -309,6 +185,7 @@ func (x *execution) closeApproval(step *writ.Step, a *writ.Approval, attempt int
 	)
 	if err == nil {
 		applyDecision(a, facts, x.now())
+		x.observe(a, nil, x.now())
 	}
 }
 

@@ -72,7 +72,7 @@ func bound(verdict, undo *writ.Verdict) *writ.Verdict {
 		return &v
 	}
 	v.Risk = v.Risk.Join(undo.Risk)
-	v.Approvals.Count = max(v.Approvals.Count, undo.Approvals.Count)
+	v.Approvals = v.Approvals.Join(&undo.Approvals)
 	if len(v.Approvals.Roles) == 0 {
 		v.Approvals.Roles = undo.Approvals.Roles
 	}
@@ -169,7 +169,7 @@ func (x *execution) evidence(d *dispatch) (scope writ.PermitScope, evidence writ
 		Tenant: x.tenant, Execution: x.id, Step: d.step.ID, Skill: d.step.Skill,
 		Capabilities: d.resolved.Capabilities, Taint: d.resolved.Taint, Attempt: d.attempt.number, Compensates: x.undoes(d.step.ID),
 	}
-	evidence = writ.PermitEvidence{Verdict: d.verdict, Approvals: x.granted(d.step.ID), Input: d.resolved.Input}
+	evidence = writ.PermitEvidence{Verdict: d.verdict, Approvals: x.enough(d.step.ID, d.verdict), Input: d.resolved.Input}
 	for _, a := range x.givenWith(d.step.ID) {
 		if a.SatisfiesCompensation(d.verdict, &scope) {
 			evidence.Approvals, covered = append(evidence.Approvals, a), true

@@ -7,13 +7,10 @@ import (
 	"github.com/writ-run/writ/contract"
 )
 
-// maxOverdue bounds a look: who has so many approvals waiting knows it.
-const maxOverdue = 500
-
 // ApprovalDrift finds approvals for which half of the time is over, or which were
 // escalated: soon the step expires.
 func (e *Engine) ApprovalDrift(ctx context.Context, tenant writ.TenantID) ([]contract.DriftFinding, error) {
-	waiting, _, err := e.waiting(ctx, tenant, contract.Page{Limit: maxOverdue})
+	waiting, err := e.waiting(ctx, tenant, "")
 	if err != nil {
 		return nil, err
 	}

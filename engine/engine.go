@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/contract"
 )
 
 // Grants finds the few grants that may matter to a decision, and counts their uses.
@@ -47,12 +48,17 @@ type Options struct {
 	Clock     writ.Clock
 	Entropy   io.Reader // of step seeds and of ids without an idempotency key
 
+	Delegations Delegations
+
 	Tenants  []writ.TenantID   // whose executions are resumed; empty: the default tenant
 	Labels   map[string]string // of this host, for policy
 	EngineID string            // of the sandbox, pinned in the journal
 	Parallel int               // steps that run at once; 0: 64
 	Idle     int               // executions in memory from which those without a run are let go; 0: 4096
 	Logger   hclog.Logger      // nil: none
+	// Observe hears of each decision of a person and each deadline that passed; nil:
+	// nobody counts. It must return at once and call nothing of the engine.
+	Observe func(contract.ApprovalSample)
 }
 
 // defaultParallel keeps goroutines bounded; guests themselves are capped by the
@@ -86,7 +92,7 @@ func New(opts Options) (*Engine, error) {
 	for name, part := range map[string]any{
 		"Journal": opts.Journal, "Traces": opts.Traces, "Planner": opts.Planner, "Judges": opts.Judges,
 		"Skills": opts.Skills, "Sandbox": opts.Sandbox, "Toolbox": opts.Toolbox, "Approvals": opts.Approvals,
-		"Grants": opts.Grants, "Freezes": opts.Freezes, "Clock": opts.Clock, "Entropy": opts.Entropy,
+		"Grants": opts.Grants, "Delegations": opts.Delegations, "Freezes": opts.Freezes, "Clock": opts.Clock, "Entropy": opts.Entropy,
 	} {
 		if part == nil {
 			return nil, writ.Errorf(writ.CodeInternal, "engine", "option %s is missing", name)

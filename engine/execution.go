@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -220,6 +221,15 @@ func (x *execution) granted(id writ.StepID) []*writ.Approval {
 		}
 	}
 	return out
+}
+
+// enough are the approvals given for a step that meet what a verdict asks for: where
+// the policy asks for more by now, people are asked again. The caller holds mu.
+func (x *execution) enough(id writ.StepID, v *writ.Verdict) []*writ.Approval {
+	if v == nil {
+		return nil
+	}
+	return slices.DeleteFunc(x.granted(id), func(a *writ.Approval) bool { return !a.Satisfies(v) })
 }
 
 // scope is what the expressions of a step may read. The caller holds mu.

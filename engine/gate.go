@@ -182,15 +182,10 @@ func (g *gate) live(ctx context.Context, facts *writ.CallFacts, occurrence int) 
 		return g.deny(facts, occurrence, usedUp(), &decision)
 	}
 	_, err = g.permit.Covers(facts)
-	asked := answer.Mode == writ.Assist && !g.approved(question, answer)
 	switch {
-	case writ.IsCode(err, writ.CodeApprovalNeeded), err == nil && asked:
+	case writ.IsCode(err, writ.CodeApprovalNeeded), err == nil && answer.Mode == writ.Assist && !g.approved(question, answer):
 		g.proposed = true
-		p := &proposal{facts: facts}
-		if asked && g.x.plan.Plan.Rules > 0 {
-			p.decision, p.verdict = &decision, answer
-		}
-		g.x.propose(g.d, p)
+		g.x.propose(g.d, &proposal{facts: facts, decision: &decision})
 		return nil, errProposed
 	case err != nil:
 		return g.deny(facts, occurrence, deniedOutside(err), &decision)
@@ -217,7 +212,7 @@ func (g *gate) approved(q *writ.Question, answer *writ.Verdict) bool {
 	}
 	g.x.mu.Lock()
 	defer g.x.mu.Unlock()
-	return slices.ContainsFunc(g.x.granted(g.d.step.ID), func(a *writ.Approval) bool {
+	return slices.ContainsFunc(g.x.enough(g.d.step.ID, g.d.verdict), func(a *writ.Approval) bool {
 		return a.Request.Call != nil && a.Request.Call.Digest == q.Call.Digest &&
 			(first || a.Satisfies(answer) && string(a.Request.Input) == string(g.d.resolved.Input))
 	})

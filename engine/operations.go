@@ -58,6 +58,7 @@ func (x *execution) compile(p *writ.Principal, in *contract.PlanCompileInput, ca
 	}
 	if in.Draft != "" {
 		facts := &writ.IntentFacts{ID: x.state.IntentID, Workspace: x.state.Workspace, ChannelKey: x.state.ChannelKey, Origin: authorOf(x.state.Origin, p.Kind)}
+		facts.Authors = x.authors(p)
 		record := interpreted(facts, in.Draft, in.DraftFormat, in.DraftName)
 		record.Actor = x.auditOf(p)
 		if err := x.append(record); err != nil {
@@ -91,6 +92,15 @@ func (x *execution) compile(p *writ.Principal, in *contract.PlanCompileInput, ca
 	}
 	x.plan = compiled
 	return compiled, nil, nil
+}
+
+// authors are those who write a draft for somebody else's intent: p, and who p acts
+// for. The caller holds mu.
+func (x *execution) authors(p *writ.Principal) []writ.PrincipalID {
+	if x.state.Principal == nil || p.ID == x.state.Principal.ID {
+		return nil
+	}
+	return append([]writ.PrincipalID{p.ID}, p.OnBehalfOf...)
 }
 
 func (x *execution) compileRequest(catalogue writ.Catalogue) writ.CompileRequest {

@@ -163,7 +163,7 @@ func effective(answer, prior *writ.Verdict, mode writ.Mode) *writ.Verdict {
 	if prior != nil {
 		v.Mode = clamp(&v, "verdict.before", v.Mode.Tighten(prior.Mode))
 		v.Risk = v.Risk.Join(prior.Risk)
-		v.Approvals.Count = max(v.Approvals.Count, prior.Approvals.Count)
+		v.Approvals = v.Approvals.Join(&prior.Approvals)
 	}
 	if mode == writ.Assist {
 		v.Mode = clamp(&v, "run.mode", v.Mode.Tighten(writ.Assist))
@@ -172,15 +172,20 @@ func effective(answer, prior *writ.Verdict, mode writ.Mode) *writ.Verdict {
 		v.Mode = clamp(&v, "risk.high", writ.Assist)
 	}
 	if v.Mode == writ.Assist {
-		v.Approvals.Count = max(v.Approvals.Count, 1)
-		if len(v.Approvals.Roles) == 0 {
-			v.Approvals.Roles = []string{approverRole}
-		}
-		if v.Approvals.ExpiresIn <= 0 {
-			v.Approvals.ExpiresIn = abi.Duration(defaultDecideWithin)
-		}
+		settle(&v.Approvals)
 	}
 	return &v
+}
+
+// settle fills in what the policy did not say of the people that it asks for.
+func settle(r *writ.Requirement) {
+	r.Count = max(r.Count, 1)
+	if len(r.Roles) == 0 && len(r.Quorum) == 0 {
+		r.Roles = []string{approverRole}
+	}
+	if r.ExpiresIn <= 0 {
+		r.ExpiresIn = abi.Duration(defaultDecideWithin)
+	}
 }
 
 func clamp(v *writ.Verdict, rule string, to writ.Mode) writ.Mode {

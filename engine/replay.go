@@ -289,6 +289,9 @@ func (r *replayer) interpretation(record *writ.Record) error {
 		derived.Origin = author
 	}
 	derived.Source, derived.Format = among(facts.Source, "draft", "template", "model"), among(facts.Format, "yaml", "json")
+	if p := state.Principal; len(facts.Authors) > 0 && p != nil { // earlier versions did not write them down
+		derived.Authors = r.x.authors(&writ.Principal{ID: record.Actor.ActorID, OnBehalfOf: record.Actor.OnBehalfOf})
+	}
 	r.compare(stageIntent, "", facts, derived)
 	return r.loader.err
 }

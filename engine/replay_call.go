@@ -163,6 +163,9 @@ func (r *replayer) repeated(record *writ.Record, a *attempt, args []byte) writ.C
 
 // permit mints what the step had when it ran.
 func (r *replayer) permit(d *dispatch) (writ.Permit, error) {
+	if state := r.x.state.Step(string(d.step.ID)); d.verdict == nil && state != nil {
+		d.verdict = state.Verdict
+	}
 	scope, evidence, _ := r.x.evidence(d)
 	return writ.MintPermit(scope, evidence)
 }

@@ -193,7 +193,10 @@ func (r *replayer) approval(record *writ.Record) error {
 		if facts.Decision != nil {
 			r.member(stageApproval, record.Step, "at", facts.Decision.At, record.Time)
 			r.member(stageApproval, record.Step, "by", facts.Decision.By, record.Actor.ActorID)
-			r.member(stageApproval, record.Step, "counts", facts.Decision.Approved && facts.Decision.By == a.Request.Requester, false)
+			asked := a.Request.Requirement.Deciders(a.Status == writ.ApprovalEscalated)
+			others := slices.DeleteFunc(slices.Clone(facts.Decision.Roles), func(role string) bool { return slices.Contains(asked, role) })
+			r.member(stageApproval, record.Step, "roles that were not asked for", len(others), 0)
+			r.member(stageApproval, record.Step, "counts", facts.Decision.Approved && !mayCount(a, record), false)
 		}
 		return nil
 	}
@@ -211,7 +214,7 @@ func (r *replayer) approval(record *writ.Record) error {
 		return err
 	}
 	d.verdict = r.x.state.Step(string(record.Step)).Verdict
-	derived, err := r.x.requestFor(d, &proposal{facts: callOf(&request), verdict: r.verdictOnCall(record)}, request.OpenedAt)
+	derived, err := r.x.requestFor(d, r.proposalOf(record, &request), request.OpenedAt)
 	if err != nil {
 		return err
 	}
@@ -227,21 +230,18 @@ func (r *replayer) approval(record *writ.Record) error {
 	return nil
 }
 
-// verdictOnCall is that on a proposed call which asked for people by itself. It
-// is written right before the proposal, and that right before the approval.
-func (r *replayer) verdictOnCall(opened *writ.Record) *writ.Verdict {
-	if opened.Seq < 3 || opened.Seq > uint64(len(r.records)) {
-		return nil
-	}
-	before := &r.records[opened.Seq-2].Record
-	if before.Type != writ.RecCallProposed || before.Step != opened.Step {
-		return nil
-	}
-	return r.decisionBefore(before)
+// mayCount holds a recorded yes against who asked for the step and who has said
+// yes before.
+func mayCount(a *writ.Approval, record *writ.Record) bool {
+	d := record.Body.Approval.Decision
+	by := &writ.Principal{ID: d.By, OnBehalfOf: record.Actor.OnBehalfOf}
+	absent := &writ.Principal{ID: d.For}
+	return a.Request.Excludes(by) == "" && (d.For == "" || a.Request.Excludes(absent) == "") && a.Repeats(d) == nil
 }
 
-// callOf reads the proposed call back; nil where the step itself was proposed.
-func callOf(request *writ.ApprovalRequest) *writ.CallFacts {
+// proposalOf reads the proposed call back, and the verdict on it that stands before
+// it; nil where the step itself was proposed.
+func (r *replayer) proposalOf(opened *writ.Record, request *writ.ApprovalRequest) *proposal {
 	if request.Call == nil {
 		return nil
 	}
@@ -249,19 +249,21 @@ func callOf(request *writ.ApprovalRequest) *writ.CallFacts {
 	if err != nil {
 		return nil
 	}
-	return facts
+	p := &proposal{facts: facts}
+	if opened.Seq >= 2 && opened.Seq <= uint64(len(r.records)) {
+		proposed := &r.records[opened.Seq-2].Record
+		if verdict := r.decisionBefore(proposed); verdict != nil && proposed.Type == writ.RecCallProposed && proposed.Step == opened.Step {
+			p.decision = &writ.NewRecord{Body: writ.Body{Decided: &writ.DecidedFacts{Verdict: *verdict}}}
+		}
+	}
+	return p
 }
 
 func decidedStatus(a *writ.Approval, decision *writ.Decision) writ.ApprovalStatus {
-	switch {
-	case decision == nil:
+	if decision == nil {
 		return a.Status
-	case !decision.Approved:
-		return writ.ApprovalRejected
-	case a.Granted()+1 >= max(1, a.Request.Requirement.Count):
-		return writ.ApprovalApproved
 	}
-	return a.Status
+	return a.After(decision)
 }
 
 // stepStarted derives what the attempt was pinned to.

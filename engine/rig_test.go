@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -38,10 +39,11 @@ type rig struct {
 	judges  judges
 	now     func() time.Time
 	grants  []writ.Grant
-	granted engine.Grants                 // nil: grants, which are not counted
-	freezes writ.Freezes                  // nil: kill
-	kill    *freeze.Service               // of this process, on the journal
-	deaf    atomic.Bool                   // the engine is not told of the next change of it
+	granted engine.Grants   // nil: grants, which are not counted
+	freezes writ.Freezes    // nil: kill
+	kill    *freeze.Service // of this process, on the journal
+	deaf    atomic.Bool     // the engine is not told of the next change of it
+	away    []writ.Delegation
 	revoked atomic.Pointer[writ.SkillKey] // a skill that is no longer loaded but for a replay
 
 	entropy io.Reader   // nil: crypto/rand
@@ -159,7 +161,7 @@ func (r *rig) boot() {
 	}
 	r.engine, err = engine.New(engine.Options{
 		Journal: r.line, Traces: r.traces, Planner: planner, Judges: r.judges, Skills: revocable{r.library, r},
-		Sandbox: r.sandbox, Toolbox: r.tools, Approvals: anySignature{}, Grants: r.granting(), Freezes: freezes, Clock: r.clock,
+		Sandbox: r.sandbox, Toolbox: r.tools, Approvals: anySignature{}, Grants: r.granting(), Delegations: deputies{r}, Freezes: freezes, Clock: r.clock,
 		Entropy: r.entropy, EngineID: r.machine,
 	})
 	if err != nil {
@@ -545,10 +547,19 @@ func (j judges) ByDigest(_ context.Context, d writ.Digest) (writ.Judge, error) {
 	return nil, writ.Errorf(writ.CodeNotFound, "policy "+string(d), "is not kept")
 }
 
+// deputies are the delegations of the rig that hold now.
+type deputies struct{ r *rig }
+
+func (d deputies) DelegatedTo(_ context.Context, p *writ.Principal) ([]writ.Delegation, error) {
+	return slices.DeleteFunc(slices.Clone(d.r.away), func(a writ.Delegation) bool {
+		return a.To != p.ID || !a.Holds(writ.Clock(d.r.clock).Now())
+	}), nil
+}
+
 // anySignature accepts whatever is signed: keys are the identity package's.
 type anySignature struct{}
 
-func (anySignature) VerifyApproval(_ context.Context, _ *writ.Principal, _ writ.Digest, envelope []byte) error {
+func (anySignature) VerifyApproval(_ context.Context, _ *writ.Principal, _ writ.Word, envelope []byte) error {
 	if len(envelope) == 0 {
 		return writ.Errorf(writ.CodeForbidden, "approval", "is not signed")
 	}

@@ -341,18 +341,19 @@ func (x *execution) outcome(d *dispatch, gate *gate, result *writ.GuestResult) *
 	}
 }
 
-// approvedBefore reports whether a human has approved anything of this step.
+// approvedBefore reports whether people have approved anything of this step, and
+// enough of them.
 func (x *execution) approvedBefore(d *dispatch) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.approvedWithin(d.step.ID)
+	return x.approvedWithin(d.step.ID, d.verdict)
 }
 
 // approvedWithin counts what was approved of the steps that it called. The
 // caller holds mu.
-func (x *execution) approvedWithin(id writ.StepID) bool {
-	return len(x.granted(id)) > 0 || slices.ContainsFunc(x.state.Steps, func(s writ.StepState) bool {
-		return s.Parent == id && s.Kind == writ.KindCall && x.approvedWithin(s.ID)
+func (x *execution) approvedWithin(id writ.StepID, v *writ.Verdict) bool {
+	return len(x.enough(id, v)) > 0 || slices.ContainsFunc(x.state.Steps, func(s writ.StepState) bool {
+		return s.Parent == id && s.Kind == writ.KindCall && x.approvedWithin(s.ID, s.Verdict)
 	})
 }
 

@@ -144,6 +144,8 @@ func (w *whatIf) judged(was *writ.StepState, d *dispatch) error {
 		w.flipped(was, recorded, verdict)
 	case recorded.Mode == writ.Assist && verdict.Approvals.Count > recorded.Approvals.Count:
 		w.raised(was, contract.ImpactVerdict, "/approvals/count", [2]any{recorded.Approvals.Count, verdict.Approvals.Count})
+	case recorded.Mode == writ.Assist && !slices.Equal(verdict.Approvals.Quorum, recorded.Approvals.Quorum):
+		w.raised(was, contract.ImpactVerdict, "/approvals/quorum", [2]any{recorded.Approvals.Quorum, verdict.Approvals.Quorum})
 	}
 	if verdict.Mode == writ.Blocked {
 		w.now.state.Step(d.step.Name).Verdict = verdict

@@ -43,7 +43,8 @@ type subject struct {
 
 type predicate struct {
 	Approver writ.PrincipalID `json:"approver"`
-	Decision string           `json:"decision"` // approved
+	For      writ.PrincipalID `json:"for,omitempty"` // the absent person in whose place the approver decides
+	Decision string           `json:"decision"`      // approved
 	At       writ.Time        `json:"at"`
 }
 
@@ -145,15 +146,15 @@ func OpenApproverKey(sealed, passphrase []byte) (*ApproverKey, error) {
 	return &ApproverKey{private: ed25519.NewKeyFromSeed(seed)}, nil
 }
 
-// SignApproval signs that a person approves exactly what has the digest.
-func (k *ApproverKey) SignApproval(ctx context.Context, approver writ.PrincipalID, digest writ.Digest, at writ.Time) ([]byte, error) {
-	if !digest.Valid() {
-		return nil, invalid("approvalDigest", "%q is not a digest", digest)
+// SignApproval signs that a person approves exactly what has the word's digest.
+func (k *ApproverKey) SignApproval(ctx context.Context, approver writ.PrincipalID, word writ.Word, at writ.Time) ([]byte, error) {
+	if !word.Digest.Valid() {
+		return nil, invalid("approvalDigest", "%q is not a digest", word.Digest)
 	}
 	payload, err := canon.MarshalJSON(statement{
 		Type: statementType, PredicateType: predicateApproval,
-		Subject:   []subject{{Name: subjectApproval, Digest: map[string]string{"sha256": digest.Hex()}}},
-		Predicate: predicate{Approver: approver, Decision: "approved", At: at},
+		Subject:   []subject{{Name: subjectApproval, Digest: map[string]string{"sha256": word.Digest.Hex()}}},
+		Predicate: predicate{Approver: approver, For: word.For, Decision: "approved", At: at},
 	})
 	if err != nil {
 		return nil, err
@@ -202,7 +203,7 @@ func notApproved(format string, args ...any) error {
 }
 
 // VerifyApproval implements writ.ApprovalVerifier.
-func (s *Service) VerifyApproval(ctx context.Context, p *writ.Principal, digest writ.Digest, envelope []byte) error {
+func (s *Service) VerifyApproval(ctx context.Context, p *writ.Principal, word writ.Word, envelope []byte) error {
 	switch {
 	case p == nil:
 		return notApproved("nobody is authenticated")
@@ -224,7 +225,7 @@ func (s *Service) VerifyApproval(ctx context.Context, p *writ.Principal, digest 
 	if err != nil {
 		return err
 	}
-	return checkStatement(payload, p.ID, digest)
+	return checkStatement(payload, p.ID, word)
 }
 
 func (s *Service) approverKeys(ctx context.Context, p *writ.Principal) ([]dsse.Verifier, error) {
@@ -275,7 +276,7 @@ func openEnvelope(ctx context.Context, raw []byte, keys []dsse.Verifier) ([]byte
 	return payload, nil
 }
 
-func checkStatement(payload []byte, approver writ.PrincipalID, digest writ.Digest) error {
+func checkStatement(payload []byte, approver writ.PrincipalID, word writ.Word) error {
 	if err := canon.CheckJSON(payload); err != nil {
 		return notApproved("the signed statement is not clean JSON")
 	}
@@ -290,10 +291,12 @@ func checkStatement(payload []byte, approver writ.PrincipalID, digest writ.Diges
 		return notApproved("the signed statement is not of an approval")
 	case len(st.Subject) != 1 || st.Subject[0].Name != subjectApproval || len(st.Subject[0].Digest) != 1:
 		return notApproved("the signed statement has another subject")
-	case !digest.Valid() || st.Subject[0].Digest["sha256"] != digest.Hex():
+	case !word.Digest.Valid() || st.Subject[0].Digest["sha256"] != word.Digest.Hex():
 		return notApproved("the signature approves something else")
 	case st.Predicate.Approver != approver || st.Predicate.Decision != "approved":
 		return notApproved("the signature is not %s's approval", approver)
+	case st.Predicate.For != word.For:
+		return notApproved("the signature is in the place of %q, and the request of %q", clip(string(st.Predicate.For)), word.For)
 	}
 	return nil
 }

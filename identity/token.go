@@ -275,15 +275,27 @@ func holdsAll(by *writ.Principal, capabilities, roles []string) error {
 	if extra := without(capabilities, by.Capabilities); len(extra) > 0 {
 		return writ.Errorf(writ.CodeForbidden, "token", "%s does not hold %s itself", by.ID, strings.Join(extra, ", "))
 	}
+	for _, role := range roles {
+		if !roleForm.MatchString(role) {
+			return invalid("roles", "%q is not a role", clip(role)).WithFix("use lower-case letters, digits and hyphens, at most 32")
+		}
+	}
+	// Other roles are words of the policy: it alone gives them a meaning.
 	held := by.Roles
 	if slices.Contains(held, roleAdmin) { // who may break the glass may let others
 		held = append(slices.Clone(held), roleBreakGlass)
 	}
-	if extra := without(roles, held); len(extra) > 0 {
+	extra := slices.DeleteFunc(without(roles, held), func(role string) bool { return !slices.Contains(ownRoles, role) })
+	if len(extra) > 0 {
 		return writ.Errorf(writ.CodeForbidden, "token", "%s does not have the role %s itself", by.ID, strings.Join(extra, ", "))
 	}
 	return nil
 }
+
+// ownRoles are those to which this program itself gives a meaning.
+var ownRoles = []string{contract.RoleOperator, contract.RoleAdmin, contract.RoleSystem, roleApprover, roleBreakGlass}
+
+var roleForm = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 
 func without(list, taken []string) []string {
 	var out []string

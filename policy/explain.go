@@ -51,8 +51,7 @@ func (s *Service) Explain(ctx context.Context, in *contract.PolicyExplainInput) 
 		StepID: last.Step, Stage: last.Body.Decided.Stage, DecidedBy: &by, Layers: layersOf(judge),
 	}
 	if stored.Mode == writ.Assist {
-		asks := contract.Approvals(stored.Approvals)
-		out.Approvals = &asks
+		out.Approvals = contract.ApprovalsFrom(&stored.Approvals)
 	}
 	if stored.Budget != nil {
 		out.Calls = stored.Budget.Calls

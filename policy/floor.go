@@ -17,7 +17,9 @@ type floorCase struct {
 	question *writ.Question
 }
 
-// taints of the questions about the floor: what labels reach a sink.
+// taints of the questions about the floor: what labels reach a sink. Private data
+// beside untrusted data are left to the clamp: a rule that says nothing of them
+// means nothing by it.
 var floorTaints = []struct {
 	name   string
 	labels []writ.Label
@@ -25,7 +27,7 @@ var floorTaints = []struct {
 	{"none", nil},
 	{"trusted", []writ.Label{writ.LabelPrincipal}},
 	{"untrusted", []writ.Label{writ.LabelHTTP}},
-	{"secret", []writ.Label{writ.LabelHTTP, writ.LabelSecret}},
+	{"secret", []writ.Label{writ.LabelPrincipal, writ.LabelSecret}},
 }
 
 var floorOrigins = []struct {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -162,6 +163,42 @@ func TestClampAboveABundleThatAllowsEverything(t *testing.T) {
 		if v.Mode != test.mode || v.Risk != test.tier || v.Approvals.Count != test.people || strings.Join(names, " ") != test.clamps {
 			t.Errorf("%s %s: got %+v", test.risk, test.effect, v)
 		}
+	}
+}
+
+// TestQuorumOfAnAnswer: sets of people are read exactly, or the answer blocks.
+func TestQuorumOfAnAnswer(t *testing.T) {
+	for name, test := range map[string]struct {
+		approvals string
+		want      string // of Count and Quorum; empty: blocked
+	}{
+		"an array":              {`{"count": 1, "quorum": [{"role": "security", "count": 1}, {"role": "finance", "count": 2}]}`, "3 [{finance 2} {security 1}]"},
+		"a set":                 {`{"quorum": {{"role": "security", "count": 1}}}`, "1 [{security 1}]"},
+		"more people than sets": {`{"count": 3, "quorum": [{"role": "security", "count": 1}]}`, "3 [{security 1}]"},
+		"none":                  {`{"count": 2, "quorum": []}`, "2 []"},
+		"as many as may be":     {`{"quorum": [{"role": "a", "count": 15}, {"role": "b", "count": 1}]}`, "16 [{a 15} {b 1}]"},
+		"one more":              {`{"quorum": [{"role": "a", "count": 15}, {"role": "b", "count": 2}]}`, ""},
+		"a role twice":          {`{"quorum": [{"role": "a", "count": 1}, {"role": "a", "count": 1}]}`, ""},
+		"nobody of a role":      {`{"quorum": [{"role": "a", "count": 0}]}`, ""},
+		"a negative number":     {`{"quorum": [{"role": "a", "count": -1}]}`, ""},
+		"without a role":        {`{"quorum": [{"count": 1}]}`, ""},
+		"without a count":       {`{"quorum": [{"role": "a"}]}`, ""},
+		"a misspelt member":     {`{"quorum": [{"role": "a", "count": 1, "roles": []}]}`, ""},
+		"an object":             {`{"quorum": {"role": "a", "count": 1}}`, ""},
+		"half a person":         {`{"quorum": [{"role": "a", "count": 1.5}]}`, ""},
+		"33 sets":               {`{"quorum": {{"role": sprintf("r%d", [i]), "count": 1} | some i in numbers.range(1, 33)}}`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rules := `step := {"mode": "assist", "risk": "low", "reasons": [], "approvals": ` + test.approvals + "}\ncall := 1\n"
+			v, err := compiled(t, rules, 0).Judge(t.Context(), stepQuestion())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := fmt.Sprint(v.Approvals.Count, " ", v.Approvals.Quorum)
+			if test.want == "" && (v.Mode != writ.Blocked || v.Reasons[0].Rule != "writ.shape") || test.want != "" && got != test.want {
+				t.Errorf("%s %s %v, want %q", v.Mode, got, v.Reasons, test.want)
+			}
+		})
 	}
 }
 

@@ -68,16 +68,17 @@ func nobodyMay(out *writ.Verdict, asked []writ.Layer, last *writ.Requirement) *w
 }
 
 // joinApprovals is what satisfies both: the larger number of people, the roles
-// that both accept, the shorter time to decide. Escalation lets more people
-// decide, so of two the later one counts, for those whom both then accept. It is
-// false where no role satisfies both.
+// that both accept, the seats of both, the shorter time to decide. Escalation lets
+// more people decide, so of two the later one counts, for those whom both then
+// accept. It is false where no role satisfies both, or one asks for seats of a role
+// that the other does not accept.
 func joinApprovals(a, b *writ.Requirement) (writ.Requirement, bool) {
-	out := writ.Requirement{Count: max(a.Count, b.Count), ExpiresIn: min(a.ExpiresIn, b.ExpiresIn)}
 	first := common(rolesOf(a), rolesOf(b))
-	if len(first) == 0 {
+	out := writ.Requirement{Count: a.Count, Quorum: a.Quorum, Roles: first, ExpiresIn: min(a.ExpiresIn, b.ExpiresIn)}.Join(b)
+	foreign := func(s writ.Seats) bool { return !slices.Contains(first, s.Role) }
+	if len(first) == 0 || out.Count > maxPeople || slices.ContainsFunc(out.Quorum, foreign) {
 		return out, false
 	}
-	out.Roles = first
 	var after abi.Duration
 	for _, r := range []*writ.Requirement{a, b} {
 		if escalates(r) {
@@ -93,11 +94,12 @@ func joinApprovals(a, b *writ.Requirement) (writ.Requirement, bool) {
 
 func escalates(r *writ.Requirement) bool { return r.EscalateAfter > 0 && len(r.EscalateTo) > 0 }
 
+// rolesOf are those that may decide from the beginning.
 func rolesOf(r *writ.Requirement) []string {
-	if len(r.Roles) == 0 {
-		return []string{defaultRole}
+	if deciders := r.Deciders(false); len(deciders) > 0 {
+		return deciders
 	}
-	return r.Roles
+	return []string{defaultRole}
 }
 
 // laterRoles are those that may decide once the requirement has escalated.

@@ -90,10 +90,15 @@ func TestJoin(t *testing.T) {
 func TestPropertyJoinedApprovalsSatisfyBoth(t *testing.T) {
 	roles := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"approver", "lead", "admin", "security"}), 0, 3, rapid.ID)
 	draw := func(t *rapid.T, name string) *writ.Requirement {
-		return &writ.Requirement{
+		r := &writ.Requirement{
 			Count: rapid.IntRange(1, 3).Draw(t, name), Roles: roles.Draw(t, name), ExpiresIn: hours(rapid.IntRange(1, 5).Draw(t, name)),
 			EscalateAfter: hours(rapid.IntRange(0, 5).Draw(t, name)), EscalateTo: roles.Draw(t, name),
 		}
+		for _, role := range slices.Sorted(slices.Values(roles.Draw(t, name+" seats"))) {
+			r.Quorum = append(r.Quorum, writ.Seats{Role: role, Count: rapid.IntRange(1, 2).Draw(t, name)})
+		}
+		*r = r.Join(&writ.Requirement{}) // no fewer people than seats
+		return r
 	}
 	may := func(r *writ.Requirement, role string, at abi.Duration) bool {
 		if at >= r.ExpiresIn {
@@ -105,10 +110,15 @@ func TestPropertyJoinedApprovalsSatisfyBoth(t *testing.T) {
 		a, b := draw(t, "a"), draw(t, "b")
 		both, ok := joinApprovals(a, b)
 		if !ok {
-			if len(common(rolesOf(a), rolesOf(b))) > 0 {
+			if len(a.Quorum)+len(b.Quorum) == 0 && len(common(rolesOf(a), rolesOf(b))) > 0 {
 				t.Fatal("a role that satisfies both is there")
 			}
 			return
+		}
+		for _, s := range slices.Concat(a.Quorum, b.Quorum) {
+			if !slices.ContainsFunc(both.Quorum, func(have writ.Seats) bool { return have.Role == s.Role && have.Count >= s.Count }) {
+				t.Fatalf("%+v lacks the seats %+v", both, s)
+			}
 		}
 		if both.Count < max(a.Count, b.Count) {
 			t.Fatalf("fewer people: %+v", both)

@@ -63,6 +63,7 @@ func (q *query) verdict(value ast.Value) *writ.Verdict {
 	v := *e.form
 	v.Reasons = slices.Clone(v.Reasons)
 	v.Approvals.Roles, v.Approvals.EscalateTo = slices.Clone(v.Approvals.Roles), slices.Clone(v.Approvals.EscalateTo)
+	v.Approvals.Quorum = slices.Clone(v.Approvals.Quorum)
 	if v.Budget != nil {
 		budget := *v.Budget
 		v.Budget = &budget

@@ -115,6 +115,8 @@ func readRequirement(value ast.Value) (writ.Requirement, error) {
 			r.Count, err = readCount("approvals.count", value, maxPeople)
 		case "roles":
 			r.Roles, err = readTexts("approvals.roles", value)
+		case "quorum":
+			r.Quorum, err = readQuorum(value)
 		case "expiresIn":
 			r.ExpiresIn, err = readSpan("approvals.expiresIn", value)
 		case "escalateAfter":
@@ -126,7 +128,42 @@ func readRequirement(value ast.Value) (writ.Requirement, error) {
 		}
 		return err
 	})
+	r = r.Join(&writ.Requirement{}) // the seats are people too, and stand in order
+	if err == nil && r.Count > maxPeople {
+		err = shapef("approvals.quorum: asks for more than %d people", maxPeople)
+	}
 	return r, err
+}
+
+// readQuorum takes an array or a set. A role that stands in it twice is refused:
+// whether it is the sum that is meant nobody can tell.
+func readQuorum(value ast.Value) ([]writ.Seats, error) {
+	out := []writ.Seats{}
+	err := eachItem("approvals.quorum", value, maxRoles, func(item ast.Value) error {
+		var s writ.Seats
+		err := eachMember("approvals.quorum", item, func(name string, value ast.Value) (err error) {
+			switch name {
+			case "role":
+				s.Role, err = readText("approvals.quorum.role", value)
+			case "count":
+				s.Count, err = readCount("approvals.quorum.count", value, maxPeople)
+			default:
+				err = shapef("approvals.quorum: unknown member %q", name)
+			}
+			return err
+		})
+		switch {
+		case err != nil:
+			return err
+		case s.Role == "" || s.Count < 1:
+			return shapef("approvals.quorum: role and a count of at least 1 must be there")
+		case slices.ContainsFunc(out, func(have writ.Seats) bool { return have.Role == s.Role }):
+			return shapef("approvals.quorum: the role %q stands in it twice", s.Role)
+		}
+		out = append(out, s)
+		return nil
+	})
+	return out, err
 }
 
 func readBudget(value ast.Value) (*writ.Budget, error) {

@@ -103,7 +103,7 @@ func (n *node) open(ctx context.Context, o nodeOptions) error {
 	}
 	n.engine, err = engine.New(engine.Options{
 		Journal: n.journal, Traces: n.journal, Planner: planner, Judges: n.policies, Skills: n.skills, Sandbox: n.sandbox,
-		Toolbox: tools, Approvals: n.people, Grants: n.people, Freezes: freezes, Clock: o.clock, Entropy: rand.Reader, EngineID: host.EngineID(),
+		Toolbox: tools, Approvals: n.people, Grants: n.people, Delegations: n.people, Freezes: freezes, Clock: o.clock, Entropy: rand.Reader, EngineID: host.EngineID(),
 	})
 	if err != nil {
 		return err

@@ -227,7 +227,7 @@ func (t *traffic) approveOne(ctx context.Context, item *contract.Approval) error
 	if again {
 		t.tally.breakPromise(t.name, "step %s of %s waits again, its approval was acknowledged", item.StepID, item.ExecutionID)
 	}
-	signature, err := t.approver.SignApproval(ctx, "human:"+operatorName, item.Digest, t.clock.Now())
+	signature, err := t.approver.SignApproval(ctx, "human:"+operatorName, writ.Word{Digest: item.Digest}, t.clock.Now())
 	if err != nil {
 		return err
 	}

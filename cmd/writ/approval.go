@@ -17,11 +17,16 @@ import (
 )
 
 func (a *app) approvalCommand() *cobra.Command {
+	return group("approval", "See what waits for people, and who decides for whom",
+		a.approvalList(), a.approvalApprove(), a.approvalStats(), a.approvalDelegate(), a.approvalUndelegate(), a.approvalDelegations(), a.approvalKey())
+}
+
+func (a *app) approvalList() *cobra.Command {
 	in := &contract.ApprovalListInput{}
 	var status, execution string
 	list := &cobra.Command{
-		Use: "list", Short: "Show what waits for a person, the nearest deadline first", Args: cobra.NoArgs,
-		Example: "  writ approval list\n  writ approval list -o json | jq '.items[].request'",
+		Use: "list", Short: "Show what waits for a person: high risk first, then the nearest deadline", Args: cobra.NoArgs,
+		Example: "  writ approval list --mine            what you could decide now\n  writ approval list --role security\n  writ approval list -o json | jq '.items[].request'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			in.Status, in.ExecutionID = writ.ApprovalStatus(status), writ.ExecutionID(execution)
 			out, err := call(cmd.Context(), a, contract.ApprovalList, in)
@@ -37,14 +42,22 @@ func (a *app) approvalCommand() *cobra.Command {
 					a.approvalTable(t, &out.Items[i])
 					t.line("")
 				}
+				if out.Total > len(out.Items) {
+					t.line("%d of %d", len(out.Items), out.Total)
+				}
 				a.more(t, out.NextCursor)
 			})
 		},
 	}
-	list.Flags().StringVar(&status, "status", "", "approvals of this status instead of those that can be decided")
-	list.Flags().StringVar(&execution, "execution", "", "only of this execution")
+	f := list.Flags()
+	f.StringVar(&status, "status", "", "approvals of this status instead of those that can be decided")
+	f.StringVar(&execution, "execution", "", "only of this execution")
+	f.BoolVar(&in.Mine, "mine", false, "only what you could approve now, as yourself or for somebody who is away")
+	f.StringVar(&in.Role, "role", "", "only what people of this role may decide now")
+	f.StringSliceVar(&in.Rules, "rule", nil, "only what is asked because of exactly these rules, repeatable")
+	f.StringVar(&in.Template, "template", "", "only of this publisher/skill#action")
 	pageFlags(list, &in.Page)
-	return group("approval", "See what waits for people", list, a.approvalKey())
+	return list
 }
 
 // approvalTable shows a person everything that an approval would allow.
@@ -53,6 +66,9 @@ func (a *app) approvalTable(t *table, item *contract.Approval) {
 	if json.Unmarshal(item.Request, &request) != nil {
 		t.line("  the request does not decode; do not approve it")
 		return
+	}
+	if item.Priority > 0 {
+		t.pair("place", fmt.Sprint(item.Priority))
 	}
 	t.pair("execution", string(item.ExecutionID))
 	t.pair("step", string(item.StepID)+"  ("+request.StepName+")")
@@ -67,8 +83,18 @@ func (a *app) approvalTable(t *table, item *contract.Approval) {
 	t.pair("data from", labels(request.Taint))
 	t.pair("status", string(item.Status))
 	t.pair("approvals", fmt.Sprintf("%d of %d", item.Granted, item.Required))
+	t.pair("still needed", seats(item.Missing))
+	for _, d := range item.Decisions {
+		t.pair("decided", decided(&d)+"  ("+a.ago(d.At)+")")
+	}
+	t.pair("may decide", strings.Join(item.Roles, ", "))
+	t.pair("you could as", principals(item.DecideAs))
+	t.pair("asked", a.ago(item.OpenedAt))
 	t.pair("decide by", item.DecideBy.String()+"  ("+a.ago(item.DecideBy)+")")
 	t.pair("digest", string(item.Digest))
+	for _, e := range item.Earlier {
+		t.pair("before", earlierWords(&e)+"  ("+a.ago(e.At)+")")
+	}
 	if request.Call != nil {
 		t.line("call %s:\n%s", request.Call.Tool, indent(request.Call.Arguments))
 	} else {
@@ -88,6 +114,51 @@ func (a *app) approvalTable(t *table, item *contract.Approval) {
 	}
 }
 
+// seats says of which roles people must still approve: "1 of finance".
+func seats(missing []contract.Seats) string {
+	parts := make([]string, 0, len(missing))
+	for _, s := range missing {
+		parts = append(parts, fmt.Sprintf("%d of %s", s.Count, s.Role))
+	}
+	return strings.Join(parts, " and ")
+}
+
+// decided is one word in words: "approved by human:bob for human:ada: fine".
+func decided(d *contract.Decision) string {
+	text := "rejected by "
+	if d.Approved {
+		text = "approved by "
+	}
+	text += string(d.By)
+	if d.For != "" {
+		text += " for " + string(d.For)
+	}
+	if d.Note != "" {
+		text += ": " + d.Note
+	}
+	return text
+}
+
+// earlierWords is how one of its kind was decided: "approved by human:bob: fine".
+func earlierWords(e *contract.EarlierDecision) string {
+	text := string(e.Status)
+	if e.By != "" {
+		text += " by " + string(e.By)
+	}
+	if e.Note != "" {
+		text += ": " + e.Note
+	}
+	return text + "  " + e.Summary
+}
+
+func principals(list []writ.PrincipalID) string {
+	parts := make([]string, 0, len(list))
+	for _, id := range list {
+		parts = append(parts, string(id))
+	}
+	return strings.Join(parts, ", ")
+}
+
 func labels(list []writ.Label) string {
 	parts := make([]string, 0, len(list))
 	for _, l := range list {
@@ -98,7 +169,8 @@ func labels(list []writ.Label) string {
 
 func (a *app) execApprove() *cobra.Command {
 	in := &contract.ExecutionApproveInput{}
-	var digest, key, passphrase string
+	var digest, absent string
+	var keys keyFlags
 	c := &cobra.Command{
 		Use: "approve EXECUTION [STEP]", Short: "Approve exactly what is shown, with the approver's key", Args: cobra.RangeArgs(1, 2),
 		Example: `  writ exec approve exe_...                         shows the request and asks
@@ -116,21 +188,30 @@ func (a *app) execApprove() *cobra.Command {
 					return err
 				}
 			}
-			in.ExecutionID, in.StepID, in.ApprovalDigest = item.ExecutionID, item.StepID, item.Digest
-			if in.Signature, err = a.signApproval(cmd.Context(), item.Digest, key, passphrase); err != nil {
+			by, err := a.approver(keys)
+			if err != nil {
+				return err
+			}
+			in.ExecutionID, in.StepID, in.ApprovalDigest, in.For = item.ExecutionID, item.StepID, item.Digest, writ.PrincipalID(absent)
+			if in.Signature, err = by.sign(cmd.Context(), writ.Word{Digest: item.Digest, For: in.For}); err != nil {
 				return err
 			}
 			out, err := call(cmd.Context(), a, contract.ExecutionApprove, in)
 			if err != nil {
 				return err
 			}
-			return a.printResult(out, out.Result, "execution", args[0])
+			return a.print(out, func(t *table) {
+				t.pair("execution", args[0])
+				t.pair("status", out.Status)
+				t.pair("approvals", fmt.Sprintf("%d of %d", out.Granted, out.Required))
+				t.pair("still needed", seats(out.Missing))
+			})
 		},
 	}
 	c.Flags().StringVar(&digest, "digest", "", "digest of the request that you have seen; without it the request is shown and asked about")
 	c.Flags().StringVar(&in.Note, "note", "", "why")
-	c.Flags().StringVar(&key, "key", "", "approver's key (default: the home's)")
-	c.Flags().StringVar(&passphrase, "passphrase-file", "", "file with the key's passphrase; - for standard input")
+	c.Flags().StringVar(&absent, "for", "", "decide for this absent person, who has delegated to you")
+	keys.add(c)
 	return c
 }
 
@@ -161,10 +242,15 @@ func (a *app) confirm(item *contract.Approval) error {
 	t := &table{app: a}
 	a.approvalTable(t, item)
 	t.flush()
+	return a.ask("Approve exactly this?", item.Digest)
+}
+
+// ask wants a person's yes. A script names the digest instead.
+func (a *app) ask(question string, digest writ.Digest) error {
 	if f, ok := a.in.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
-		return usage("nobody is at the terminal to confirm").WithFix("add --digest %s once a person has seen the request", item.Digest)
+		return usage("nobody is at the terminal to confirm").WithFix("add --digest %s once a person has seen the request", digest)
 	}
-	_, _ = fmt.Fprint(a.err, "\nApprove exactly this? Type yes: ")
+	_, _ = fmt.Fprint(a.err, "\n"+question+" Type yes: ")
 	line, err := bufio.NewReader(a.in).ReadString('\n')
 	if err != nil || strings.TrimSpace(line) != "yes" {
 		return writ.Errorf(writ.CodeCancelled, "approve", "nothing was approved")
@@ -199,7 +285,7 @@ const maxPassphrase = 4 << 10
 
 func (a *app) execReject() *cobra.Command {
 	in := &contract.ExecutionRejectInput{}
-	var digest string
+	var digest, absent string
 	c := &cobra.Command{
 		Use: "reject EXECUTION [STEP]", Short: "Reject what waits; it ends the step", Args: cobra.RangeArgs(1, 2),
 		Example: `  writ exec reject exe_... --reason "wrong repository"`,
@@ -209,6 +295,7 @@ func (a *app) execReject() *cobra.Command {
 				return err
 			}
 			in.ExecutionID, in.StepID, in.ApprovalDigest = item.ExecutionID, item.StepID, writ.Digest(digest)
+			in.For = writ.PrincipalID(absent)
 			out, err := call(cmd.Context(), a, contract.ExecutionReject, in)
 			if err != nil {
 				return err
@@ -218,5 +305,6 @@ func (a *app) execReject() *cobra.Command {
 	}
 	c.Flags().StringVar(&in.Reason, "reason", "", "why (required)")
 	c.Flags().StringVar(&digest, "digest", "", "refuse if something else is pending")
+	c.Flags().StringVar(&absent, "for", "", "decide for this absent person, who has delegated to you")
 	return c
 }

@@ -2,11 +2,57 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/identity"
 )
+
+// approvingPerson is somebody with an unlocked approver's key.
+type approvingPerson struct {
+	app *app
+	key *identity.ApproverKey
+	who writ.PrincipalID
+}
+
+// keyFlags say which key signs, and where its passphrase is.
+type keyFlags struct{ key, passphrase string }
+
+func (k *keyFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&k.key, "key", "", "approver's key (default: the home's)")
+	c.Flags().StringVar(&k.passphrase, "passphrase-file", "", "file with the key's passphrase; - for standard input")
+}
+
+// approver unlocks the approver's key of the caller.
+func (a *app) approver(k keyFlags) (*approvingPerson, error) {
+	if k.key == "" {
+		k.key = filepath.Join(a.config.Home, approverKeyFile)
+	}
+	sealed, err := a.readInput(k.key, maxKeyFile)
+	if err != nil {
+		return nil, writ.Errorf(writ.CodeForbidden, "approve", "there is no approver's key: %w", err).WithFix("name it with --key")
+	}
+	passphrase, err := a.passphrase(k.passphrase, "Passphrase of the approver's key")
+	if err != nil {
+		return nil, err
+	}
+	key, err := identity.OpenApproverKey(sealed, passphrase)
+	if err != nil {
+		return nil, err
+	}
+	who, err := a.whoami()
+	if err != nil {
+		return nil, err
+	}
+	return &approvingPerson{app: a, key: key, who: who}, nil
+}
+
+func (s *approvingPerson) sign(ctx context.Context, word writ.Word) ([]byte, error) {
+	return s.key.SignApproval(ctx, s.who, word, s.app.clock.Now())
+}
 
 // approvalKey makes the key of one more person. The first one's is made by init.
 func (a *app) approvalKey() *cobra.Command {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -44,9 +45,17 @@ type home struct {
 	baseline   *drift.Baseline
 	sampler    *drift.Sampler
 	dispatcher *contract.Dispatcher
-	poisoned   chan error // the writer failed: the process must end
-	heard      hearing    // from guests, where somebody listens
-	stage      stage      // of the cases of a rehearsal
+	poisoned   chan error                                    // the writer failed: the process must end
+	heard      hearing                                       // from guests, where somebody listens
+	stage      stage                                         // of the cases of a rehearsal
+	decided    atomic.Pointer[func(contract.ApprovalSample)] // who counts decisions, where somebody does
+}
+
+// observe is engine.Options.Observe.
+func (h *home) observe(s contract.ApprovalSample) {
+	if count := h.decided.Load(); count != nil {
+		(*count)(s)
+	}
 }
 
 // firstPartyKey is the PEM of the key that signs the first-party skills, base64;

@@ -112,27 +112,3 @@ func (a *app) printHome(dir string, made *identity.Bootstrapped) error {
 		t.line("  writ serve                                       run the host daemon")
 	})
 }
-
-// signApproval unlocks the approver's key and signs a request's digest.
-func (a *app) signApproval(_ context.Context, digest writ.Digest, keyFile, passphraseFile string) ([]byte, error) {
-	if keyFile == "" {
-		keyFile = filepath.Join(a.config.Home, approverKeyFile)
-	}
-	sealed, err := a.readInput(keyFile, maxKeyFile)
-	if err != nil {
-		return nil, writ.Errorf(writ.CodeForbidden, "approve", "there is no approver's key: %w", err).WithFix("name it with --key")
-	}
-	passphrase, err := a.passphrase(passphraseFile, "Passphrase of the approver's key")
-	if err != nil {
-		return nil, err
-	}
-	key, err := identity.OpenApproverKey(sealed, passphrase)
-	if err != nil {
-		return nil, err
-	}
-	who, err := a.whoami()
-	if err != nil {
-		return nil, err
-	}
-	return key.SignApproval(context.Background(), who, digest, a.clock.Now())
-}

@@ -59,7 +59,7 @@ func TestScripts(t *testing.T) {
 			}
 			e.Vars = append(e.Vars, environment...)
 			e.Vars = append(e.Vars,
-				"WRIT_HOME="+home, "WRIT_PASSPHRASE=correct horse battery", "HOME="+e.WorkDir, "MODULES="+modules, "BASELINE="+baseline, "CONFORMANCE="+conformance, "FIRSTSKILL="+filepath.Join(conformance, "..", "..", "sdk", "scaffold", "testdata"))
+				"TOMORROW="+time.Now().AddDate(0, 0, 1).Format(time.DateOnly), "WRIT_HOME="+home, "WRIT_PASSPHRASE=correct horse battery", "HOME="+e.WorkDir, "MODULES="+modules, "BASELINE="+baseline, "CONFORMANCE="+conformance, "FIRSTSKILL="+filepath.Join(conformance, "..", "..", "sdk", "scaffold", "testdata"))
 			newEffects(e)
 			if err := newFeed(e); err != nil {
 				return err

@@ -30,8 +30,9 @@ func (h *home) bindExecutions(d *contract.Dispatcher) {
 	contract.Bind(d, contract.ExecutionRetry, h.engine.ExecutionRetry)
 	contract.Bind(d, contract.ExecutionResolve, h.engine.ExecutionResolve)
 	contract.Bind(d, contract.ExecutionExpire, h.engine.ExecutionExpire)
-	contract.Bind(d, contract.ApprovalList, h.engine.ApprovalList)
 	contract.Bind(d, contract.ReplayRun, h.replayRun)
+	h.bindApprovals(d)
+
 	contract.Bind(d, contract.ExecutionGet, h.journal.ExecutionGet)
 	contract.Bind(d, contract.ExecutionList, h.journal.ExecutionList)
 	contract.Bind(d, contract.TraceGet, h.journal.TraceGet)
@@ -68,6 +69,16 @@ func (h *home) bindLaw(d *contract.Dispatcher) {
 	contract.Bind(d, contract.SecretRotate, h.secrets.SecretRotate)
 	contract.Bind(d, contract.SecretRemove, h.secrets.SecretRemove)
 	contract.Bind(d, contract.SecretList, h.secrets.SecretList)
+}
+
+// bindApprovals is bind for the queue of approvals and who decides in it.
+func (h *home) bindApprovals(d *contract.Dispatcher) {
+	contract.Bind(d, contract.ApprovalList, h.engine.ApprovalList)
+	contract.Bind(d, contract.ApprovalApprove, h.engine.ApprovalApprove)
+	contract.Bind(d, contract.ApprovalStats, h.engine.ApprovalStats)
+	contract.Bind(d, contract.ApprovalDelegate, h.identity.ApprovalDelegate)
+	contract.Bind(d, contract.ApprovalUndelegate, h.identity.ApprovalUndelegate)
+	contract.Bind(d, contract.ApprovalDelegations, h.identity.ApprovalDelegations)
 }
 
 // bindTrust is bind for whose skills count and what has been taken back.

@@ -159,7 +159,7 @@ func (r *rehearsal) proposed(ctx context.Context, x *contract.Execution) (*contr
 
 // approve gives the author's word for what is proposed, and goes on.
 func (r *rehearsal) approve(ctx context.Context, item *contract.Approval) (*contract.Execution, error) {
-	signature, err := r.approver.SignApproval(ctx, r.author.ID, item.Digest, r.home.clock.Now())
+	signature, err := r.approver.SignApproval(ctx, r.author.ID, writ.Word{Digest: item.Digest}, r.home.clock.Now())
 	if err != nil {
 		return nil, err
 	}

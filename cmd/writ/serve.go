@@ -71,17 +71,19 @@ func (a *app) serveHome(ctx context.Context, h *home, log hclog.Logger) error {
 	if err != nil {
 		return err
 	}
+	server := api.NewServer(api.Options{
+		Caller: h.dispatcher, Auth: h.identity, Traces: h.journal, Hosts: a.config.Hosts,
+		Log: log.Named("api"), Clock: a.clock, MaxBody: maxCall, Findings: h.drift.Counts,
+		Ready: func(context.Context) error { return h.journal.Accepting() },
+	})
+	count := server.Decided // before the first deadline can pass
+	h.decided.Store(&count)
 	if err := h.engine.Recover(ctx); err != nil {
 		return errors.Join(err, closeAll(listeners))
 	}
 	if err := h.baseline.Begin(ctx, itself()); err != nil {
 		return errors.Join(err, closeAll(listeners))
 	}
-	server := api.NewServer(api.Options{
-		Caller: h.dispatcher, Auth: h.identity, Traces: h.journal, Hosts: a.config.Hosts,
-		Log: log.Named("api"), Clock: a.clock, MaxBody: maxCall, Findings: h.drift.Counts,
-		Ready: func(context.Context) error { return h.journal.Accepting() },
-	})
 	go h.sweep(ctx)
 	go h.giveBack(ctx)
 	go h.watchTrust(ctx)
