@@ -37,11 +37,11 @@ type ApprovalRequest struct {
 	Call      *ProposedCall   `json:"call,omitempty"`
 	// Compensation is what would undo the step: who approves the step approves
 	// it too, whatever values its expressions have by then.
-	Compensation *Step         `json:"compensation,omitempty"`
-	Capabilities []Capability  `json:"capabilities"`
-	Taint        []Label       `json:"taint"`
+	Compensation *Step        `json:"compensation,omitempty"`
+	Capabilities []Capability `json:"capabilities"`
+	Taint        []Label      `json:"taint"`
 	// Flows say where each parameter of the input comes from.
-	Flows []Flow `json:"flows,omitempty"`
+	Flows        []Flow        `json:"flows,omitempty"`
 	Summary      string        `json:"summary"` // rendered effect, one line
 	Reasons      []Reason      `json:"reasons"`
 	Requirement  Requirement   `json:"requirement"`

@@ -23,9 +23,7 @@ func (p *proposal) asks(step *writ.Verdict) *writ.Verdict {
 	if p.verdict == nil {
 		return step
 	}
-	v := *effective(p.verdict, step, writ.Assist)
-	v.Approvals.Roles = slices.Clone(v.Approvals.Roles)
-	return &v
+	return effective(p.verdict, step, writ.Assist)
 }
 
 // propose opens an approval for the step, or for the call that its guest wants

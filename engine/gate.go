@@ -187,7 +187,7 @@ func (g *gate) live(ctx context.Context, facts *writ.CallFacts, occurrence int) 
 	case writ.IsCode(err, writ.CodeApprovalNeeded), err == nil && asked:
 		g.proposed = true
 		p := &proposal{facts: facts}
-		if asked && g.x.plan.Plan.Rules > 0 {
+		if asked {
 			p.decision, p.verdict = &decision, answer
 		}
 		g.x.propose(g.d, p)
@@ -211,15 +211,14 @@ func (g *gate) overBudget(v *writ.Verdict) bool {
 // its verdict asks for. A compensation that was approved before its values were
 // known is no approval of what nobody has seen.
 func (g *gate) approved(q *writ.Question, answer *writ.Verdict) bool {
-	first := g.x.plan.Plan.Rules == 0
-	if g.d.covered && (first || !q.Lethal()) {
+	if g.d.covered && !q.Lethal() {
 		return true
 	}
 	g.x.mu.Lock()
 	defer g.x.mu.Unlock()
 	return slices.ContainsFunc(g.x.granted(g.d.step.ID), func(a *writ.Approval) bool {
 		return a.Request.Call != nil && a.Request.Call.Digest == q.Call.Digest &&
-			(first || a.Satisfies(answer) && string(a.Request.Input) == string(g.d.resolved.Input))
+			a.Satisfies(answer) && string(a.Request.Input) == string(g.d.resolved.Input)
 	})
 }
 
