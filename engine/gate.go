@@ -206,15 +206,14 @@ func (g *gate) overBudget(v *writ.Verdict) bool {
 // its verdict asks for. A compensation that was approved before its values were
 // known is no approval of what nobody has seen.
 func (g *gate) approved(q *writ.Question, answer *writ.Verdict) bool {
-	first := g.x.plan.Plan.Rules == 0
-	if g.d.covered && (first || !q.Lethal()) {
+	if g.d.covered && !q.Lethal() {
 		return true
 	}
 	g.x.mu.Lock()
 	defer g.x.mu.Unlock()
 	return slices.ContainsFunc(g.x.enough(g.d.step.ID, g.d.verdict), func(a *writ.Approval) bool {
 		return a.Request.Call != nil && a.Request.Call.Digest == q.Call.Digest &&
-			(first || a.Satisfies(answer) && string(a.Request.Input) == string(g.d.resolved.Input))
+			a.Satisfies(answer) && string(a.Request.Input) == string(g.d.resolved.Input)
 	})
 }
 

@@ -2,8 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"reflect"
 	"slices"
 
@@ -40,6 +38,8 @@ type replayer struct {
 	undo    []writ.NewRecord // compensations still to be added
 	policy  writ.Digest      // what-if: judge with this bundle
 	engines []string         // that steps were recorded on, this one apart
+	stored  *writ.Plan       // what storedPlan found
+	sought  bool             // it was looked for
 }
 
 // ReplayRun is the handler of contract.ReplayRun.
@@ -296,77 +296,12 @@ func (r *replayer) interpretation(record *writ.Record) error {
 	return r.loader.err
 }
 
-// storedPlan is the last plan of the journal as it stands there, which says by
-// which rules it was compiled; nil where there is none.
-func (r *replayer) storedPlan() *writ.Plan {
-	for i := len(r.records) - 1; i >= 0; i-- {
-		record := &r.records[i].Record
-		if record.Type != writ.RecPlanCompiled {
-			continue
-		}
-		var plan writ.Plan
-		if json.Unmarshal(r.loader.named(record, writ.PayloadPlan), &plan) != nil {
-			return nil
-		}
-		return &plan
-	}
-	return nil
-}
-
 // among is value where it is one of the known, otherwise the first of them.
 func among(value string, known ...string) string {
 	if slices.Contains(known, value) {
 		return value
 	}
 	return known[0]
-}
-
-// compilation compiles the draft again against what the catalogue answered.
-func (r *replayer) compilation(record *writ.Record) error {
-	if r.x.state.Draft == nil {
-		r.member(stagePlan, "", "draft", nil, "a draft")
-		return nil
-	}
-	facts := record.Body.Plan
-	noting := &notedCatalogue{Catalogue: &pinnedCatalogue{
-		ctx: r.ctx, skills: r.e.Skills, tenant: r.x.tenant, resolutions: facts.Resolutions,
-	}}
-	compiled, err := r.e.Planner.Compile(r.x.compileAgain(noting, r.storedPlan()))
-	r.member(stagePlan, "", "resolutions", facts.Resolutions, noting.resolutions)
-	if record.Type == writ.RecPlanRejected {
-		return r.rejection(facts, err)
-	}
-	stored := r.loader.named(record, writ.PayloadPlan)
-	if r.loader.err != nil {
-		return r.loader.err
-	}
-	if err != nil {
-		if code := writ.CodeOf(err); code == writ.CodeUnreplayable || code == writ.CodeTampered {
-			return err
-		}
-		r.member(stagePlan, "", "error", nil, failureOf(err).Message)
-		compiled, err = decodePlan(stored, facts.ID, canon.Sum(canon.DomainPlan, stored))
-		r.x.plan = compiled
-		return err
-	}
-	r.compare(stagePlan, "", stored, compiled.Bytes)
-	r.compare(stagePlan, "", writ.CompiledFacts{ID: facts.ID, Hash: facts.Hash, Steps: facts.Steps, Templates: facts.Templates},
-		writ.CompiledFacts{ID: compiled.ID, Hash: compiled.Hash, Steps: plannedSteps(compiled.Plan), Templates: plannedTemplates(compiled.Plan)})
-	r.x.plan = compiled
-	derived := *facts
-	derived.Steps, derived.Templates = plannedSteps(compiled.Plan), plannedTemplates(compiled.Plan)
-	record.Body.Plan = &derived // the fold goes on with what the plan says
-	return nil
-}
-
-func (r *replayer) rejection(facts *writ.CompiledFacts, err error) error {
-	var problems []writ.Problem
-	var e *writ.Error
-	if errors.As(err, &e) {
-		problems, _ = e.Details.([]writ.Problem)
-	}
-	r.member(stagePlan, "", "problems", facts.Problems, problems)
-	return nil
 }
 
 func (r *replayer) runStarted(record *writ.Record) {

@@ -23,7 +23,7 @@ func (p *Planner) Flows(plan *writ.Plan, step *writ.Step, scope writ.Scope) []wr
 	f := &flowing{resolver: &resolver{planner: p, plan: plan, step: step, scope: &scope}, out: []writ.Flow{}}
 	f.gates()
 	template, err := decodeTemplate(step.Template)
-	if len(step.Template) == 0 || err != nil {
+	if template == nil || len(step.Template) == 0 || err != nil { // null where the plan was read back
 		f.called()
 		return f.out
 	}

@@ -100,9 +100,7 @@ func (a *app) approvalTable(t *table, item *contract.Approval) {
 	} else {
 		t.line("input:\n%s", indent(request.Input))
 	}
-	t.line("where its input comes from:")
 	flowTable(t, request.StepName, request.Flows)
-	t.flush()
 	if undo := request.Compensation; undo != nil {
 		t.line("undone, if it must be, without asking again, by %s#%s:\n%s", clean(undo.Skill.String()), clean(undo.Action), indent(undo.Template))
 		for _, b := range undo.Bindings {

@@ -149,13 +149,16 @@ type shownPlan struct {
 	Flows []writ.StepFlows `json:"flows"`
 }
 
-// flowTable says where the parameters of a step come from.
+// flowTable says where the parameters of a step come from. What literals say is
+// in the input beside it.
 func flowTable(t *table, step string, flows []writ.Flow) {
 	if len(flows) == 0 {
 		return
 	}
-	t.head("step", "parameter", "value", "from", "labels", "sink")
+	t.line("where its input comes from:")
+	t.head("step", "parameter", "expression", "from", "labels", "sink")
 	flowRows(t, step, flows)
+	t.flush()
 }
 
 // maxShownValue bounds a value in a column: -o json has it whole.
