@@ -29,7 +29,17 @@ const (
 	StrengthPeer Strength = "peer"
 	// StrengthToken is a bearer token.
 	StrengthToken Strength = "token"
+	// StrengthMTLS is a service's client certificate.
+	StrengthMTLS Strength = "mtls"
+	// StrengthOIDC is a session that a person opened at an OpenID provider.
+	StrengthOIDC Strength = "oidc"
 )
+
+// Acts reports whether s is proof enough to change something. The zero value and
+// what is not known are none.
+func (s Strength) Acts() bool {
+	return s == StrengthToken || s == StrengthMTLS || s == StrengthOIDC
+}
 
 // Principal is an authenticated actor. Tenant comes from the credential and
 // never from a request's body.
@@ -43,7 +53,7 @@ type Principal struct {
 	Capabilities []string      `json:"capabilities,omitempty"` // of the control plane: "control-plane.core"
 	Session      string        `json:"session,omitempty"`
 	OnBehalfOf   []PrincipalID `json:"onBehalfOf,omitempty"` // delegation chain, nearest first
-	Source       string        `json:"source,omitempty"`     // what gave the capabilities: a token's id, "socket"
+	Source       string        `json:"source,omitempty"`     // what gave the capabilities: a token's or session's id, "socket"
 	Strength     Strength      `json:"strength,omitempty"`
 }
 

@@ -25,7 +25,7 @@ func TestEveryRouteHasItsPermission(t *testing.T) {
 		t.Fatalf("only %d routes", len(routes))
 	}
 	for _, route := range routes {
-		known := route.Permission == api.Public || route.Permission == api.ByContract || route.Permission == api.BySignature
+		known := route.Permission == api.Public || route.Permission == api.ByLogin || route.Permission == api.ByContract || route.Permission == api.BySignature
 		for _, c := range contract.Capabilities() {
 			known = known || string(route.Permission) == c.Key
 		}

@@ -46,7 +46,10 @@ type Client struct {
 	http   *http.Client
 }
 
-var _ contract.Caller = (*Client)(nil)
+var (
+	_ contract.Caller = (*Client)(nil)
+	_ writ.Logins     = (*Client)(nil)
+)
 
 // NewClient makes a Client; nothing is dialled yet. CodeInvalid for options that
 // do not name one host, or that would send a token in the clear.
@@ -97,22 +100,53 @@ func (c *Client) Call(ctx context.Context, key string, in json.RawMessage) (json
 	if len(in) == 0 {
 		in = json.RawMessage("{}")
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+"/v1/"+url.PathEscape(key), bytes.NewReader(in))
+	return c.post(ctx, "/v1/"+url.PathEscape(key), key, in)
+}
+
+// Begin implements writ.Logins.
+func (c *Client) Begin(ctx context.Context, in *writ.LoginRequest) (*writ.LoginStart, error) {
+	return ask[writ.LoginStart](ctx, c, "/v1/login/begin", in)
+}
+
+// Finish implements writ.Logins.
+func (c *Client) Finish(ctx context.Context, in *writ.LoginAnswer) (*writ.LoginSession, error) {
+	return ask[writ.LoginSession](ctx, c, "/v1/login/finish", in)
+}
+
+// ask is a call of what is no contract.
+func ask[Out any](ctx context.Context, c *Client, path string, in any) (*Out, error) {
+	body, err := json.Marshal(in)
 	if err != nil {
-		return nil, writ.Errorf(writ.CodeInvalid, key, "%w", err)
+		return nil, writ.Errorf(writ.CodeInternal, "login", "cannot be encoded: %w", err)
+	}
+	raw, err := c.post(ctx, path, "login", body)
+	if err != nil {
+		return nil, err
+	}
+	out := new(Out)
+	if err := json.Unmarshal(raw, out); err != nil {
+		return nil, writ.Errorf(writ.CodeUnavailable, "login", "%s does not answer as a Writ host", c.where).WithFix("check the server's address")
+	}
+	return out, nil
+}
+
+func (c *Client) post(ctx context.Context, path, op string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, writ.Errorf(writ.CodeInvalid, op, "%w", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := c.do(req, key)
+	resp, err := c.do(req, op)
 	if err != nil {
 		return nil, err
 	}
 	defer discard(resp)
-	raw, err := c.read(ctx, resp, key)
+	raw, err := c.read(ctx, resp, op)
 	if err != nil {
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, c.problem(resp, raw, key)
+		return nil, c.problem(resp, raw, op)
 	}
 	return bytes.TrimSuffix(raw, []byte("\n")), nil
 }

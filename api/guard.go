@@ -145,6 +145,8 @@ func (s *Server) admit(route Route, v *visit, r *http.Request) (*http.Request, e
 	switch route.Permission {
 	case Public, BySignature:
 		return r, nil
+	case ByLogin:
+		return r, s.logins.take(sourceOf(r), v.Header())
 	case "":
 		return nil, writ.Errorf(writ.CodeForbidden, "route", "nobody may use this route").
 			WithFix("give the route a permission")

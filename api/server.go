@@ -27,6 +27,7 @@ type Options struct {
 	Caller contract.Caller    // operations; nil: all are unavailable
 	Auth   writ.Authenticator // nil: nobody is anybody
 	Traces writ.Traces        // events; nil: unavailable
+	Logins writ.Logins        // sessions for people; nil: unavailable
 	// Ready says why the host cannot serve yet; nil: it can.
 	Ready func(ctx context.Context) error
 	// Hosts are the names, without port, under which TCP clients may address this
@@ -60,6 +61,7 @@ type Server struct {
 	meters  *meters
 	flights chan struct{}
 	streams chan struct{}
+	logins  *throttle
 
 	stopping chan struct{} // closed when shutdown begins
 	stopOnce sync.Once
@@ -71,7 +73,7 @@ func NewServer(opts Options) *Server {
 	s := &Server{
 		opts: opts, hosts: map[string]bool{}, mux: http.NewServeMux(), meters: newMeters(opts.Metrics),
 		flights: make(chan struct{}, opts.MaxInFlight), streams: make(chan struct{}, opts.MaxStreams),
-		stopping: make(chan struct{}),
+		logins: newThrottle(opts.Clock), stopping: make(chan struct{}),
 	}
 	for _, host := range opts.Hosts {
 		s.hosts[strings.ToLower(strings.TrimSuffix(host, "."))] = true

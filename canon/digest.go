@@ -43,6 +43,7 @@ const (
 	DomainPolicy         Domain = "writ/policy/v1"
 	DomainSeed           Domain = "writ/seed/v1"
 	DomainToken          Domain = "writ/token/v1"
+	DomainPerson         Domain = "writ/person/v1"
 	DomainEvent          Domain = "writ/event/v1"
 	DomainLeaf           Domain = "writ/leaf/v1"
 	DomainIdempotencyKey Domain = "writ/idempotency/v1"

@@ -18,7 +18,7 @@ func All() []*Contract {
 		FeedAdd.Contract, FeedUpdate.Contract, FeedRemove.Contract, FeedList.Contract, DriftList.Contract,
 		TrustPolicySet.Contract, TrustRootImport.Contract, TrustRootUpdate.Contract, TrustRootRevoke.Contract,
 		SecretSet.Contract, SecretRemove.Contract, SecretList.Contract,
-		TokenCreate.Contract, TokenRevoke.Contract, TokenList.Contract,
+		TokenCreate.Contract, TokenRevoke.Contract, TokenList.Contract, SessionEnd.Contract,
 		GrantCreate.Contract, GrantRevoke.Contract, GrantList.Contract,
 		SystemStatus.Contract,
 	}

@@ -91,6 +91,7 @@ type TokenListOutput struct {
 type Token struct {
 	TokenID      string             `json:"tokenId"`
 	PrincipalID  writ.PrincipalID   `json:"principalId"`
+	Credential   Credential         `json:"credential,omitempty" jsonschema:"token, or session where a person logged in."`
 	Kind         writ.PrincipalKind `json:"kind"`
 	Name         string             `json:"name,omitempty"`
 	WorkspaceID  writ.WorkspaceID   `json:"workspaceId,omitempty"`
@@ -99,6 +100,27 @@ type Token struct {
 	CreatedAt    writ.Time          `json:"createdAt"`
 	ExpiresAt    writ.Time          `json:"expiresAt,omitempty"`
 	RevokedAt    writ.Time          `json:"revokedAt,omitempty"`
+}
+
+// Credential is how a token came to be.
+type Credential string
+
+// The credentials.
+const (
+	CredentialToken   Credential = "token"   // made with token.create
+	CredentialSession Credential = "session" // opened by a login, see docs/access.md
+)
+
+// SessionEndInput is the input of SessionEnd.
+type SessionEndInput struct {
+	Reason string `json:"reason,omitempty"`
+}
+
+// SessionEndOutput is the output of SessionEnd.
+type SessionEndOutput struct {
+	Result
+	SessionID   string           `json:"sessionId"`
+	PrincipalID writ.PrincipalID `json:"principalId"`
 }
 
 // GrantCreateInput is the input of GrantCreate.

@@ -206,7 +206,7 @@ func (x *execution) decidable(p *writ.Principal, id writ.StepID, digest writ.Dig
 // entitled holds who may decide: people alone, never those in whose name the
 // step was asked for, and each of them once.
 func (x *execution) entitled(p *writ.Principal, a *writ.Approval, approving bool, op string) error {
-	if p.Kind != writ.Human || p.Strength == writ.StrengthPeer {
+	if p.Kind != writ.Human || !p.Strength.Acts() {
 		return writ.Errorf(writ.CodeForbidden, op, "only an authenticated person decides; %s is a %s", p.ID, p.Kind).WithFix("authenticate as a person who has the role %s", approverRole)
 	}
 	roles := a.Request.Requirement.Roles

@@ -45,6 +45,7 @@ type config struct {
 	Registries      map[string]registrySetting // by HOST[:PORT]
 	DockerConfig    string                     // Docker's config.json, for its credentials
 	UserCache       string                     // for what is fetched without a home
+	OIDC            oidcSetting                // where people log in
 
 	values  *koanf.Koanf
 	origins map[string]string // key -> the layer that decided
@@ -75,6 +76,7 @@ var settings = []setting{
 	{key: "trust.feedEvery", value: "1h", meaning: "how often the daemon reads the feeds of revocations; at least 1m"},
 	{key: "trust.staleFeeds", value: staleReport, meaning: "report, or refuse to install while a feed is past its signed time"},
 	{key: "registries", value: map[string]any{}, meaning: "host: {mirrors, ca, plainHttp} of a registry of skills; who is named here may be at a private address"},
+	{key: "oidc", value: map[string]any{}, meaning: "{issuer, clientId, clientSecretFile, scopes, session, ca, rules} of the OpenID provider at which people log in; none: tokens alone"},
 	{key: "server", value: "", meaning: "URL of the daemon that commands talk to"},
 	{key: "token", value: "", meaning: "bearer token of commands", secret: true},
 	{key: "passphrase", value: "", meaning: "passphrase of the approver's key", secret: true},
@@ -275,6 +277,9 @@ func (c *config) fill() error {
 	}
 	if len(c.CompilerWrapper) > 0 && !filepath.IsAbs(c.CompilerWrapper[0]) {
 		return usage("compiler.wrapper: %q is not an absolute path", c.CompilerWrapper[0])
+	}
+	if err := c.fillOIDC(); err != nil {
+		return err
 	}
 	return c.fillRegistries()
 }

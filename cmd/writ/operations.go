@@ -48,6 +48,7 @@ func (h *home) bind(d *contract.Dispatcher) {
 	contract.Bind(d, contract.TokenCreate, h.identity.TokenCreate)
 	contract.Bind(d, contract.TokenRevoke, h.identity.TokenRevoke)
 	contract.Bind(d, contract.TokenList, h.identity.TokenList)
+	contract.Bind(d, contract.SessionEnd, h.identity.SessionEnd)
 	contract.Bind(d, contract.GrantCreate, h.identity.GrantCreate)
 	contract.Bind(d, contract.GrantRevoke, h.identity.GrantRevoke)
 	contract.Bind(d, contract.GrantList, h.identity.GrantList)

@@ -66,6 +66,10 @@ func (a *app) serve(ctx context.Context) error {
 func (a *app) serveHome(ctx context.Context, h *home, log hclog.Logger) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	logins, err := h.logins()
+	if err != nil {
+		return err
+	}
 	listeners, err := a.listen()
 	if err != nil {
 		return err
@@ -74,7 +78,7 @@ func (a *app) serveHome(ctx context.Context, h *home, log hclog.Logger) error {
 		return errors.Join(err, closeAll(listeners))
 	}
 	server := api.NewServer(api.Options{
-		Caller: h.dispatcher, Auth: h.identity, Traces: h.journal, Hosts: a.config.Hosts,
+		Caller: h.dispatcher, Auth: h.identity, Traces: h.journal, Logins: logins, Hosts: a.config.Hosts,
 		Log: log.Named("api"), Clock: a.clock, MaxBody: maxCall,
 		Ready: func(context.Context) error { return h.journal.Accepting() },
 	})
