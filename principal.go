@@ -1,6 +1,9 @@
 package writ
 
-import "context"
+import (
+	"context"
+	"crypto/x509"
+)
 
 // PrincipalKind is what sort of actor a principal is.
 type PrincipalKind string
@@ -119,4 +122,8 @@ type Authenticator interface {
 	// Peer is the local operator seen through the Unix socket: StrengthPeer, with
 	// the capabilities for reading alone. CodeUnauthenticated for another user.
 	Peer(ctx context.Context, uid uint32) (*Principal, error)
+	// Certificate is the service behind a client certificate whose key the other
+	// side has proved to hold; the leaf comes first. CodeUnauthenticated for one
+	// that is not of a known workload; the message does not say why.
+	Certificate(ctx context.Context, chain []*x509.Certificate) (*Principal, error)
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
@@ -28,6 +29,9 @@ type ClientOptions struct {
 	Socket string // path of a Unix socket
 	URL    string // such as https://writ.example.com
 	Token  string // empty over a socket: the process's own user
+	// TLS of an https URL, with a client certificate instead of a token or with
+	// authorities of its own; nil: the system's authorities.
+	TLS *tls.Config
 	// Timeout of one call; 0: none but the context's.
 	Timeout time.Duration
 	// PlaintextUnsafe sends the token over http to a host that is not this one.
@@ -75,7 +79,13 @@ func NewClient(opts ClientOptions) (*Client, error) {
 		if u.Scheme == "http" && opts.Token != "" && !opts.PlaintextUnsafe && !isLoopback(u.Hostname()) {
 			return nil, writ.Errorf(writ.CodeInvalid, "client", "a token would go over %s unencrypted", u.Host).WithFix("use https")
 		}
-		transport.Proxy = opts.Proxy
+		if opts.TLS != nil && u.Scheme != "https" {
+			return nil, writ.Errorf(writ.CodeInvalid, "client", "certificates are of no use over http").WithFix("use https")
+		}
+		if opts.TLS != nil && len(opts.TLS.Certificates) > 0 && opts.Token != "" {
+			return nil, writ.Errorf(writ.CodeInvalid, "client", "a client certificate and a token are two credentials").WithFix("give one of the two")
+		}
+		transport.Proxy, transport.TLSClientConfig = opts.Proxy, opts.TLS
 		c.base, c.where = strings.TrimSuffix(u.String(), "/"), u.Host
 	}
 	c.http = &http.Client{
@@ -175,6 +185,16 @@ func (c *Client) transportError(ctx context.Context, op string, err error) error
 	cause := err
 	if wrapped := new(url.Error); errors.As(err, &wrapped) {
 		cause = wrapped.Err // the outer one repeats the URL
+	}
+	var alert *net.OpError
+	var doubted *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &alert) && alert.Op == "remote error": // as crypto/tls calls an alert
+		return writ.Errorf(writ.CodeUnauthenticated, op, "%s ends the connection: %w", c.where, alert.Err).
+			WithFix("the client certificate must be of an authority that the host knows, and of now")
+	case errors.As(err, &doubted):
+		return writ.Errorf(writ.CodeUnavailable, op, "%s is not who it says: %w", c.where, doubted.Err).
+			WithFix("name the authority of its certificate with --ca")
 	}
 	return writ.Errorf(writ.CodeUnavailable, op, "no host answers at %s: %w", c.where, cause).
 		WithFix("start it with `writ serve`, or name another with --server")

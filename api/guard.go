@@ -170,32 +170,38 @@ const maxToken = 4096
 // credential finds the caller's one credential. A header that is there and wrong
 // is never passed over in favour of the socket's peer.
 func (s *Server) credential(r *http.Request) func(context.Context) (*writ.Principal, error) {
-	refuse := func(why string) func(context.Context) (*writ.Principal, error) {
+	refuse := func(why, fix string) func(context.Context) (*writ.Principal, error) {
 		return func(context.Context) (*writ.Principal, error) {
-			return nil, &writ.Error{
-				Code: writ.CodeUnauthenticated, Op: "authenticate", Message: why,
-				Fix: "send one header: Authorization: Bearer TOKEN",
-			}
+			return nil, &writ.Error{Code: writ.CodeUnauthenticated, Op: "authenticate", Message: why, Fix: fix}
 		}
 	}
+	const bearer = "send one header: Authorization: Bearer TOKEN"
 	if s.opts.Auth == nil {
-		return refuse("this host knows no callers")
+		return refuse("this host knows no callers", bearer)
 	}
 	headers := r.Header.Values("Authorization")
+	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		if len(headers) > 0 {
+			// Whichever were believed, the caller would act as somebody that it may not have meant.
+			return refuse("a client certificate and a token were sent", "send one of the two")
+		}
+		chain := r.TLS.PeerCertificates
+		return func(ctx context.Context) (*writ.Principal, error) { return s.opts.Auth.Certificate(ctx, chain) }
+	}
 	if len(headers) > 1 {
-		return refuse("more than one credential was sent")
+		return refuse("more than one credential was sent", bearer)
 	}
 	if len(headers) == 1 {
 		scheme, token, _ := strings.Cut(headers[0], " ")
 		if !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > maxToken || strings.ContainsAny(token, " \t,") {
-			return refuse("the Authorization header is not a bearer token")
+			return refuse("the Authorization header is not a bearer token", bearer)
 		}
 		return func(ctx context.Context) (*writ.Principal, error) { return s.opts.Auth.Token(ctx, token) }
 	}
 	if c := connOf(r); c != nil && c.peer {
 		return func(ctx context.Context) (*writ.Principal, error) { return s.opts.Auth.Peer(ctx, c.uid) }
 	}
-	return refuse("no credential was sent")
+	return refuse("no credential was sent", bearer)
 }
 
 // checkHost refuses names that are not ours, on everything but a Unix socket: a

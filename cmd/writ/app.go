@@ -37,8 +37,9 @@ type app struct {
 	stdio
 	config *config
 	flags  struct {
-		home, server, token, output string
-		noColor                     bool
+		home, server, token, output     string
+		clientCert, clientKey, clientCA string
+		noColor                         bool
 	}
 	clock writ.Clock
 }
@@ -89,6 +90,9 @@ can reach only what this step was granted, and can replay the whole story.`,
 	flags.StringVar(&a.flags.home, "home", "", "home directory (default $WRIT_HOME, else ~/.writ)")
 	flags.StringVar(&a.flags.server, "server", "", "URL of a daemon; default: the home's socket, else the home itself")
 	flags.StringVar(&a.flags.token, "token", "", "bearer token (default $WRIT_TOKEN, else the home's credentials)")
+	flags.StringVar(&a.flags.clientCert, "client-cert", "", "certificate chain (PEM) to come with instead of a token")
+	flags.StringVar(&a.flags.clientKey, "client-key", "", "key (PEM) of --client-cert")
+	flags.StringVar(&a.flags.clientCA, "ca", "", "authorities (PEM) of the daemon's certificate")
 	flags.StringVarP(&a.flags.output, "output", "o", "table", "table, json or yaml")
 	flags.BoolVar(&a.flags.noColor, "no-color", false, "plain tables")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

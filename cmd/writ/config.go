@@ -46,6 +46,9 @@ type config struct {
 	DockerConfig    string                     // Docker's config.json, for its credentials
 	UserCache       string                     // for what is fetched without a home
 	OIDC            oidcSetting                // where people log in
+	TLS             tlsSetting                 // of the HTTP listener
+	// Files with which commands reach a daemon at a URL.
+	ClientCert, ClientKey, ClientCA string
 
 	values  *koanf.Koanf
 	origins map[string]string // key -> the layer that decided
@@ -77,6 +80,10 @@ var settings = []setting{
 	{key: "trust.staleFeeds", value: staleReport, meaning: "report, or refuse to install while a feed is past its signed time"},
 	{key: "registries", value: map[string]any{}, meaning: "host: {mirrors, ca, plainHttp} of a registry of skills; who is named here may be at a private address"},
 	{key: "oidc", value: map[string]any{}, meaning: "{issuer, clientId, clientSecretFile, scopes, session, ca, rules} of the OpenID provider at which people log in; none: tokens alone"},
+	{key: "tls", value: map[string]any{}, meaning: "{cert, key, clientCA, trustDomain, rules} of the HTTP listener; none: plain HTTP"},
+	{key: "client.cert", value: "", meaning: "certificate chain (PEM) with which commands come to a daemon, instead of a token"},
+	{key: "client.key", value: "", meaning: "its key (PEM)"},
+	{key: "client.ca", value: "", meaning: "authorities (PEM) of the daemon's certificate, instead of the system's"},
 	{key: "server", value: "", meaning: "URL of the daemon that commands talk to"},
 	{key: "token", value: "", meaning: "bearer token of commands", secret: true},
 	{key: "passphrase", value: "", meaning: "passphrase of the approver's key", secret: true},
@@ -154,7 +161,10 @@ func (a *app) layers(home string) []layer {
 			environment[key] = environmentValue(s, value)
 		}
 	}
-	for key, value := range map[string]string{"server": a.flags.server, "token": a.flags.token} {
+	for key, value := range map[string]string{
+		"server": a.flags.server, "token": a.flags.token,
+		"client/cert": a.flags.clientCert, "client/key": a.flags.clientKey, "client/ca": a.flags.clientCA,
+	} {
 		if value != "" {
 			flags[key] = value
 		}
@@ -278,7 +288,8 @@ func (c *config) fill() error {
 	if len(c.CompilerWrapper) > 0 && !filepath.IsAbs(c.CompilerWrapper[0]) {
 		return usage("compiler.wrapper: %q is not an absolute path", c.CompilerWrapper[0])
 	}
-	if err := c.fillOIDC(); err != nil {
+	c.ClientCert, c.ClientKey, c.ClientCA = v.String("client/cert"), v.String("client/key"), v.String("client/ca")
+	if err := errors.Join(c.fillOIDC(), c.fillTLS()); err != nil {
 		return err
 	}
 	return c.fillRegistries()

@@ -42,7 +42,11 @@ func (a *app) connect(ctx context.Context) (contract.Caller, func(), error) {
 
 // clientOptions name the daemon, where there is one.
 func (a *app) clientOptions(token string) (api.ClientOptions, error) {
-	options := api.ClientOptions{URL: a.config.Server, Token: token}
+	config, err := a.config.clientTLS()
+	if err != nil {
+		return api.ClientOptions{}, err
+	}
+	options := api.ClientOptions{URL: a.config.Server, Token: token, TLS: config}
 	if socket := filepath.Join(a.config.Home, socketFile); options.URL == "" && listens(socket) {
 		options.Socket = socket
 	}
@@ -54,6 +58,9 @@ func (a *app) clientOptions(token string) (api.ClientOptions, error) {
 func (a *app) token() (string, error) {
 	if a.config.Token != "" {
 		return a.config.Token, nil
+	}
+	if a.config.ClientCert != "" {
+		return "", nil // the certificate is the credential
 	}
 	if session, err := a.session(); session != "" || err != nil {
 		return session, err

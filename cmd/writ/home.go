@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"net/netip"
 	"os"
@@ -41,6 +42,7 @@ type home struct {
 	drift      *drift.Service
 	dispatcher *contract.Dispatcher
 	poisoned   chan error // the writer failed: the process must end
+	tls        *serverTLS // of the daemon's HTTP listener; nil: plain, or no daemon
 	heard      hearing    // from guests, where somebody listens
 	stage      stage      // of the cases of a rehearsal
 }
@@ -82,10 +84,7 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 	if err != nil {
 		return err
 	}
-	h.identity, err = identity.New(identity.Options{
-		Store: h.journal, Journal: h.journal, Clock: h.clock, Entropy: entropy, Owner: uint32(os.Getuid()),
-	})
-	if err != nil {
+	if err := h.wireIdentity(); err != nil {
 		return err
 	}
 	signers, err := c.policySigners()
@@ -119,6 +118,16 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 		return err
 	}
 	return h.wireEngine(tools)
+}
+
+func (h *home) wireIdentity() (err error) {
+	options := identity.Options{Store: h.journal, Journal: h.journal, Clock: h.clock, Entropy: entropy, Owner: uint32(os.Getuid())}
+	if h.config.TLS.ClientCA != "" {
+		options.Certificates = h.config.clientCertificates()
+		options.Certificates.Roots = func() *x509.CertPool { return h.tls.roots() }
+	}
+	h.identity, err = identity.New(options)
+	return err
 }
 
 func (h *home) wireRegistry(firstParty []byte) error {

@@ -70,7 +70,7 @@ func TestScripts(t *testing.T) {
 			"exits": scriptExits, "json": scriptJSON, "follow": scriptFollow, "dial": scriptDial,
 			"address": scriptAddress, "http": scriptHTTP, "craft": scriptCraft, "flipjson": scriptFlipJSON, "flipmodules": scriptFlipModules,
 			"mode": scriptMode, "snapshot": scriptSnapshot, "arrived": scriptArrived, "effects": scriptEffects, "fill": scriptFill, "feed": scriptFeed,
-			"sigstore": scriptSigstore,
+			"sigstore": scriptSigstore, "certs": scriptCerts,
 		},
 		RequireUniqueNames: true,
 	})

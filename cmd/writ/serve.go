@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -70,7 +71,10 @@ func (a *app) serveHome(ctx context.Context, h *home, log hclog.Logger) error {
 	if err != nil {
 		return err
 	}
-	listeners, err := a.listen()
+	if h.tls, err = newServerTLS(h.config, h.clock, h.log.Named("tls")); err != nil {
+		return err
+	}
+	listeners, err := a.listen(h.tls)
 	if err != nil {
 		return err
 	}
@@ -156,7 +160,7 @@ func closeAll(listeners []net.Listener) error {
 }
 
 // listen opens the socket, which its owner alone may use, and the HTTP listener.
-func (a *app) listen() ([]net.Listener, error) {
+func (a *app) listen(secure *serverTLS) ([]net.Listener, error) {
 	path := filepath.Join(a.config.Home, socketFile)
 	if listens(path) {
 		return nil, writ.Errorf(writ.CodeConflict, "socket "+path, "another daemon serves this home").WithFix("stop it first, or use it: commands find it by themselves")
@@ -177,6 +181,9 @@ func (a *app) listen() ([]net.Listener, error) {
 	tcp, err := net.Listen("tcp", a.config.Listen)
 	if err != nil {
 		return nil, errors.Join(writ.Errorf(writ.CodeUnavailable, "listen "+a.config.Listen, "%w", err).WithFix("choose another address with --listen"), socket.Close())
+	}
+	if secure != nil {
+		tcp = tls.NewListener(tcp, secure.listener())
 	}
 	return []net.Listener{socket, tcp}, nil
 }
