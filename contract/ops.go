@@ -20,6 +20,7 @@ func All() []*Contract {
 		SecretSet.Contract, SecretRemove.Contract, SecretList.Contract,
 		TokenCreate.Contract, TokenRevoke.Contract, TokenList.Contract, SessionEnd.Contract,
 		GrantCreate.Contract, GrantRevoke.Contract, GrantList.Contract,
+		TenantCreate.Contract, TenantList.Contract,
 		SystemStatus.Contract,
 	}
 }

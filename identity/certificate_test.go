@@ -83,7 +83,8 @@ func certRig(t testing.TB) (*rig, *authority, func(*x509.CertPool)) {
 	s, err := New(Options{Store: r.journal, Journal: r.journal, Clock: r.clock, Entropy: entropy(1), Certificates: &Certificates{
 		TrustDomain: "prod.example.com", Roots: func() *x509.CertPool { return roots },
 		Rules: []CertificateRule{
-			{ID: ciID, Principal: "service:ci"}, {ID: "spiffe://prod.example.com/bot", Principal: "agent:bot"},
+			{ID: ciID, Principal: "service:ci"},
+			{ID: "spiffe://prod.example.com/bot", Principal: "agent:bot"},
 			{ID: "spiffe://prod.example.com/ghost", Principal: "service:ghost"},
 		},
 	}})

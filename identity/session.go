@@ -68,6 +68,12 @@ func (s *Service) open(ctx context.Context, who *admitted, c *Claims, validity t
 // it so.
 func (s *Service) person(ctx context.Context, who *admitted) (*writ.Principal, []change, error) {
 	want := &who.principal
+	if known, err := s.hasTenant(ctx, want.Tenant); err != nil || !known {
+		if err == nil {
+			err = writ.Errorf(writ.CodeForbidden, "login", "the rule for you names a tenant that is not here").WithFix("ask an admin of the host for it: `writ tenant create`")
+		}
+		return nil, nil, err
+	}
 	have, err := s.principal(ctx, want.Tenant, want.ID)
 	missing := writ.IsCode(err, writ.CodeNotFound)
 	if err != nil && !missing {

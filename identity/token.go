@@ -336,13 +336,17 @@ func (s *Service) TokenRevoke(ctx context.Context, in *contract.TokenRevokeInput
 // revoke ends a token or session of by's tenant. The caller holds mu.
 func (s *Service) revoke(ctx context.Context, by *writ.Principal, id, reason string) (writ.Time, error) {
 	var t token
-	if err := s.get(ctx, by.Tenant, tokenPrefix+id, &t); err != nil {
+	err := s.get(ctx, by.Tenant, tokenPrefix+id, &t)
+	if writ.IsCode(err, writ.CodeNotFound) {
+		return 0, writ.Errorf(writ.CodeNotFound, "token "+clip(id), "there is no such token").WithFix("see `writ token list`")
+	}
+	if err != nil {
 		return 0, err
 	}
 	if t.RevokedAt != 0 {
 		return t.RevokedAt, nil
 	}
-	err := s.commit(ctx, by, s.revocation(&t, reason))
+	err = s.commit(ctx, by, s.revocation(&t, reason))
 	s.tokens.Delete(tokenCacheKey(by.Tenant, t.ID))
 	return t.RevokedAt, err
 }

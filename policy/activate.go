@@ -22,7 +22,8 @@ func (s *Service) Activate(ctx context.Context, in *contract.PolicyActivateInput
 		return nil, err
 	}
 	if who.Tenant != s.tenant {
-		return nil, writ.Errorf(writ.CodeForbidden, "policy activate", "%s is of another tenant", who.ID)
+		return nil, writ.Errorf(writ.CodeForbidden, "policy activate", "%s is of another tenant", who.ID).
+			WithFix("the policy is the host's: ask an admin of the tenant %s", s.tenant)
 	}
 	b, signer, err := s.candidate(ctx, in)
 	if err != nil {

@@ -101,7 +101,7 @@ can reach only what this step was granted, and can replay the whole story.`,
 	root.AddCommand(
 		a.initCommand(), a.loginCommand(), a.logoutCommand(), a.serveCommand(), a.doctorCommand(), a.statusCommand(), a.configCommand(),
 		a.skillCommand(), a.intentCommand(), a.planCommand(), a.execCommand(), a.approvalCommand(),
-		a.traceCommand(), a.replayCommand(), a.policyCommand(), a.grantCommand(), a.tokenCommand(),
+		a.traceCommand(), a.replayCommand(), a.policyCommand(), a.grantCommand(), a.tokenCommand(), a.tenantCommand(),
 		a.trustCommand(), a.driftCommand(), a.secretCommand(), a.contractCommand(),
 	)
 	return root

@@ -41,10 +41,11 @@ type home struct {
 	engine     *engine.Engine
 	drift      *drift.Service
 	dispatcher *contract.Dispatcher
-	poisoned   chan error // the writer failed: the process must end
-	tls        *serverTLS // of the daemon's HTTP listener; nil: plain, or no daemon
-	heard      hearing    // from guests, where somebody listens
-	stage      stage      // of the cases of a rehearsal
+	poisoned   chan error      // the writer failed: the process must end
+	tenants    []writ.TenantID // at the start: whose executions are resumed
+	tls        *serverTLS      // of the daemon's HTTP listener; nil: plain, or no daemon
+	heard      hearing         // from guests, where somebody listens
+	stage      stage           // of the cases of a rehearsal
 }
 
 // firstPartyKey is the PEM of the key that signs the first-party skills, base64;
@@ -84,7 +85,7 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 	if err != nil {
 		return err
 	}
-	if err := h.wireIdentity(); err != nil {
+	if err := h.wireIdentity(ctx); err != nil {
 		return err
 	}
 	signers, err := c.policySigners()
@@ -120,13 +121,16 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 	return h.wireEngine(tools)
 }
 
-func (h *home) wireIdentity() (err error) {
+func (h *home) wireIdentity(ctx context.Context) (err error) {
 	options := identity.Options{Store: h.journal, Journal: h.journal, Clock: h.clock, Entropy: entropy, Owner: uint32(os.Getuid())}
 	if h.config.TLS.ClientCA != "" {
 		options.Certificates = h.config.clientCertificates()
 		options.Certificates.Roots = func() *x509.CertPool { return h.tls.roots() }
 	}
-	h.identity, err = identity.New(options)
+	if h.identity, err = identity.New(options); err != nil {
+		return err
+	}
+	h.tenants, err = h.identity.Tenants(ctx)
 	return err
 }
 

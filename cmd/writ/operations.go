@@ -42,12 +42,14 @@ func (h *home) bind(d *contract.Dispatcher) {
 
 	contract.Bind(d, contract.PolicyExplain, h.policies.Explain)
 	contract.Bind(d, contract.PolicyTest, h.policies.Test)
-	contract.Bind(d, contract.PolicyActivate, h.policies.Activate)
+	contract.Bind(d, contract.PolicyActivate, h.activatePolicy)
 	contract.Bind(d, contract.PolicyList, h.policies.List)
 
 	contract.Bind(d, contract.TokenCreate, h.identity.TokenCreate)
 	contract.Bind(d, contract.TokenRevoke, h.identity.TokenRevoke)
 	contract.Bind(d, contract.TokenList, h.identity.TokenList)
+	contract.Bind(d, contract.TenantCreate, h.identity.TenantCreate)
+	contract.Bind(d, contract.TenantList, h.identity.TenantList)
 	contract.Bind(d, contract.SessionEnd, h.identity.SessionEnd)
 	contract.Bind(d, contract.GrantCreate, h.identity.GrantCreate)
 	contract.Bind(d, contract.GrantRevoke, h.identity.GrantRevoke)
