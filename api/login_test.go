@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,14 +18,21 @@ import (
 )
 
 // logins answers what it is asked, and counts.
-type logins struct{ begun, finished int }
+type logins struct {
+	mu              sync.Mutex
+	begun, finished int
+}
 
 func (l *logins) Begin(_ context.Context, in *writ.LoginRequest) (*writ.LoginStart, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.begun++
 	return &writ.LoginStart{URL: "https://login.example.com/?r=" + in.Redirect, State: in.Challenge}, nil
 }
 
 func (l *logins) Finish(_ context.Context, in *writ.LoginAnswer) (*writ.LoginSession, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.finished++
 	if in.Code == "bad" {
 		return nil, writ.Errorf(writ.CodeUnauthenticated, "login", "no").WithFix("again")
@@ -52,7 +60,7 @@ func TestLoginRoutes(t *testing.T) {
 	if _, err = c.Finish(t.Context(), &writ.LoginAnswer{Code: "bad"}); !writ.IsCode(err, writ.CodeUnauthenticated) {
 		t.Errorf("got %v", err)
 	}
-	*l = logins{}
+	l.begun, l.finished = 0, 0
 	for name, tc := range map[string]struct {
 		method, path, body string
 		header             http.Header
@@ -145,5 +153,25 @@ func TestLoginsAreThrottled(t *testing.T) {
 	now = now.Add(time.Minute)
 	if got := status("198.51.100.1:1"); got != 200 {
 		t.Errorf("a minute later: %d", got)
+	}
+}
+
+// Requests of one address at once have what one after the other would have.
+func TestThrottleHammer(t *testing.T) {
+	now := time.Unix(1_767_225_600, 0)
+	l := &logins{}
+	s := api.NewServer(api.Options{Logins: l, Clock: func() time.Time { return now }})
+	var all sync.WaitGroup
+	for i := range 200 {
+		all.Go(func() {
+			req := httptest.NewRequest("POST", "http://localhost"+begin, strings.NewReader(`{}`))
+			req.Header.Set("Content-Type", "application/json")
+			req.RemoteAddr = fmt.Sprintf("192.0.2.%d:1", i%2)
+			s.ServeHTTP(httptest.NewRecorder(), req)
+		})
+	}
+	all.Wait()
+	if l.begun != 40 {
+		t.Errorf("%d of 200 requests of two addresses were let through, want 40", l.begun)
 	}
 }

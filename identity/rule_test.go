@@ -3,8 +3,11 @@ package identity
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -173,4 +176,27 @@ func FuzzState(f *testing.F) {
 			t.Errorf("%q opens", state)
 		}
 	})
+}
+
+// Of many that finish one login at once, one does.
+func TestSpendHammer(t *testing.T) {
+	r := newRig(t)
+	l, err := NewLogins(r.Service, LoginOptions{Provider: silent{t}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var spent atomic.Int64
+	var all sync.WaitGroup
+	for i := range 200 {
+		all.Go(func() {
+			if l.spend("state", r.opts.Clock.Now().Add(loginTime)) {
+				spent.Add(1)
+			}
+			l.spend(fmt.Sprint("other", i), r.opts.Clock.Now()) // forgotten by the next
+		})
+	}
+	all.Wait()
+	if spent.Load() != 1 || len(l.spent) > 2 {
+		t.Errorf("%d finished, %d are remembered", spent.Load(), len(l.spent))
+	}
 }

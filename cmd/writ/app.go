@@ -89,7 +89,7 @@ can reach only what this step was granted, and can replay the whole story.`,
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.flags.home, "home", "", "home directory (default $WRIT_HOME, else ~/.writ)")
 	flags.StringVar(&a.flags.server, "server", "", "URL of a daemon; default: the home's socket, else the home itself")
-	flags.StringVar(&a.flags.token, "token", "", "bearer token (default $WRIT_TOKEN, else the home's credentials)")
+	flags.StringVar(&a.flags.token, "token", "", "bearer token (default $WRIT_TOKEN, else a login, else the home's credentials)")
 	flags.StringVar(&a.flags.clientCert, "client-cert", "", "certificate chain (PEM) to come with instead of a token")
 	flags.StringVar(&a.flags.clientKey, "client-key", "", "key (PEM) of --client-cert")
 	flags.StringVar(&a.flags.clientCA, "ca", "", "authorities (PEM) of the daemon's certificate")

@@ -11,8 +11,11 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"sync"
+	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -67,4 +70,50 @@ func writeCert(ts *testscript.TestScript, base string, c, parent *x509.Certifica
 	ts.Check(os.WriteFile(base+".crt", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}), 0o600))
 	ts.Check(os.WriteFile(base+".key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
 	return key
+}
+
+// Handshakes and requests read the files while they are replaced.
+func TestServerTLSHammer(t *testing.T) {
+	dir := t.TempDir()
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "server"}, NotBefore: time.Now(), NotAfter: time.Now().Add(time.Hour)}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, kind string, der []byte) {
+		if err := os.WriteFile(dir+"/"+name, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Error(err)
+		}
+	}
+	write("key", "PRIVATE KEY", private)
+	write("crt", "CERTIFICATE", raw)
+	s, err := newServerTLS(&config{Home: dir, TLS: tlsSetting{Cert: "crt", Key: "key", ClientCA: "crt"}}, time.Now, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 50 {
+				if c, err := s.listener().GetConfigForClient(nil); err != nil || len(c.Certificates) != 1 || s.roots() == nil {
+					t.Errorf("%v, %v", c, err)
+				}
+			}
+		})
+	}
+	all.Go(func() {
+		for range 50 {
+			write("crt", "CERTIFICATE", raw[:len(raw)-1]) // half written
+			write("crt", "CERTIFICATE", raw)
+		}
+	})
+	all.Wait()
 }

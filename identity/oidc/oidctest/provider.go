@@ -67,7 +67,7 @@ func Start(users map[string]map[string]any, secret string) (*Provider, error) {
 	if _, err := rand.Read(config.CryptoKey[:]); err != nil {
 		return nil, err
 	}
-	provider, err := op.NewOpenIDProvider(p.Issuer, config, p.store, op.WithAllowInsecure(), op.WithLogger(slog.New(slog.DiscardHandler)))
+	provider, err := op.NewProvider(config, p.store, op.StaticIssuer(p.Issuer), op.WithAllowInsecure(), op.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		p.server.Close()
 		return nil, err
