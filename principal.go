@@ -1,6 +1,9 @@
 package writ
 
-import "context"
+import (
+	"context"
+	"crypto/x509"
+)
 
 // PrincipalKind is what sort of actor a principal is.
 type PrincipalKind string
@@ -29,7 +32,17 @@ const (
 	StrengthPeer Strength = "peer"
 	// StrengthToken is a bearer token.
 	StrengthToken Strength = "token"
+	// StrengthMTLS is a service's client certificate.
+	StrengthMTLS Strength = "mtls"
+	// StrengthOIDC is a session that a person opened at an OpenID provider.
+	StrengthOIDC Strength = "oidc"
 )
+
+// Acts reports whether s is proof enough to change something. The zero value and
+// what is not known are none.
+func (s Strength) Acts() bool {
+	return s == StrengthToken || s == StrengthMTLS || s == StrengthOIDC
+}
 
 // Principal is an authenticated actor. Tenant comes from the credential and
 // never from a request's body.
@@ -43,7 +56,7 @@ type Principal struct {
 	Capabilities []string      `json:"capabilities,omitempty"` // of the control plane: "control-plane.core"
 	Session      string        `json:"session,omitempty"`
 	OnBehalfOf   []PrincipalID `json:"onBehalfOf,omitempty"` // delegation chain, nearest first
-	Source       string        `json:"source,omitempty"`     // what gave the capabilities: a token's id, "socket"
+	Source       string        `json:"source,omitempty"`     // what gave the capabilities: a token's or session's id, "socket"
 	Strength     Strength      `json:"strength,omitempty"`
 }
 
@@ -109,4 +122,8 @@ type Authenticator interface {
 	// Peer is the local operator seen through the Unix socket: StrengthPeer, with
 	// the capabilities for reading alone. CodeUnauthenticated for another user.
 	Peer(ctx context.Context, uid uint32) (*Principal, error)
+	// Certificate is the service behind a client certificate whose key the other
+	// side has proved to hold; the leaf comes first. CodeUnauthenticated for one
+	// that is not of a known workload; the message does not say why.
+	Certificate(ctx context.Context, chain []*x509.Certificate) (*Principal, error)
 }

@@ -57,6 +57,7 @@ const (
 	RecTokenCreated     RecordType = "token.created"
 	RecTokenRevoked     RecordType = "token.revoked"
 	RecPrincipalAdded   RecordType = "principal.added"
+	RecTenantCreated    RecordType = "tenant.created" // in the default tenant's journal
 	RecSecretChanged    RecordType = "secret.changed"
 	RecGrantChanged     RecordType = "grant.changed"
 	// RecDelegationChanged is of who decides approvals in whose place.

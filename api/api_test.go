@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -23,17 +24,34 @@ import (
 
 func TestEveryRouteHasItsPermission(t *testing.T) {
 	routes := api.NewServer(api.Options{}).Routes()
-	if len(routes) < 7 {
+	if len(routes) < 9 {
 		t.Fatalf("only %d routes", len(routes))
 	}
+	doc, err := os.ReadFile(filepath.Join("..", "docs", "access.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := regexp.MustCompile("(?m)^\\| `((?:GET|POST|PUT|DELETE) /[^`]*)` \\| `([a-z.-]+)` \\|").FindAllStringSubmatch(string(doc), -1)
+	said := map[string]string{}
+	for _, row := range documented {
+		said[row[1]] = row[2]
+	}
 	for _, route := range routes {
-		known := route.Permission == api.Public || route.Permission == api.ByContract || route.Permission == api.BySignature
+		known := route.Permission == api.Public || route.Permission == api.ByLogin || route.Permission == api.ByContract || route.Permission == api.BySignature
 		for _, c := range contract.Capabilities() {
 			known = known || string(route.Permission) == c.Key
 		}
 		if !known || route.Method == "" {
 			t.Errorf("%s %s: permission %q", route.Method, route.Pattern, route.Permission)
 		}
+		name := route.Method + " " + route.Pattern
+		if said[name] != string(route.Permission) {
+			t.Errorf("%s asks for %q, and docs/access.md says %q", name, route.Permission, said[name])
+		}
+		delete(said, name)
+	}
+	for name := range said {
+		t.Errorf("docs/access.md has the route %s, which is not served", name)
 	}
 }
 

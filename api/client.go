@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
@@ -28,6 +29,9 @@ type ClientOptions struct {
 	Socket string // path of a Unix socket
 	URL    string // such as https://writ.example.com
 	Token  string // empty over a socket: the process's own user
+	// TLS of an https URL, with a client certificate instead of a token or with
+	// authorities of its own; nil: the system's authorities.
+	TLS *tls.Config
 	// Timeout of one call; 0: none but the context's.
 	Timeout time.Duration
 	// PlaintextUnsafe sends the token over http to a host that is not this one.
@@ -46,7 +50,10 @@ type Client struct {
 	http   *http.Client
 }
 
-var _ contract.Caller = (*Client)(nil)
+var (
+	_ contract.Caller = (*Client)(nil)
+	_ writ.Logins     = (*Client)(nil)
+)
 
 // NewClient makes a Client; nothing is dialled yet. CodeInvalid for options that
 // do not name one host, or that would send a token in the clear.
@@ -72,7 +79,13 @@ func NewClient(opts ClientOptions) (*Client, error) {
 		if u.Scheme == "http" && opts.Token != "" && !opts.PlaintextUnsafe && !isLoopback(u.Hostname()) {
 			return nil, writ.Errorf(writ.CodeInvalid, "client", "a token would go over %s unencrypted", u.Host).WithFix("use https")
 		}
-		transport.Proxy = opts.Proxy
+		if opts.TLS != nil && u.Scheme != "https" {
+			return nil, writ.Errorf(writ.CodeInvalid, "client", "certificates are of no use over http").WithFix("use https")
+		}
+		if opts.TLS != nil && len(opts.TLS.Certificates) > 0 && opts.Token != "" {
+			return nil, writ.Errorf(writ.CodeInvalid, "client", "a client certificate and a token are two credentials").WithFix("give one of the two")
+		}
+		transport.Proxy, transport.TLSClientConfig = opts.Proxy, opts.TLS
 		c.base, c.where = strings.TrimSuffix(u.String(), "/"), u.Host
 	}
 	c.http = &http.Client{
@@ -97,22 +110,53 @@ func (c *Client) Call(ctx context.Context, key string, in json.RawMessage) (json
 	if len(in) == 0 {
 		in = json.RawMessage("{}")
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+"/v1/"+url.PathEscape(key), bytes.NewReader(in))
+	return c.post(ctx, "/v1/"+url.PathEscape(key), key, in)
+}
+
+// Begin implements writ.Logins.
+func (c *Client) Begin(ctx context.Context, in *writ.LoginRequest) (*writ.LoginStart, error) {
+	return ask[writ.LoginStart](ctx, c, "/v1/login/begin", in)
+}
+
+// Finish implements writ.Logins.
+func (c *Client) Finish(ctx context.Context, in *writ.LoginAnswer) (*writ.LoginSession, error) {
+	return ask[writ.LoginSession](ctx, c, "/v1/login/finish", in)
+}
+
+// ask is a call of what is no contract.
+func ask[Out any](ctx context.Context, c *Client, path string, in any) (*Out, error) {
+	body, err := json.Marshal(in)
 	if err != nil {
-		return nil, writ.Errorf(writ.CodeInvalid, key, "%w", err)
+		return nil, writ.Errorf(writ.CodeInternal, "login", "cannot be encoded: %w", err)
+	}
+	raw, err := c.post(ctx, path, "login", body)
+	if err != nil {
+		return nil, err
+	}
+	out := new(Out)
+	if err := json.Unmarshal(raw, out); err != nil {
+		return nil, writ.Errorf(writ.CodeUnavailable, "login", "%s does not answer as a Writ host", c.where).WithFix("check the server's address")
+	}
+	return out, nil
+}
+
+func (c *Client) post(ctx context.Context, path, op string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, writ.Errorf(writ.CodeInvalid, op, "%w", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := c.do(req, key)
+	resp, err := c.do(req, op)
 	if err != nil {
 		return nil, err
 	}
 	defer discard(resp)
-	raw, err := c.read(ctx, resp, key)
+	raw, err := c.read(ctx, resp, op)
 	if err != nil {
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, c.problem(resp, raw, key)
+		return nil, c.problem(resp, raw, op)
 	}
 	return bytes.TrimSuffix(raw, []byte("\n")), nil
 }
@@ -141,6 +185,16 @@ func (c *Client) transportError(ctx context.Context, op string, err error) error
 	cause := err
 	if wrapped := new(url.Error); errors.As(err, &wrapped) {
 		cause = wrapped.Err // the outer one repeats the URL
+	}
+	var alert *net.OpError
+	var doubted *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &alert) && alert.Op == "remote error": // as crypto/tls calls an alert
+		return writ.Errorf(writ.CodeUnauthenticated, op, "%s ends the connection: %w", c.where, alert.Err).
+			WithFix("the client certificate must be of an authority that the host knows, and of now")
+	case errors.As(err, &doubted):
+		return writ.Errorf(writ.CodeUnavailable, op, "%s is not who it says: %w", c.where, doubted.Err).
+			WithFix("name the authority of its certificate with --ca")
 	}
 	return writ.Errorf(writ.CodeUnavailable, op, "no host answers at %s: %w", c.where, cause).
 		WithFix("start it with `writ serve`, or name another with --server")

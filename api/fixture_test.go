@@ -3,6 +3,7 @@ package api_test
 import (
 	"bufio"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -43,6 +44,15 @@ func (c *callers) Peer(_ context.Context, _ uint32) (*writ.Principal, error) {
 	defer c.mu.Unlock()
 	c.peers++
 	return &writ.Principal{ID: "local", Kind: writ.Human, Tenant: "default", Capabilities: everything(), Strength: writ.StrengthPeer}, nil
+}
+
+// Certificate knows one workload by its name, whoever signed it: a chain is
+// identity's to judge.
+func (c *callers) Certificate(_ context.Context, chain []*x509.Certificate) (*writ.Principal, error) {
+	if chain[0].Subject.CommonName != "ci" {
+		return nil, &writ.Error{Code: writ.CodeUnauthenticated, Op: "certificate", Message: "is not valid", Fix: "make another"}
+	}
+	return &writ.Principal{ID: "service:ci", Kind: writ.Service, Tenant: "default", Capabilities: everything(), Strength: writ.StrengthMTLS}, nil
 }
 
 func (c *callers) revoke(token string) {

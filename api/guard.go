@@ -145,6 +145,8 @@ func (s *Server) admit(route Route, v *visit, r *http.Request) (*http.Request, e
 	switch route.Permission {
 	case Public, BySignature:
 		return r, nil
+	case ByLogin:
+		return r, s.letLogin(v, r)
 	case "":
 		return nil, writ.Errorf(writ.CodeForbidden, "route", "nobody may use this route").
 			WithFix("give the route a permission")
@@ -167,23 +169,30 @@ const maxToken = 4096
 // authenticate takes the caller's one credential. A header that is there and wrong
 // is never passed over in favour of the socket's peer.
 func (s *Server) authenticate(v *visit, r *http.Request) (*writ.Principal, error) {
-	refuse := func(why string) (*writ.Principal, error) {
-		return nil, &writ.Error{
-			Code: writ.CodeUnauthenticated, Op: "authenticate", Message: why,
-			Fix: "send one header: Authorization: Bearer TOKEN",
-		}
+	refuse := func(why, fix string) (*writ.Principal, error) {
+		return nil, &writ.Error{Code: writ.CodeUnauthenticated, Op: "authenticate", Message: why, Fix: fix}
 	}
+	const bearer = "send one header: Authorization: Bearer TOKEN"
 	if s.opts.Auth == nil {
-		return refuse("this host knows no callers")
+		return refuse("this host knows no callers", bearer)
 	}
 	headers := r.Header.Values("Authorization")
+	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		if len(headers) > 0 {
+			// Whichever were believed, the caller would act as somebody that it may not have meant.
+			return refuse("a client certificate and a token were sent", "send one of the two")
+		}
+		chain := r.TLS.PeerCertificates
+		v.again = func(ctx context.Context) (*writ.Principal, error) { return s.opts.Auth.Certificate(ctx, chain) }
+		return v.again(r.Context()) // whoever comes without its key has not come so far: nothing to guess
+	}
 	if len(headers) > 1 {
-		return refuse("more than one credential was sent")
+		return refuse("more than one credential was sent", bearer)
 	}
 	if len(headers) == 1 {
 		scheme, token, _ := strings.Cut(headers[0], " ")
 		if !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > maxToken || strings.ContainsAny(token, " \t,") {
-			return refuse("the Authorization header is not a bearer token")
+			return refuse("the Authorization header is not a bearer token", bearer)
 		}
 		v.again = s.again(token)
 		return s.guarded(v, r, token)
@@ -192,7 +201,7 @@ func (s *Server) authenticate(v *visit, r *http.Request) (*writ.Principal, error
 		v.again = func(ctx context.Context) (*writ.Principal, error) { return s.opts.Auth.Peer(ctx, c.uid) }
 		return v.again(r.Context())
 	}
-	return refuse("no credential was sent")
+	return refuse("no credential was sent", bearer)
 }
 
 // checkHost refuses names that are not ours, on everything but a Unix socket: a

@@ -21,6 +21,9 @@ const (
 	Public Permission = "public"
 	// ByContract leaves it to the contract that the path names.
 	ByContract Permission = "contract"
+	// ByLogin is for people who have no credential yet: anybody may ask, a little at
+	// a time, and the OpenID provider says who it is.
+	ByLogin Permission = "login"
 	// BySignature leaves it to the handler, which verifies the sender's signature.
 	BySignature Permission = "signature"
 )
@@ -39,6 +42,8 @@ type Route struct {
 func (s *Server) table() []Route {
 	return []Route{
 		{http.MethodPost, "/v1/{key}", ByContract, false, s.operation},
+		{http.MethodPost, "/v1/login/begin", ByLogin, false, s.loginBegin},
+		{http.MethodPost, "/v1/login/finish", ByLogin, false, s.loginFinish},
 		{http.MethodGet, "/v1/events", contract.CapAudit, true, s.events},
 		{http.MethodGet, "/openapi.json", Public, false, document(contract.OpenAPI)},
 		{http.MethodGet, "/asyncapi.json", Public, false, document(contract.AsyncAPI)},

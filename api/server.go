@@ -27,6 +27,7 @@ type Options struct {
 	Caller contract.Caller    // operations; nil: all are unavailable
 	Auth   writ.Authenticator // nil: nobody is anybody
 	Traces writ.Traces        // events; nil: unavailable
+	Logins writ.Logins        // sessions for people; nil: unavailable
 	// Ready says why the host cannot serve yet; nil: it can.
 	Ready func(ctx context.Context) error
 	// Hosts are the names, without port, under which TCP clients may address this

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"maps"
 	"math"
 	"net"
 	"net/http"
@@ -27,13 +28,22 @@ const (
 	longest     = time.Minute
 	// forgetAfter is when nothing is left of a failure.
 	forgetAfter = 15 * time.Minute
+	// A person needs two requests to log in, and a team that comes back from lunch
+	// behind one proxy some dozens. What strangers can cause is as little.
+	freeLogins = 20
+	loginEvery = 3 * time.Second // one request more after each
+	// maxLogins bounds whose logins are told apart; all others share elsewhere.
+	maxLogins = 1024
+	elsewhere = "elsewhere"
 	// maxRemembered bounds each table: some hundred bytes an entry.
 	maxRemembered = 4096
 )
 
-// throttle remembers who failed to authenticate. A delay is for the source that
-// failed, and for one token's id from that source: how often others failed with
-// that id makes it longer, but never keeps the right token of another source out.
+// throttle remembers who failed to authenticate, and who asked for a login. A delay
+// is for the source that failed, and for one token's id from that source: how often
+// others failed with that id makes it longer, but never keeps the right token of
+// another source out. Logins count whether they fail or not: each costs the host
+// something before anybody is known.
 type throttle struct {
 	clock writ.Clock
 
@@ -41,6 +51,7 @@ type throttle struct {
 	sources map[string]*failures
 	tokens  map[string]*failures // by id, of all sources
 	pairs   map[pair]*failures
+	logins  map[string]*failures // requests, by source
 }
 
 // pair is a token's id as one source tried it.
@@ -53,7 +64,7 @@ type failures struct {
 }
 
 func newThrottle(clock writ.Clock) *throttle {
-	return &throttle{clock: clock, sources: map[string]*failures{}, tokens: map[string]*failures{}, pairs: map[pair]*failures{}}
+	return &throttle{clock: clock, sources: map[string]*failures{}, tokens: map[string]*failures{}, pairs: map[pair]*failures{}, logins: map[string]*failures{}}
 }
 
 // wait is how long the source has to wait before it may try this token; zero: it
@@ -76,8 +87,9 @@ func (t *throttle) failed(who pair) {
 	defer t.mu.Unlock()
 	now := t.clock()
 	source := remembered(t.sources, who.source, now)
-	source.count = max(source.count-now.Sub(source.last).Seconds()/forgivenAfter.Seconds(), 0) + 1
-	source.last, source.until = now, now.Add(delay(source.count-freeOfSource))
+	source.forgive(now, forgivenAfter)
+	source.count++
+	source.until = now.Add(delay(source.count - freeOfSource))
 	if who.token == "" {
 		return
 	}
@@ -86,6 +98,39 @@ func (t *throttle) failed(who pair) {
 	tried := remembered(t.pairs, who, now)
 	tried.count, tried.last = tried.count+1, now
 	tried.until = now.Add(delay(token.count - freeOfToken))
+}
+
+// login counts a request to log in, unless the source has asked too often: then it
+// is how long until the next one. A flood of sources shares what one has, so that
+// none that is known already is forgotten for it.
+func (t *throttle) login(source string) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.clock()
+	if t.logins[source] == nil && len(t.logins) >= maxLogins {
+		maps.DeleteFunc(t.logins, func(_ string, f *failures) bool { return f.forgive(now, loginEvery) == 0 })
+		if len(t.logins) >= maxLogins {
+			source = elsewhere
+		}
+	}
+	asked := t.logins[source]
+	if asked == nil {
+		asked = &failures{last: now}
+		t.logins[source] = asked
+	}
+	if over := asked.forgive(now, loginEvery) + 1 - freeLogins; over > 0 {
+		return time.Duration(over * float64(loginEvery))
+	}
+	asked.count++
+	return 0
+}
+
+// forgive takes one off the count for each period that has passed.
+func (f *failures) forgive(now time.Time, every time.Duration) float64 {
+	if passed := now.Sub(f.last); passed > 0 {
+		f.count, f.last = max(f.count-passed.Seconds()/every.Seconds(), 0), now
+	}
+	return f.count
 }
 
 // succeeded forgets what was held against a token: whoever has it has shown it.
@@ -159,14 +204,19 @@ func sourceOf(r *http.Request) string {
 	return network.String()
 }
 
-// tokenID is the public part of a token, writ_ID_SECRET; empty where it has none.
+// tokenID is the public part of a token, writ_ID_SECRET or writ_TENANT_ID_SECRET;
+// empty where it has none. Neither is longer than a tenant's name and an id.
 func tokenID(token string) string {
-	const length = 16
-	parts := strings.SplitN(token, "_", 3)
-	if len(parts) != 3 || parts[0] != "writ" || len(parts[1]) != length {
-		return ""
+	const length, longest = 16, 32
+	parts := strings.SplitN(token, "_", 4)
+	switch {
+	case parts[0] != "writ":
+	case len(parts) == 3 && len(parts[1]) == length:
+		return parts[1]
+	case len(parts) == 4 && len(parts[1]) <= longest && len(parts[2]) == length:
+		return parts[1] + "_" + parts[2]
 	}
-	return parts[1]
+	return ""
 }
 
 // guarded is an authentication by token that failures slow down. Whether the token
@@ -178,8 +228,7 @@ func (s *Server) guarded(v *visit, r *http.Request, token string) (*writ.Princip
 		door = "tcp"
 	}
 	if wait := s.throttle.wait(who); wait > 0 {
-		seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
-		v.Header().Set("Retry-After", seconds)
+		seconds := retryAfter(v, wait)
 		s.meters.failures.WithLabelValues(door, "throttled").Inc()
 		return nil, writ.Errorf(writ.CodeLimited, "authenticate", "too many attempts have failed").WithFix("try again in %s s, with a token that is valid", seconds)
 	}
@@ -192,6 +241,21 @@ func (s *Server) guarded(v *visit, r *http.Request, token string) (*writ.Princip
 		s.meters.failures.WithLabelValues(door, "invalid").Inc()
 	}
 	return p, err
+}
+
+// letLogin lets a request to log in through, which nobody vouches for yet.
+func (s *Server) letLogin(v *visit, r *http.Request) error {
+	if wait := s.throttle.login(sourceOf(r)); wait > 0 {
+		return writ.Errorf(writ.CodeLimited, "login", "too many logins from this address").WithFix("try again in %s s", retryAfter(v, wait))
+	}
+	return nil
+}
+
+// retryAfter sets the header, in whole seconds.
+func retryAfter(v *visit, wait time.Duration) string {
+	seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
+	v.Header().Set("Retry-After", seconds)
+	return seconds
 }
 
 // again authenticates a token whose stream is open: a failure there is its end, not

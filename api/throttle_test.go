@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
@@ -37,6 +38,10 @@ func (k *keyring) Token(_ context.Context, token string) (*writ.Principal, error
 		return &writ.Principal{ID: "human:ada", Tenant: "default", Capabilities: []string{"control-plane.audit"}, Strength: writ.StrengthToken}, nil
 	}
 	return nil, &writ.Error{Code: writ.CodeUnauthenticated, Op: "token", Message: "is not valid"}
+}
+
+func (k *keyring) Certificate(context.Context, []*x509.Certificate) (*writ.Principal, error) {
+	return nil, &writ.Error{Code: writ.CodeUnauthenticated, Op: "certificate", Message: "is not known"}
 }
 
 func (k *keyring) Peer(context.Context, uint32) (*writ.Principal, error) {
@@ -175,6 +180,8 @@ func TestSources(t *testing.T) {
 
 func TestTokenIDs(t *testing.T) {
 	for token, want := range map[string]string{
+		"writ_acme_aaaaaaaaaaaaaaaa_x": "acme_aaaaaaaaaaaaaaaa", "writ_" + strings.Repeat("a", 32) + "_aaaaaaaaaaaaaaaa_x": strings.Repeat("a", 32) + "_aaaaaaaaaaaaaaaa",
+		"writ_" + strings.Repeat("a", 33) + "_aaaaaaaaaaaaaaaa_x": "", "writ_acme_aaaaaaaaaaaaaaaa": "", "writ_aaaaaaaaaaaaaaaa_x_y": "",
 		right: "aaaaaaaaaaaaaaaa", "good": "", "": "", "writ_short_x": "", "writ_aaaaaaaaaaaaaaaa": "",
 		"writ_" + strings.Repeat("a", 17) + "_x": "", "other_aaaaaaaaaaaaaaaa_x": "",
 	} {

@@ -44,6 +44,7 @@ const (
 	DomainPolicyLayers   Domain = "writ/policy-layers/v1"
 	DomainSeed           Domain = "writ/seed/v1"
 	DomainToken          Domain = "writ/token/v1"
+	DomainPerson         Domain = "writ/person/v1"
 	DomainEvent          Domain = "writ/event/v1"
 	DomainLeaf           Domain = "writ/leaf/v1"
 	DomainIdempotencyKey Domain = "writ/idempotency/v1"

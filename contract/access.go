@@ -20,11 +20,11 @@ func (c *Contract) Permits(p *writ.Principal) error {
 		return writ.Errorf(writ.CodeUnauthenticated, c.Key, "no caller is authenticated")
 	}
 	// The user behind a socket may be an agent: reading only.
-	if c.Kind != Query && p.Strength != writ.StrengthToken {
+	if p.Strength == writ.StrengthPeer && c.Kind != Query {
 		return writ.Errorf(writ.CodeForbidden, c.Key, "a caller known by its process alone may only read").
 			WithFix("send a bearer token: `writ login`, or WRIT_TOKEN")
 	}
-	if p.Strength == "" {
+	if p.Strength != writ.StrengthPeer && !p.Strength.Acts() {
 		return writ.Errorf(writ.CodeForbidden, c.Key, "the caller has not proved who it is").
 			WithFix("send a bearer token: `writ login`, or WRIT_TOKEN")
 	}

@@ -3,8 +3,10 @@ package contract_test
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/writ-run/writ/contract"
@@ -80,5 +82,45 @@ func TestBaseline(t *testing.T) {
 	}
 	if !bytes.Equal(have, want) {
 		t.Error("baseline.json differs from the contracts: run go test ./contract -update")
+	}
+}
+
+// TestWhoMayWhat holds the table of docs/access.md: each operation with what its
+// caller must hold and be.
+func TestWhoMayWhat(t *testing.T) {
+	const file, begin, end = "../docs/access.md", "<!-- operations: go test ./contract -update -->\n", "<!-- end -->"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(text), begin)
+	have, after, closed := strings.Cut(rest, end)
+	if !ok || !closed {
+		t.Fatalf("%s has no place for the table of operations", file)
+	}
+	var want strings.Builder
+	want.WriteString("| operation | command line | changes | capability | role |\n|---|---|---|---|---|\n")
+	for _, c := range contract.All() {
+		changes, cli := "", ""
+		if c.Kind == contract.Command {
+			changes = "yes"
+		}
+		if c.CLI != "" {
+			cli = "`" + c.CLI + "`"
+		}
+		role := string(c.Auth)
+		if c.Auth == contract.User {
+			role = ""
+		}
+		fmt.Fprintf(&want, "| `%s` | %s | %s | `%s` | %s |\n", c.Key, cli, changes, c.Capability, role)
+	}
+	if *update && want.String() != have {
+		if err := os.WriteFile(file, []byte(before+begin+want.String()+end+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if want.String() != have {
+		t.Errorf("the table of operations in %s differs from the contracts: run go test ./contract -update", file)
 	}
 }

@@ -36,17 +36,29 @@ var TokenRevoke = define[TokenRevokeInput, TokenRevokeOutput](Contract{
 	Examples:    example(TokenRevokeInput{TokenID: "tok_example", Reason: "Leaked."}, TokenRevokeOutput{Result: done("revoked")}),
 })
 
+// SessionEnd ends the caller's own session.
+var SessionEnd = define[SessionEndInput, SessionEndOutput](Contract{
+	Key: "controlPlane.session.end", Kind: Command, Capability: CapCore, Auth: User,
+	CLI: "writ logout", Title: "Log out", Idempotent: true,
+	Description: "Ends the session that the call is made with, at once. Another's is ended with token.revoke.",
+	Goal:        "Leave nothing behind that could still be used.",
+	Context:     "After a login at the OpenID provider.",
+	PII:         []string{"input.reason", "output.principalId"},
+	Errors:      []Failure{on(writ.CodeConflict, "The caller came with a token, a certificate or over the socket, and has no session.")},
+	Examples:    example(SessionEndInput{}, SessionEndOutput{Result: done("ended"), SessionID: "tok_example", PrincipalID: exOperator}),
+})
+
 // TokenList shows the tokens.
 var TokenList = define[TokenListInput, TokenListOutput](Contract{
 	Key: "controlPlane.token.list", Version: "1.1.0", Kind: Query, Capability: CapCore, Auth: Operator,
 	CLI: "writ token list", Title: "List tokens", Idempotent: true,
-	Description: "Lists the tokens without their secrets.",
+	Description: "Lists the tokens, and the sessions of people who logged in, without their secrets.",
 	Goal:        "See who can call the host, and until when.",
 	Context:     "At any time.",
 	PII:         []string{"output.items.principalId", "output.items.name"},
 	Examples: example(TokenListInput{}, TokenListOutput{
 		Result: done("ok"),
-		Items:  []Token{{TokenID: "tok_example", PrincipalID: "ci", Kind: writ.Service, Capabilities: []string{CapCore}, CreatedAt: exTime, ExpiresAt: exLater}},
+		Items:  []Token{{TokenID: "tok_example", PrincipalID: "ci", Credential: CredentialToken, Kind: writ.Service, Capabilities: []string{CapCore}, CreatedAt: exTime, ExpiresAt: exLater}},
 	}),
 })
 

@@ -21,8 +21,9 @@ func All() []*Contract {
 		TrustPolicySet.Contract, TrustRootImport.Contract, TrustRootUpdate.Contract, TrustRootRevoke.Contract,
 		Freeze.Contract, Unfreeze.Contract, FreezeList.Contract,
 		SecretSet.Contract, SecretRotate.Contract, SecretRemove.Contract, SecretList.Contract,
-		TokenCreate.Contract, TokenRotate.Contract, TokenRevoke.Contract, TokenList.Contract,
+		TokenCreate.Contract, TokenRotate.Contract, TokenRevoke.Contract, TokenList.Contract, SessionEnd.Contract,
 		GrantCreate.Contract, GrantRevoke.Contract, GrantList.Contract, GrantWhy.Contract, GrantBreakGlass.Contract, GrantReview.Contract,
+		TenantCreate.Contract, TenantList.Contract,
 		SystemStatus.Contract, ConfigAcknowledge.Contract,
 	}
 }

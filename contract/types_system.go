@@ -122,6 +122,7 @@ type TokenListOutput struct {
 type Token struct {
 	TokenID      string             `json:"tokenId"`
 	PrincipalID  writ.PrincipalID   `json:"principalId"`
+	Credential   Credential         `json:"credential,omitempty" jsonschema:"token, or session where a person logged in."`
 	Kind         writ.PrincipalKind `json:"kind"`
 	Name         string             `json:"name,omitempty"`
 	WorkspaceID  writ.WorkspaceID   `json:"workspaceId,omitempty"`
@@ -131,6 +132,27 @@ type Token struct {
 	ExpiresAt    writ.Time          `json:"expiresAt,omitempty"`
 	RevokedAt    writ.Time          `json:"revokedAt,omitempty"`
 	ReplacedBy   string             `json:"replacedBy,omitempty" jsonschema:"Id of the token that it was rotated to."`
+}
+
+// Credential is how a token came to be.
+type Credential string
+
+// The credentials.
+const (
+	CredentialToken   Credential = "token"   // made with token.create
+	CredentialSession Credential = "session" // opened by a login, see docs/access.md
+)
+
+// SessionEndInput is the input of SessionEnd.
+type SessionEndInput struct {
+	Reason string `json:"reason,omitempty"`
+}
+
+// SessionEndOutput is the output of SessionEnd.
+type SessionEndOutput struct {
+	Result
+	SessionID   string           `json:"sessionId"`
+	PrincipalID writ.PrincipalID `json:"principalId"`
 }
 
 // GrantCreateInput is the input of GrantCreate.

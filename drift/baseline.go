@@ -82,6 +82,10 @@ func (b *Baseline) Acknowledge(ctx context.Context, in *contract.ConfigAcknowled
 	if err != nil {
 		return nil, err
 	}
+	if by.Tenant != writ.DefaultTenant {
+		return nil, writ.Errorf(writ.CodeForbidden, "config ack", "%s is of another tenant", by.ID).
+			WithFix("the configuration is the host's: ask an admin of the tenant %s", writ.DefaultTenant)
+	}
 	have, err := b.accepted(ctx, by.Tenant)
 	if err != nil {
 		return nil, err

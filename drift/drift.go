@@ -33,7 +33,8 @@ type Options struct {
 // Service lists drift and records each finding once. It is safe for concurrent use.
 type Service struct {
 	opts   Options
-	mu     sync.Mutex // one Check at a time: two would say the same finding twice
+	mu     sync.Mutex                                   // one Check at a time: two would say the same finding twice
+	found  map[writ.TenantID]map[contract.DriftCode]int // by the last Check of each
 	counts atomic.Pointer[map[contract.DriftCode]int]
 }
 
@@ -42,7 +43,7 @@ func New(opts Options) (*Service, error) {
 	if opts.Store == nil || opts.Journal == nil || opts.Clock == nil || len(opts.Sources) == 0 {
 		return nil, writ.Errorf(writ.CodeInvalid, "drift", "an option is not set")
 	}
-	return &Service{opts: opts}, nil
+	return &Service{opts: opts, found: map[writ.TenantID]map[contract.DriftCode]int{}}, nil
 }
 
 // documents of findings that were said.
@@ -96,7 +97,14 @@ func (s *Service) Check(ctx context.Context, by *writ.Principal) ([]contract.Dri
 	for i := range found {
 		counts[found[i].Code]++
 	}
-	s.counts.Store(&counts)
+	s.found[by.Tenant] = counts
+	sum := map[contract.DriftCode]int{}
+	for _, counts := range s.found {
+		for code, n := range counts {
+			sum[code] += n
+		}
+	}
+	s.counts.Store(&sum)
 	now := s.opts.Clock.Now()
 	batch := &writ.Batch{Tenant: by.Tenant, Stream: writ.SystemStream, Expect: writ.AnySeq}
 	add := func(kind writ.RecordType, facts writ.SystemFacts, change writ.Change) {
@@ -125,7 +133,7 @@ func (s *Service) Check(ctx context.Context, by *writ.Principal) ([]contract.Dri
 	return fresh, s.append(ctx, batch)
 }
 
-// Counts are the findings of the last Check by code; nil before the first.
+// Counts are the findings of the last Check of each tenant by code; nil before the first.
 func (s *Service) Counts() map[contract.DriftCode]int {
 	if counts := s.counts.Load(); counts != nil {
 		return *counts

@@ -175,7 +175,7 @@ func closedBy(a *writ.Approval, state *writ.StepState) string {
 // or wrote it, and each of them once. It notes by which roles.
 func (w *word) entitled(a *writ.Approval, op string) error {
 	p, d := w.p, w.decision
-	if p.Kind != writ.Human || p.Strength != writ.StrengthToken {
+	if p.Kind != writ.Human || !p.Strength.Acts() {
 		return writ.Errorf(writ.CodeForbidden, op, "only an authenticated person decides; %s is a %s", p.ID, p.Kind).WithFix("authenticate as a person who has the role %s", approverRole)
 	}
 	roles := a.Request.Requirement.Deciders(a.Status == writ.ApprovalEscalated)

@@ -20,7 +20,8 @@ type Options struct {
 	Store   writ.Store
 	Journal writ.Journal
 	Clock   writ.Clock
-	Tenants []writ.TenantID // of the host; empty: the default tenant
+	// Tenants are those of the host, at each moment; nil: the default tenant alone.
+	Tenants func(ctx context.Context) ([]writ.TenantID, error)
 
 	// Changed is told after each change, once it is on disk and in force, so that
 	// what waits need not ask. No lock is held. nil: nobody is.
@@ -49,8 +50,8 @@ func New(opts Options) (*Service, error) {
 	if opts.Store == nil || opts.Journal == nil || opts.Clock == nil {
 		return nil, writ.Errorf(writ.CodeInvalid, "freeze", "an option is not set")
 	}
-	if len(opts.Tenants) == 0 {
-		opts.Tenants = []writ.TenantID{writ.DefaultTenant}
+	if opts.Tenants == nil {
+		opts.Tenants = func(context.Context) ([]writ.TenantID, error) { return []writ.TenantID{writ.DefaultTenant}, nil }
 	}
 	return &Service{opts: opts, cache: map[writ.TenantID][]entry{}}, nil
 }

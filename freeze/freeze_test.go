@@ -25,11 +25,12 @@ type rig struct {
 	now     time.Time
 	journal *trace.Journal
 	told    []writ.TenantID
+	others  []writ.TenantID // of the host, besides the default tenant
 }
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
-	r := &rig{t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	r := &rig{t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), others: []writ.TenantID{other}}
 	var err error
 	if r.journal, err = trace.Open(t.Context(), trace.Options{InMemory: true, Clock: r.clock, AnchorEvery: 24 * time.Hour}); err != nil {
 		t.Fatal(err)
@@ -50,7 +51,10 @@ func (r *rig) restart() {
 	r.t.Helper()
 	var err error
 	r.Service, err = freeze.New(freeze.Options{
-		Store: r.journal, Journal: r.journal, Clock: r.clock, Tenants: []writ.TenantID{writ.DefaultTenant, other},
+		Store: r.journal, Journal: r.journal, Clock: r.clock,
+		Tenants: func(context.Context) ([]writ.TenantID, error) {
+			return append([]writ.TenantID{writ.DefaultTenant}, r.others...), nil
+		},
 		Changed: func(_ context.Context, tenant writ.TenantID) { r.told = append(r.told, tenant) },
 	})
 	if err != nil {
@@ -321,6 +325,29 @@ func TestTenants(t *testing.T) {
 	}
 	if err := r.unfreeze(contract.FreezeSubject{All: true}); err != nil || r.covered(other, writ.FreezeTarget{}) != "" || r.epoch(other) != 3 {
 		t.Errorf("%v, epoch %d", err, r.epoch(other))
+	}
+}
+
+// TestATenantThatIsMadeLater is one of all of them: at once where all are frozen
+// already, and each change after it moves its epoch and is told.
+func TestATenantThatIsMadeLater(t *testing.T) {
+	r := newRig(t)
+	const late = writ.TenantID("late")
+	r.freeze(contract.FreezeSubject{All: true}, "")
+	if slices.Contains(r.told, late) {
+		t.Fatalf("told %v", r.told)
+	}
+	r.others = append(r.others, late)
+	before := r.epoch(late)
+	if got := r.covered(late, writ.FreezeTarget{}); got != "all" {
+		t.Errorf("covered by %q", got)
+	}
+	if err := r.unfreeze(contract.FreezeSubject{All: true}); err != nil || r.covered(late, writ.FreezeTarget{}) != "" || r.epoch(late) != before+1 || !slices.Contains(r.told, late) {
+		t.Errorf("%v, epoch %d, was %d, told %v", err, r.epoch(late), before, r.told)
+	}
+	r.freeze(contract.FreezeSubject{All: true}, "")
+	if got := r.covered(late, writ.FreezeTarget{}); got != "all" || r.epoch(late) != before+2 {
+		t.Errorf("covered by %q, epoch %d, was %d", got, r.epoch(late), before)
 	}
 }
 

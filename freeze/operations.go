@@ -89,37 +89,38 @@ func (s *Service) Freeze(ctx context.Context, in *contract.FreezeInput) (*contra
 	if e.Mode != writ.FreezeWait && e.Mode != writ.FreezeFail {
 		return nil, writ.Errorf(writ.CodeInvalid, "freeze", "unknown mode %q", writ.Clip(string(e.Mode), 80)).WithFix("one of wait, fail")
 	}
-	if err := s.set(ctx, by, &e); err != nil {
+	concerned, err := s.set(ctx, by, &e)
+	if err != nil {
 		return nil, err
 	}
-	s.tell(ctx, by.Tenant, &e)
+	s.tell(ctx, concerned)
 	return &contract.FreezeOutput{
 		Result: contract.Result{Status: contract.StatusFrozen, ChangedAt: e.At}, Freeze: contract.Frozen(e.Freeze),
 	}, nil
 }
 
-// set records a freeze and puts it in force.
-func (s *Service) set(ctx context.Context, by *writ.Principal, e *entry) error {
+// set records a freeze, puts it in force and gives the tenants that it concerns.
+func (s *Service) set(ctx context.Context, by *writ.Principal, e *entry) ([]writ.TenantID, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	entries, err := s.load(ctx, by.Tenant)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	at := slices.IndexFunc(entries, func(have entry) bool { return have.key == e.key })
 	if at >= 0 && entries[at].Mode == e.Mode && entries[at].Reason == e.Reason && entries[at].By == e.By {
 		e.At = entries[at].At // said again: it is frozen since then
 	}
 	if at < 0 && e.Subject != "" && len(entries) >= maxFreezes {
-		return writ.Errorf(writ.CodeConflict, "freeze "+writ.Clip(e.Name(), 80), "%d things are frozen already, and no further one is held apart", len(entries)).
+		return nil, writ.Errorf(writ.CodeConflict, "freeze "+writ.Clip(e.Name(), 80), "%d things are frozen already, and no further one is held apart", len(entries)).
 			WithFix("freeze the whole tenant: `writ freeze tenant --reason ...`")
 	}
 	raw, err := canon.MarshalJSON(&e.Freeze)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.record(ctx, by, contract.FreezeFacts(&e.Freeze, contract.StatusFrozen, e.Reason), writ.Change{Key: e.key, Value: raw}); err != nil {
-		return err
+		return nil, err
 	}
 	changed := slices.DeleteFunc(slices.Clone(entries), func(have entry) bool { return have.key == e.key })
 	changed = append(changed, *e)
@@ -136,10 +137,11 @@ func (s *Service) Unfreeze(ctx context.Context, in *contract.UnfreezeInput) (*co
 		return nil, err
 	}
 	at := s.opts.Clock.Now()
-	if err := s.lift(ctx, by, &e, in.Reason); err != nil {
+	concerned, err := s.lift(ctx, by, &e, in.Reason)
+	if err != nil {
 		return nil, err
 	}
-	s.tell(ctx, by.Tenant, &e)
+	s.tell(ctx, concerned)
 	remaining, err := s.list(ctx, by.Tenant)
 	if err != nil {
 		return nil, err
@@ -149,20 +151,21 @@ func (s *Service) Unfreeze(ctx context.Context, in *contract.UnfreezeInput) (*co
 	}, nil
 }
 
-func (s *Service) lift(ctx context.Context, by *writ.Principal, e *entry, reason string) error {
+// lift takes a freeze back and gives the tenants that it concerned.
+func (s *Service) lift(ctx context.Context, by *writ.Principal, e *entry, reason string) ([]writ.TenantID, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	entries, err := s.load(ctx, by.Tenant)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	at := slices.IndexFunc(entries, func(have entry) bool { return have.key == e.key })
 	if at < 0 {
-		return writ.Errorf(writ.CodeNotFound, "unfreeze "+writ.Clip(e.Name(), 80), "is not frozen under this name").WithFix("`writ freeze list` shows what is")
+		return nil, writ.Errorf(writ.CodeNotFound, "unfreeze "+writ.Clip(e.Name(), 80), "is not frozen under this name").WithFix("`writ freeze list` shows what is")
 	}
 	facts := contract.FreezeFacts(&entries[at].Freeze, contract.StatusUnfrozen, reason)
 	if err := s.record(ctx, by, facts, writ.Change{Key: e.key}); err != nil {
-		return err
+		return nil, err
 	}
 	s.cache[by.Tenant] = slices.Delete(slices.Clone(entries), at, at+1)
 	return s.elsewhere(ctx, by, e, facts)
@@ -188,12 +191,18 @@ func (s *Service) append(ctx context.Context, by *writ.Principal, batch *writ.Ba
 }
 
 // elsewhere moves the epochs of the other tenants where everything is meant, so
-// that what was judged there before makes no further call. mu is held.
-func (s *Service) elsewhere(ctx context.Context, by *writ.Principal, e *entry, facts writ.SystemFacts) error {
+// that what was judged there before makes no further call. They are looked up
+// after the change: whoever is made later finds it. mu is held.
+func (s *Service) elsewhere(ctx context.Context, by *writ.Principal, e *entry, facts writ.SystemFacts) ([]writ.TenantID, error) {
 	if e.Scope != writ.FreezeAll {
-		return nil
+		return []writ.TenantID{by.Tenant}, nil
 	}
-	for _, tenant := range s.opts.Tenants {
+	ctx = context.WithoutCancel(ctx)
+	tenants, err := s.opts.Tenants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, tenant := range tenants {
 		if tenant == by.Tenant {
 			continue
 		}
@@ -202,24 +211,20 @@ func (s *Service) elsewhere(ctx context.Context, by *writ.Principal, e *entry, f
 			Records: []writ.NewRecord{{Type: writ.RecFreezeChanged, Body: writ.Body{System: &facts}}},
 		})
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return tenants, nil
 }
 
 // tell says that something has changed, when nothing is locked.
-func (s *Service) tell(ctx context.Context, tenant writ.TenantID, e *entry) {
+func (s *Service) tell(ctx context.Context, concerned []writ.TenantID) {
 	if s.opts.Changed == nil {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
-	if e.Scope != writ.FreezeAll {
+	for _, tenant := range concerned {
 		s.opts.Changed(ctx, tenant)
-		return
-	}
-	for _, one := range s.opts.Tenants {
-		s.opts.Changed(ctx, one)
 	}
 }
 

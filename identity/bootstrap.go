@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/contract"
 )
 
 // Bootstrapped is what a new home starts with.
@@ -18,18 +19,35 @@ type Bootstrapped struct {
 // high risk. CodeConflict where there is a principal already: nobody else can
 // become the first.
 func (s *Service) Bootstrap(ctx context.Context, name string, approver *ApproverKey) (*Bootstrapped, error) {
+	var public []byte
+	if approver != nil {
+		var err error
+		if public, err = approver.PublicPEM(); err != nil {
+			return nil, err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	existing, err := s.opts.Store.List(ctx, writ.StoreQuery{Tenant: writ.DefaultTenant, Prefix: principalPrefix, Limit: 1})
+	made, err := s.firstPerson(ctx, writ.DefaultTenant, name, public)
+	if writ.IsCode(err, writ.CodeConflict) {
+		return nil, writ.Errorf(writ.CodeConflict, "home", "it has an operator already").WithFix("use its token, or make another home")
+	}
+	return made, err
+}
+
+// firstPerson makes the first principal of a tenant. CodeConflict where there is
+// one. The caller holds mu.
+func (s *Service) firstPerson(ctx context.Context, tenant writ.TenantID, name string, approverPEM []byte) (*Bootstrapped, error) {
+	existing, err := s.opts.Store.List(ctx, writ.StoreQuery{Tenant: tenant, Prefix: principalPrefix, Limit: 1})
 	if err != nil {
 		return nil, err
 	}
 	if len(existing) > 0 {
-		return nil, writ.Errorf(writ.CodeConflict, "home", "it has an operator already").WithFix("use its token, or make another home")
+		return nil, writ.Errorf(writ.CodeConflict, "tenant "+string(tenant), "it has an operator already")
 	}
 	operator := &writ.Principal{
 		ID: writ.PrincipalID("human:" + name), Kind: writ.Human, Name: name,
-		Tenant: writ.DefaultTenant, Workspace: writ.DefaultWorkspace, Roles: []string{"operator", roleAdmin, "approver"},
+		Tenant: tenant, Workspace: writ.DefaultWorkspace, Roles: []string{contract.RoleOperator, roleAdmin, "approver"},
 		Capabilities: []string{capabilityCore, capabilityApproval, capabilityAudit, capabilitySkills, capabilityChannels},
 	}
 	if !principalForm.MatchString(string(operator.ID)) {
@@ -52,12 +70,8 @@ func (s *Service) Bootstrap(ctx context.Context, name string, approver *Approver
 		{record: writ.RecTokenCreated, facts: writ.SystemFacts{Subject: t.ID, Status: "created"}, documents: map[string]any{tokenPrefix + t.ID: t}},
 		{record: writ.RecGrantChanged, facts: writ.SystemFacts{Subject: grant.ID, Status: "created"}, documents: map[string]any{grantKey(operator.ID, grant.ID): grant}},
 	}
-	if approver != nil {
-		public, err := approver.PublicPEM()
-		if err != nil {
-			return nil, err
-		}
-		registered, err := s.registration(ctx, operator, public)
+	if approverPEM != nil {
+		registered, err := s.registration(ctx, operator, approverPEM)
 		if err != nil {
 			return nil, err
 		}

@@ -55,7 +55,7 @@ func words(place, text string) error {
 
 // mayBreakGlass: a person alone, and by a token.
 func mayBreakGlass(by *writ.Principal) bool {
-	return by.Kind == writ.Human && by.Strength == writ.StrengthToken &&
+	return by.Kind == writ.Human && by.Strength.Acts() &&
 		(slices.Contains(by.Roles, roleAdmin) || slices.Contains(by.Roles, roleBreakGlass))
 }
 
@@ -179,7 +179,7 @@ func (s *Service) GrantReview(ctx context.Context, in *contract.GrantReviewInput
 func (s *Service) mayReview(ctx context.Context, by *writ.Principal, given *glass) error {
 	op := "grant " + given.GrantID
 	roles := []string{roleAdmin, roleBreakGlass, roleApprover}
-	if by.Kind != writ.Human || by.Strength != writ.StrengthToken || !slices.ContainsFunc(roles, func(r string) bool { return slices.Contains(by.Roles, r) }) {
+	if by.Kind != writ.Human || !by.Strength.Acts() || !slices.ContainsFunc(roles, func(r string) bool { return slices.Contains(by.Roles, r) }) {
 		return writ.Errorf(writ.CodeForbidden, op, "%s is no person with one of the roles %s", by.ID, strings.Join(roles, ", ")).WithFix("ask one to review it")
 	}
 	for _, id := range []writ.PrincipalID{given.GivenBy, given.PrincipalID} {

@@ -12,7 +12,7 @@ import (
 	"github.com/writ-run/writ"
 )
 
-// Options are what a Service works with; every member is required.
+// Options are what a Service works with; every member but Certificates is required.
 type Options struct {
 	Store   writ.Store
 	Journal writ.Journal
@@ -20,6 +20,8 @@ type Options struct {
 	Entropy io.Reader
 	// Owner is the user id that the daemon runs under: Peer knows it alone.
 	Owner uint32
+	// Certificates that services come with; nil: none count.
+	Certificates *Certificates
 }
 
 // Service implements writ.Authenticator and writ.ApprovalVerifier, and looks
@@ -37,6 +39,14 @@ type Service struct {
 func New(opts Options) (*Service, error) {
 	if opts.Store == nil || opts.Journal == nil || opts.Clock == nil || opts.Entropy == nil {
 		return nil, writ.Errorf(writ.CodeInvalid, "identity", "Store, Journal, Clock and Entropy must be set")
+	}
+	if opts.Certificates != nil {
+		if opts.Certificates.Roots == nil {
+			return nil, invalid("tls.clientCA", "there are no authorities")
+		}
+		if err := opts.Certificates.Check(); err != nil {
+			return nil, err
+		}
 	}
 	return &Service{opts: opts}, nil
 }

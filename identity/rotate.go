@@ -50,7 +50,7 @@ func (s *Service) TokenRotate(ctx context.Context, in *contract.TokenRotateInput
 		facts:     writ.SystemFacts{Subject: old.ID, Status: "replaced", Reason: in.Reason, Details: map[string]string{"by": next.ID, "endsAt": old.ExpiresAt.String()}},
 		documents: map[string]any{tokenPrefix + old.ID: old},
 	})
-	s.tokens.Delete(old.ID)
+	s.tokens.Delete(tokenCacheKey(by.Tenant, old.ID))
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,9 @@ func (s *Service) rotatable(ctx context.Context, by *writ.Principal, id string) 
 func (s *Service) rotated(ctx context.Context, by *writ.Principal, old *token, validity time.Duration) (*token, string, error) {
 	op, now := "token "+old.ID, s.opts.Clock.Now()
 	switch {
-	case old.RevokedAt != 0 || now >= old.ExpiresAt:
+	case old.Session != nil: // it would come out as a token, which no provider vouches for
+		return nil, "", writ.Errorf(writ.CodeConflict, op, "it is a session, which has no secret of its own to replace").WithFix("log out and in again: `writ logout`, `writ login`")
+	case !old.live(now):
 		return nil, "", writ.Errorf(writ.CodeConflict, op, "it has ended").WithFix("make another with `writ token create`")
 	case old.ReplacedBy != "":
 		return nil, "", writ.Errorf(writ.CodeConflict, op, "it has been rotated to %s already", old.ReplacedBy).WithFix("rotate that one; if that was not you, revoke both")

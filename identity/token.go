@@ -27,8 +27,11 @@ type token struct {
 	RevokedAt writ.Time        `json:"revokedAt,omitempty"`
 	// ReplacedBy is the token that it was rotated to; it ends when the overlap does.
 	ReplacedBy string          `json:"replacedBy,omitempty"`
+	Session    *vouched        `json:"session,omitempty"` // set where a login gave it
 	who        *writ.Principal // as authenticated, cached with the token
 }
+
+func (t *token) live(now writ.Time) bool { return t.RevokedAt == 0 && now < t.ExpiresAt }
 
 const (
 	tokenMark  = "writ"
@@ -43,20 +46,30 @@ const (
 
 var encoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// tokenForm is writ_ID_SECRET: 16 and 52 base32 characters.
-var tokenForm = regexp.MustCompile(`^writ_([a-z2-7]{16})_([a-z2-7]{52})$`)
+// tokenForm is writ_ID_SECRET: 16 and 52 base32 characters. A token of another
+// tenant than the default one is writ_TENANT_ID_SECRET: who reads it knows where
+// to look, and the hash is over the name too.
+var tokenForm = regexp.MustCompile(`^writ_(?:(` + tenantName + `)_)?([a-z2-7]{16})_([a-z2-7]{52})$`)
 
-// parseToken returns the id of a well-formed token.
-func parseToken(text string) (string, bool) {
-	const longest = len(tokenMark) + 1 + 16 + 1 + 52
-	if len(text) != longest {
-		return "", false
+// tenantName has no underscore, so that a token has one reading.
+const tenantName = `[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?`
+
+var tenantForm = regexp.MustCompile(`^` + tenantName + `$`)
+
+// parseToken returns tenant and id of a well-formed token.
+func parseToken(text string) (writ.TenantID, string, bool) {
+	const longest = len(tokenMark) + 1 + 32 + 1 + 16 + 1 + 52
+	if len(text) > longest {
+		return "", "", false
 	}
 	parts := tokenForm.FindStringSubmatch(text)
 	if parts == nil {
-		return "", false
+		return "", "", false
 	}
-	return parts[1], true
+	if parts[1] == "" {
+		return writ.DefaultTenant, parts[2], true
+	}
+	return writ.TenantID(parts[1]), parts[2], true
 }
 
 func tokenHash(text string) writ.Digest { return canon.Sum(canon.DomainToken, []byte(text)) }
@@ -66,11 +79,11 @@ var nobodys = canon.DigestOf([32]byte{})
 
 // Token implements writ.Authenticator. Every refusal reads the same.
 func (s *Service) Token(ctx context.Context, text string) (*writ.Principal, error) {
-	id, ok := parseToken(text)
+	tenant, id, ok := parseToken(text)
 	if !ok {
 		return nil, unauthenticated()
 	}
-	t, err := s.token(ctx, id)
+	t, err := s.token(ctx, tenant, id)
 	if writ.IsCode(err, writ.CodeNotFound) {
 		t, err = &token{Hash: nobodys}, nil // it takes the way of one that is there
 	}
@@ -78,7 +91,7 @@ func (s *Service) Token(ctx context.Context, text string) (*writ.Principal, erro
 		return nil, err
 	}
 	same := subtle.ConstantTimeCompare([]byte(t.Hash), []byte(tokenHash(text))) == 1
-	if now := s.opts.Clock.Now(); !same || t.RevokedAt != 0 || now >= t.ExpiresAt {
+	if !same || !t.live(s.opts.Clock.Now()) {
 		return nil, unauthenticated()
 	}
 	return cloned(t.who), nil
@@ -92,26 +105,35 @@ func cloned(p *writ.Principal) *writ.Principal {
 	return &who
 }
 
+func tokenCacheKey(tenant writ.TenantID, id string) string { return string(tenant) + "\x00" + id }
+
 // token reads a token with its principal, from memory where nothing changed.
-func (s *Service) token(ctx context.Context, id string) (*token, error) {
-	if cached, ok := s.tokens.Load(id); ok {
+func (s *Service) token(ctx context.Context, tenant writ.TenantID, id string) (*token, error) {
+	cacheKey := tokenCacheKey(tenant, id)
+	if cached, ok := s.tokens.Load(cacheKey); ok {
 		return cached.(*token), nil
 	}
 	// Under mu, so that a revocation cannot slip between reading and keeping.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var t token
-	if err := s.get(ctx, writ.DefaultTenant, tokenPrefix+id, &t); err != nil {
+	if err := s.get(ctx, tenant, tokenPrefix+id, &t); err != nil {
 		return nil, err
+	}
+	if t.Tenant != tenant {
+		return nil, writ.Errorf(writ.CodeTampered, tokenPrefix+id, "the stored token is of another tenant")
 	}
 	who, err := s.principal(ctx, t.Tenant, t.Principal)
 	if err != nil {
 		return nil, err
 	}
 	who.Source, who.Strength, who.Session = "token:"+t.ID, writ.StrengthToken, t.ID
+	if t.Session != nil {
+		who.Source, who.Strength = "session:"+t.ID, writ.StrengthOIDC
+	}
 	who.Capabilities = intersect(who.Capabilities, t.Scopes)
 	t.who = who
-	s.tokens.Store(id, &t)
+	s.tokens.Store(cacheKey, &t)
 	return &t, nil
 }
 
@@ -139,6 +161,12 @@ func intersect(a, b []string) []string {
 // principalForm keeps ids readable and safe in keys, file names and messages.
 var principalForm = regexp.MustCompile(`^(human|service|agent|tool):[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$`)
 
+// kindOf is what an id says of its principal.
+func kindOf(id writ.PrincipalID) writ.PrincipalKind {
+	kind, _, _ := strings.Cut(string(id), ":")
+	return writ.PrincipalKind(kind)
+}
+
 // issue makes a token of a principal. The caller holds mu.
 func (s *Service) issue(p *writ.Principal, scopes []string, validity time.Duration) (*token, string, error) {
 	random, err := s.draw(idBytes + tokenBytes)
@@ -147,6 +175,9 @@ func (s *Service) issue(p *writ.Principal, scopes []string, validity time.Durati
 	}
 	id := encoding.EncodeToString(random[:idBytes])
 	text := tokenMark + "_" + id + "_" + encoding.EncodeToString(random[idBytes:])
+	if p.Tenant != writ.DefaultTenant {
+		text = tokenMark + "_" + string(p.Tenant) + strings.TrimPrefix(text, tokenMark)
+	}
 	now := s.opts.Clock.Now()
 	return &token{
 		ID: id, Hash: tokenHash(text), Principal: p.ID, Tenant: p.Tenant, Scopes: scopes,
@@ -239,8 +270,8 @@ func (s *Service) principalFor(ctx context.Context, by *writ.Principal, in *cont
 	if !writ.IsCode(err, writ.CodeNotFound) {
 		return nil, false, err
 	}
-	kind, _, _ := strings.Cut(string(in.PrincipalID), ":")
-	if in.Kind != writ.PrincipalKind(kind) {
+	kind := kindOf(in.PrincipalID)
+	if in.Kind != kind {
 		return nil, false, invalid("kind", "%q does not fit %s", in.Kind, in.PrincipalID).WithFix("say kind %s", kind)
 	}
 	p = &writ.Principal{
@@ -253,10 +284,10 @@ func (s *Service) principalFor(ctx context.Context, by *writ.Principal, in *cont
 	if len(p.Capabilities) == 0 {
 		p.Capabilities = []string{capabilityCore, capabilityAudit}
 	}
-	if kind != string(writ.Human) && len(in.Roles) > 0 {
+	if kind != writ.Human && len(in.Roles) > 0 {
 		return nil, false, invalid("roles", "a %s has none: roles are for people", kind).WithFix("leave roles out")
 	}
-	if kind != string(writ.Human) && slices.Contains(p.Capabilities, capabilityApproval) {
+	if kind != writ.Human && slices.Contains(p.Capabilities, capabilityApproval) {
 		return nil, false, invalid("capabilities", "a %s never approves", kind).WithFix("leave %s out", capabilityApproval)
 	}
 	if len(p.Name) > maxName || !utf8.ValidString(p.Name) {
@@ -295,6 +326,7 @@ func holdsAll(by *writ.Principal, capabilities, roles []string) error {
 // ownRoles are those to which this program itself gives a meaning.
 var ownRoles = []string{contract.RoleOperator, contract.RoleAdmin, contract.RoleSystem, roleApprover, roleBreakGlass}
 
+// roleForm keeps roles readable in messages and policies.
 var roleForm = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 
 func without(list, taken []string) []string {
@@ -316,23 +348,39 @@ func (s *Service) TokenRevoke(ctx context.Context, in *contract.TokenRevokeInput
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var t token
-	if err := s.get(ctx, by.Tenant, tokenPrefix+in.TokenID, &t); err != nil {
+	at, err := s.revoke(ctx, by, in.TokenID, in.Reason)
+	if err != nil {
 		return nil, err
 	}
-	if t.RevokedAt == 0 {
-		t.RevokedAt = s.opts.Clock.Now()
-		err := s.commit(ctx, by, change{
-			record:    writ.RecTokenRevoked,
-			facts:     writ.SystemFacts{Subject: t.ID, Status: "revoked", Reason: in.Reason},
-			documents: map[string]any{tokenPrefix + t.ID: &t},
-		})
-		s.tokens.Delete(t.ID)
-		if err != nil {
-			return nil, err
-		}
+	return &contract.TokenRevokeOutput{Result: contract.Result{Status: "revoked", ChangedAt: at}}, nil
+}
+
+// revoke ends a token or session of by's tenant. The caller holds mu.
+func (s *Service) revoke(ctx context.Context, by *writ.Principal, id, reason string) (writ.Time, error) {
+	var t token
+	err := s.get(ctx, by.Tenant, tokenPrefix+id, &t)
+	if writ.IsCode(err, writ.CodeNotFound) {
+		return 0, writ.Errorf(writ.CodeNotFound, "token "+clip(id), "there is no such token").WithFix("see `writ token list`")
 	}
-	return &contract.TokenRevokeOutput{Result: contract.Result{Status: "revoked", ChangedAt: t.RevokedAt}}, nil
+	if err != nil {
+		return 0, err
+	}
+	if t.RevokedAt != 0 {
+		return t.RevokedAt, nil
+	}
+	err = s.commit(ctx, by, s.revocation(&t, reason))
+	s.tokens.Delete(tokenCacheKey(by.Tenant, t.ID))
+	return t.RevokedAt, err
+}
+
+// revocation is the change that ends t.
+func (s *Service) revocation(t *token, reason string) change {
+	t.RevokedAt = s.opts.Clock.Now()
+	return change{
+		record:    writ.RecTokenRevoked,
+		facts:     writ.SystemFacts{Subject: t.ID, Status: "revoked", Reason: reason},
+		documents: map[string]any{tokenPrefix + t.ID: t},
+	}
 }
 
 // TokenList is the handler of contract.TokenList.
@@ -360,7 +408,7 @@ func (s *Service) TokenList(ctx context.Context, in *contract.TokenListInput) (*
 		}
 		out.Items = append(out.Items, contract.Token{
 			TokenID: t.ID, PrincipalID: t.Principal, Kind: p.Kind, Name: p.Name, WorkspaceID: p.Workspace, Roles: p.Roles,
-			Capabilities: t.Scopes, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, RevokedAt: t.RevokedAt, ReplacedBy: t.ReplacedBy,
+			Capabilities: t.Scopes, Credential: t.credential(), CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, RevokedAt: t.RevokedAt, ReplacedBy: t.ReplacedBy,
 		})
 	}
 	return out, nil

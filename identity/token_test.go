@@ -128,12 +128,22 @@ func flip(s string, i int) string {
 
 func FuzzParseToken(f *testing.F) {
 	f.Add("writ_aaaaaaaaaaaaaaaa_" + strings.Repeat("a", 52))
+	f.Add("writ_acme_aaaaaaaaaaaaaaaa_" + strings.Repeat("a", 52))
 	f.Add("writ__")
 	f.Add("writ_\xff")
 	f.Fuzz(func(t *testing.T, text string) {
-		id, ok := parseToken(text)
-		if ok && (len(text) != 74 || len(id) != 16 || !strings.HasPrefix(text, "writ_"+id+"_") || strings.ContainsAny(id, "/.\x00")) {
-			t.Errorf("%q has the id %q", text, id)
+		tenant, id, ok := parseToken(text)
+		if !ok {
+			return
+		}
+		middle := id
+		if strings.Count(text, "_") == 3 {
+			middle = string(tenant) + "_" + id
+		} else if tenant != writ.DefaultTenant {
+			t.Errorf("%q is of %q", text, tenant)
+		}
+		if len(id) != 16 || len(tenant) > 32 || len(text) != len("writ_"+middle+"_")+52 || !strings.HasPrefix(text, "writ_"+middle+"_") || strings.ContainsAny(middle, "/.\x00") {
+			t.Errorf("%q has the tenant %q and the id %q", text, tenant, id)
 		}
 	})
 }

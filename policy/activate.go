@@ -60,14 +60,15 @@ func (s *Service) Activate(ctx context.Context, in *contract.PolicyActivateInput
 	}, nil
 }
 
-// changer is who may change this tenant's law.
+// changer is who may change the law of the host, or ask what a change would do.
 func (s *Service) changer(ctx context.Context, op string) (*writ.Principal, error) {
 	who, err := writ.PrincipalFrom(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if who.Tenant != s.tenant {
-		return nil, writ.Errorf(writ.CodeForbidden, op, "%s is of another tenant", who.ID)
+		return nil, writ.Errorf(writ.CodeForbidden, op, "%s is of another tenant", who.ID).
+			WithFix("the policy is the host's: ask an admin of the tenant %s", s.tenant)
 	}
 	return who, nil
 }

@@ -12,6 +12,9 @@ import (
 // activated or kept, so the candidate need not be signed yet. CodeInvalid,
 // CodeNotFound, or CodeTampered where an untrusted key signed it.
 func (s *Service) Consider(ctx context.Context, in *contract.PolicyImpactInput) (writ.Judge, *contract.PolicyImpactOutput, error) {
+	if _, err := s.changer(ctx, "policy impact"); err != nil {
+		return nil, nil, err
+	}
 	layer, err := layerNamed(in.Layer)
 	if err != nil {
 		return nil, nil, err

@@ -212,7 +212,7 @@ func operator() context.Context {
 
 func TestHandlers(t *testing.T) {
 	opts := options("")
-	opts.Attach = func(context.Context, []writ.SkillRef, []writ.Digest) (map[string][]byte, error) {
+	opts.Attach = func(context.Context, writ.TenantID, []writ.SkillRef, []writ.Digest) (map[string][]byte, error) {
 		return map[string][]byte{"policy/x": {1}}, nil
 	}
 	j := open(t, opts)

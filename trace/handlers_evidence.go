@@ -52,7 +52,7 @@ func (j *Journal) export(ctx context.Context, req ExportRequest) (*Evidence, err
 			return nil, err
 		}
 		_, skills, policies := summarise(records)
-		if req.Attachments, err = j.opts.Attach(ctx, skills, policies); err != nil {
+		if req.Attachments, err = j.opts.Attach(ctx, req.Tenant, skills, policies); err != nil {
 			return nil, err
 		}
 	}

@@ -60,7 +60,7 @@ type Options struct {
 	// Attach gives what an exported bundle needs to be replayed elsewhere: the
 	// bundles of the skills and policies that its records name, by names of the
 	// caller's choice. Nil: nothing.
-	Attach func(ctx context.Context, skills []writ.SkillRef, policies []writ.Digest) (map[string][]byte, error)
+	Attach func(ctx context.Context, tenant writ.TenantID, skills []writ.SkillRef, policies []writ.Digest) (map[string][]byte, error)
 	// Keep takes what an imported bundle's Attach gave, before the import counts.
 	// Nil: it is dropped.
 	Keep func(ctx context.Context, attachments map[string][]byte) error

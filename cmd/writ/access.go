@@ -165,16 +165,16 @@ func (a *app) tokenRevoke() *cobra.Command {
 func (a *app) tokenList() *cobra.Command {
 	in := &contract.TokenListInput{}
 	c := &cobra.Command{
-		Use: "list", Short: "List tokens, never their values", Args: cobra.NoArgs,
+		Use: "list", Short: "List tokens and the sessions of logins, never their values", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out, err := call(cmd.Context(), a, contract.TokenList, in)
 			if err != nil {
 				return err
 			}
 			return a.print(out, func(t *table) {
-				t.head("token id", "principal", "kind", "roles", "created", "expires")
+				t.head("token id", "credential", "principal", "kind", "roles", "created", "expires")
 				for _, k := range out.Items {
-					t.row(k.TokenID, string(k.PrincipalID), string(k.Kind), strings.Join(k.Roles, ","), a.ago(k.CreatedAt), a.ago(k.ExpiresAt))
+					t.row(k.TokenID, string(k.Credential), string(k.PrincipalID), string(k.Kind), strings.Join(k.Roles, ","), a.ago(k.CreatedAt), a.ago(k.ExpiresAt))
 				}
 			})
 		},

@@ -37,8 +37,9 @@ type app struct {
 	stdio
 	config *config
 	flags  struct {
-		home, server, token, output string
-		noColor                     bool
+		home, server, token, output     string
+		clientCert, clientKey, clientCA string
+		noColor                         bool
 	}
 	clock writ.Clock
 }
@@ -88,16 +89,19 @@ can reach only what this step was granted, and can replay the whole story.`,
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.flags.home, "home", "", "home directory (default $WRIT_HOME, else ~/.writ)")
 	flags.StringVar(&a.flags.server, "server", "", "URL of a daemon; default: the home's socket, else the home itself")
-	flags.StringVar(&a.flags.token, "token", "", "bearer token (default $WRIT_TOKEN, else the home's credentials)")
+	flags.StringVar(&a.flags.token, "token", "", "bearer token (default $WRIT_TOKEN, else a login, else the home's credentials)")
+	flags.StringVar(&a.flags.clientCert, "client-cert", "", "certificate chain (PEM) to come with instead of a token")
+	flags.StringVar(&a.flags.clientKey, "client-key", "", "key (PEM) of --client-cert")
+	flags.StringVar(&a.flags.clientCA, "ca", "", "authorities (PEM) of the daemon's certificate")
 	flags.StringVarP(&a.flags.output, "output", "o", "table", "table, json or yaml")
 	flags.BoolVar(&a.flags.noColor, "no-color", false, "plain tables")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage("%s", err).WithFix("see `%s --help`", cmd.CommandPath())
 	})
 	root.AddCommand(
-		a.initCommand(), a.serveCommand(), a.doctorCommand(), a.statusCommand(), a.configCommand(),
+		a.initCommand(), a.loginCommand(), a.logoutCommand(), a.serveCommand(), a.doctorCommand(), a.statusCommand(), a.configCommand(),
 		a.skillCommand(), a.intentCommand(), a.planCommand(), a.execCommand(), a.approvalCommand(),
-		a.traceCommand(), a.replayCommand(), a.policyCommand(), a.grantCommand(), a.tokenCommand(),
+		a.traceCommand(), a.replayCommand(), a.policyCommand(), a.grantCommand(), a.tokenCommand(), a.tenantCommand(),
 		a.trustCommand(), a.driftCommand(), a.freezeCommand(), a.unfreezeCommand(), a.secretCommand(), a.contractCommand(),
 	)
 	return root

@@ -29,7 +29,7 @@ func TestContractsAndCommandsAgree(t *testing.T) {
 		}
 	}
 	local := []string{
-		"writ init", "writ serve", "writ doctor", "writ config show", "writ exec watch", "writ approval key", "writ plan show",
+		"writ init", "writ login", "writ serve", "writ doctor", "writ config show", "writ exec watch", "writ approval key", "writ plan show",
 		"writ skill new", "writ skill import", "writ skill build", "writ skill test", "writ skill run", "writ skill bench", "writ skill key", "writ skill sign", "writ skill inspect",
 		"writ policy build", "writ skill push", "writ skill pull", "writ skill lock",
 		"writ contract list", "writ contract show", "writ contract docs", "writ contract check", "writ contract impact",

@@ -47,6 +47,10 @@ type config struct {
 	UserCache       string                     // for what is fetched without a home
 	Secrets         secretSettings
 	PolicyPin       writ.Digest // of the bundle that is to decide; "": whichever is active
+	OIDC            oidcSetting // where people log in
+	TLS             tlsSetting  // of the HTTP listener
+	// Files with which commands reach a daemon at a URL.
+	ClientCert, ClientKey, ClientCA string
 
 	values  *koanf.Koanf
 	origins map[string]string // key -> the layer that decided
@@ -81,6 +85,11 @@ var settings = []setting{
 	{key: "secrets.keepOld", value: "24h", meaning: "how long a replaced secret is still looked for in what comes in and goes out, 720h at most"},
 	{key: "secrets.providers", value: map[string]any{}, meaning: "name: {kind: env, files, systemd or vault, ...} of who else keeps secrets"},
 	{key: "secrets.names", value: map[string]any{}, meaning: "secret: {provider, path, field} of a secret that a provider keeps"},
+	{key: "oidc", value: map[string]any{}, meaning: "{issuer, clientId, clientSecretFile, scopes, session, ca, rules} of the OpenID provider at which people log in; none: tokens alone"},
+	{key: "tls", value: map[string]any{}, meaning: "{cert, key, clientCA, trustDomain, rules} of the HTTP listener; none: plain HTTP"},
+	{key: "client.cert", value: "", meaning: "certificate chain (PEM) with which commands come to a daemon, instead of a token"},
+	{key: "client.key", value: "", meaning: "its key (PEM)"},
+	{key: "client.ca", value: "", meaning: "authorities (PEM) of the daemon's certificate, instead of the system's"},
 	{key: "server", value: "", meaning: "URL of the daemon that commands talk to"},
 	{key: "token", value: "", meaning: "bearer token of commands", secret: true},
 	{key: "passphrase", value: "", meaning: "passphrase of the approver's key", secret: true},
@@ -158,7 +167,10 @@ func (a *app) layers(home string) []layer {
 			environment[key] = environmentValue(s, value)
 		}
 	}
-	for key, value := range map[string]string{"server": a.flags.server, "token": a.flags.token} {
+	for key, value := range map[string]string{
+		"server": a.flags.server, "token": a.flags.token,
+		"client/cert": a.flags.clientCert, "client/key": a.flags.clientKey, "client/ca": a.flags.clientCA,
+	} {
 		if value != "" {
 			flags[key] = value
 		}
@@ -286,6 +298,10 @@ func (c *config) fill() error {
 		return usage("compiler.wrapper: %q is not an absolute path", c.CompilerWrapper[0])
 	}
 	if err := c.fillSecrets(); err != nil {
+		return err
+	}
+	c.ClientCert, c.ClientKey, c.ClientCA = v.String("client/cert"), v.String("client/key"), v.String("client/ca")
+	if err := errors.Join(c.fillOIDC(), c.fillTLS()); err != nil {
 		return err
 	}
 	return c.fillRegistries()

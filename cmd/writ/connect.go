@@ -26,10 +26,9 @@ func (a *app) connect(ctx context.Context) (contract.Caller, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	socket := filepath.Join(a.config.Home, socketFile)
-	options := api.ClientOptions{URL: a.config.Server, Token: token}
-	if options.URL == "" && listens(socket) {
-		options.Socket = socket
+	options, err := a.clientOptions(token)
+	if err != nil {
+		return nil, nil, err
 	}
 	if options.URL != "" || options.Socket != "" {
 		client, err := api.NewClient(options)
@@ -41,11 +40,30 @@ func (a *app) connect(ctx context.Context) (contract.Caller, func(), error) {
 	return a.openDirectly(ctx, token)
 }
 
-// token is the caller's: a flag, the environment, or the file that `writ init`
-// wrote into the home.
+// clientOptions name the daemon, where there is one.
+func (a *app) clientOptions(token string) (api.ClientOptions, error) {
+	config, err := a.config.clientTLS()
+	if err != nil {
+		return api.ClientOptions{}, err
+	}
+	options := api.ClientOptions{URL: a.config.Server, Token: token, TLS: config}
+	if socket := filepath.Join(a.config.Home, socketFile); options.URL == "" && listens(socket) {
+		options.Socket = socket
+	}
+	return options, nil
+}
+
+// token is the caller's: a flag, the environment, a login, or the file that
+// `writ init` wrote into the home.
 func (a *app) token() (string, error) {
 	if a.config.Token != "" {
 		return a.config.Token, nil
+	}
+	if a.config.ClientCert != "" {
+		return "", nil // the certificate is the credential
+	}
+	if session, err := a.session(); session != "" || err != nil {
+		return session, err
 	}
 	raw, err := os.ReadFile(filepath.Join(a.config.Home, credentialsFile))
 	if os.IsNotExist(err) {

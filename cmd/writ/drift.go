@@ -48,30 +48,39 @@ func (a *app) driftCommand() *cobra.Command {
 const driftEvery = 10 * time.Minute
 
 // itself is the host where nobody asked: its background work.
-func itself() *writ.Principal {
+func itself(tenant writ.TenantID) *writ.Principal {
 	return &writ.Principal{
-		ID: "service:host", Kind: writ.Service, Name: "the host itself", Tenant: writ.DefaultTenant, Workspace: writ.DefaultWorkspace,
+		ID: "service:host", Kind: writ.Service, Name: "the host itself", Tenant: tenant, Workspace: writ.DefaultWorkspace,
 		Roles: []string{contract.RoleSystem}, Capabilities: []string{contract.CapSkillRegistry, contract.CapAudit}, Source: "host",
 	}
 }
 
-// watchTrust reads the feeds and looks for drift until ctx ends.
+// watchTrust reads the feeds and looks for drift, in every tenant, until ctx ends.
 func (h *home) watchTrust(ctx context.Context) {
-	ctx = writ.WithPrincipal(ctx, itself())
 	feeds, looks := time.NewTicker(h.config.FeedEvery), time.NewTicker(driftEvery)
 	defer feeds.Stop()
 	defer looks.Stop()
-	h.readFeeds(ctx)
+	h.inEveryTenant(ctx, h.readFeeds)
 	for {
-		h.lookForDrift(ctx)
+		h.inEveryTenant(ctx, h.lookForDrift)
 		select {
 		case <-ctx.Done():
 			return
 		case <-feeds.C:
-			h.readFeeds(ctx)
+			h.inEveryTenant(ctx, h.readFeeds)
 		case <-looks.C:
-			h.deriveASample(ctx)
+			h.inEveryTenant(ctx, h.deriveASample)
 		}
+	}
+}
+
+func (h *home) inEveryTenant(ctx context.Context, do func(context.Context)) {
+	tenants, err := h.identity.Tenants(ctx)
+	if err != nil && ctx.Err() == nil {
+		h.log.Error("the tenants could not be listed", "code", writ.CodeOf(err))
+	}
+	for _, tenant := range tenants {
+		do(writ.WithPrincipal(ctx, itself(tenant)))
 	}
 }
 
@@ -92,17 +101,25 @@ func (h *home) readFeeds(ctx context.Context) {
 
 // deriveASample is not for the first look: a daemon starts to serve.
 func (h *home) deriveASample(ctx context.Context) {
-	if err := h.sampler.Round(ctx, writ.DefaultTenant); err != nil && ctx.Err() == nil {
-		h.log.Error("a sample of executions could not be derived again", "code", writ.CodeOf(err))
+	host, err := writ.PrincipalFrom(ctx)
+	if err != nil {
+		return
+	}
+	if err := h.sampler.Round(ctx, host.Tenant); err != nil && ctx.Err() == nil {
+		h.log.Error("a sample of executions could not be derived again", "tenant", host.Tenant, "code", writ.CodeOf(err))
 	}
 }
 
 func (h *home) lookForDrift(ctx context.Context) {
-	fresh, err := h.drift.Check(ctx, itself())
+	host, err := writ.PrincipalFrom(ctx)
+	if err != nil {
+		return
+	}
+	fresh, err := h.drift.Check(ctx, host)
 	if err != nil && ctx.Err() == nil {
-		h.log.Error("drift could not be looked for", "code", writ.CodeOf(err))
+		h.log.Error("drift could not be looked for", "tenant", host.Tenant, "code", writ.CodeOf(err))
 	}
 	for _, f := range fresh {
-		h.log.Warn("drift", "code", f.Code, "subject", f.Subject)
+		h.log.Warn("drift", "tenant", host.Tenant, "code", f.Code, "subject", f.Subject)
 	}
 }

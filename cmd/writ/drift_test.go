@@ -22,7 +22,7 @@ import (
 // revokes is an event.
 func TestTheDaemonHearsOfRevocations(t *testing.T) {
 	h := openTestHome(t, &config{}, time.Now)
-	ctx, cancel := context.WithTimeout(writ.WithPrincipal(context.Background(), itself()), awaitLimit)
+	ctx, cancel := context.WithTimeout(writ.WithPrincipal(context.Background(), itself(writ.DefaultTenant)), awaitLimit)
 	defer cancel()
 	repository := h.followsAFeed(t, ctx)
 	if err := repository.Publish(feedtest.Edition{List: feedtest.List(`"skills":[{"skill":"acme/echo","reason":"malware","at":"2026-01-02T03:04:05Z"}]`)}); err != nil {
@@ -87,7 +87,7 @@ func TestStaleFeedsRefuseInstalls(t *testing.T) {
 	for _, setting := range []string{staleReport, staleRefuse} {
 		var later atomic.Int64 // what the home's clock is ahead
 		h := openTestHome(t, &config{StaleFeeds: setting}, func() time.Time { return time.Now().Add(time.Duration(later.Load())) })
-		ctx := writ.WithPrincipal(context.Background(), itself())
+		ctx := writ.WithPrincipal(context.Background(), itself(writ.DefaultTenant))
 		h.followsAFeed(t, ctx)
 		later.Store(int64(48 * time.Hour))
 		other, err := os.ReadFile(filepath.Join("testdata", "fixtures", "skills", "store", manifestFile))

@@ -24,7 +24,7 @@ func TestACarriedVersionSupersedes(t *testing.T) {
 	before := carriedSkills
 	defer func() { carriedSkills = before }()
 	h := openTestHome(t, &config{}, time.Now)
-	ctx := writ.WithPrincipal(context.Background(), itself())
+	ctx := writ.WithPrincipal(context.Background(), itself(writ.DefaultTenant))
 	h.followsAFeed(t, ctx) // installs acme/echo 1.0.0
 	for version, want := range map[string]int{"0.9.0": 0, "1.0.0": 0, "1.0.1-rc.1": 1, "1.1.0": 1} {
 		packed, err := shelf.Pack([]shelf.Item{
@@ -79,7 +79,7 @@ func TestASampleOfRealExecutions(t *testing.T) {
 	}
 	found := func() []contract.DriftFinding {
 		t.Helper()
-		if err := h.sampler.Round(writ.WithPrincipal(context.Background(), itself()), writ.DefaultTenant); err != nil {
+		if err := h.sampler.Round(writ.WithPrincipal(context.Background(), itself(writ.DefaultTenant)), writ.DefaultTenant); err != nil {
 			t.Fatal(err)
 		}
 		out, err := h.drift.List(ctx, &contract.DriftListInput{Code: contract.DriftReplayBroken})

@@ -24,10 +24,10 @@ const (
 )
 
 // attach gives the bundles that an execution's records name.
-func (h *home) attach(ctx context.Context, skills []writ.SkillRef, policies []writ.Digest) (map[string][]byte, error) {
+func (h *home) attach(ctx context.Context, tenant writ.TenantID, skills []writ.SkillRef, policies []writ.Digest) (map[string][]byte, error) {
 	out := map[string][]byte{}
 	for _, ref := range skills {
-		skill, err := h.skills().Load(ctx, writ.LoadRequest{Tenant: writ.DefaultTenant, Ref: ref, Replaying: true})
+		skill, err := h.skills().Load(ctx, writ.LoadRequest{Tenant: tenant, Ref: ref, Replaying: true})
 		if err != nil {
 			return nil, err
 		}

@@ -14,7 +14,7 @@ import (
 // wireFreezes lets the engine, which is made later, hear of each change.
 func (h *home) wireFreezes() (err error) {
 	h.freezes, err = freeze.New(freeze.Options{
-		Store: h.journal, Journal: h.journal, Clock: h.clock,
+		Store: h.journal, Journal: h.journal, Clock: h.clock, Tenants: h.identity.Tenants,
 		Changed: func(ctx context.Context, tenant writ.TenantID) { h.engine.FreezesChanged(ctx, tenant) },
 	})
 	return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"net/netip"
 	"os"
@@ -46,6 +47,8 @@ type home struct {
 	sampler    *drift.Sampler
 	dispatcher *contract.Dispatcher
 	poisoned   chan error                                    // the writer failed: the process must end
+	tenants    []writ.TenantID                               // at the start: whose executions are resumed
+	tls        *serverTLS                                    // of the daemon's HTTP listener; nil: plain, or no daemon
 	heard      hearing                                       // from guests, where somebody listens
 	stage      stage                                         // of the cases of a rehearsal
 	decided    atomic.Pointer[func(contract.ApprovalSample)] // who counts decisions, where somebody does
@@ -95,10 +98,7 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 	if err != nil {
 		return err
 	}
-	h.identity, err = identity.New(identity.Options{
-		Store: h.journal, Journal: h.journal, Clock: h.clock, Entropy: entropy, Owner: uint32(os.Getuid()),
-	})
-	if err != nil {
+	if err := h.wireIdentity(ctx); err != nil {
 		return err
 	}
 	signers, err := c.policySigners()
@@ -139,6 +139,19 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 	}
 	h.bind(h.dispatcher)
 	return nil
+}
+
+func (h *home) wireIdentity(ctx context.Context) (err error) {
+	options := identity.Options{Store: h.journal, Journal: h.journal, Clock: h.clock, Entropy: entropy, Owner: uint32(os.Getuid())}
+	if h.config.TLS.ClientCA != "" {
+		options.Certificates = h.config.clientCertificates()
+		options.Certificates.Roots = func() *x509.CertPool { return h.tls.roots() }
+	}
+	if h.identity, err = identity.New(options); err != nil {
+		return err
+	}
+	h.tenants, err = h.identity.Tenants(ctx)
+	return err
 }
 
 func (h *home) wireRegistry(firstParty []byte) error {

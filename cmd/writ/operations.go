@@ -58,8 +58,8 @@ func (h *home) bindSkills(d *contract.Dispatcher) {
 func (h *home) bindLaw(d *contract.Dispatcher) {
 	contract.Bind(d, contract.PolicyExplain, h.policies.Explain)
 	contract.Bind(d, contract.PolicyTest, h.policies.Test)
-	contract.Bind(d, contract.PolicyActivate, h.policies.Activate)
-	contract.Bind(d, contract.PolicyRollback, h.policies.Rollback)
+	contract.Bind(d, contract.PolicyActivate, h.activatePolicy)
+	contract.Bind(d, contract.PolicyRollback, h.rollBackPolicy)
 	contract.Bind(d, contract.PolicyImpact, h.policyImpact)
 	contract.Bind(d, contract.PolicyList, h.policies.List)
 
@@ -105,6 +105,9 @@ func (h *home) bindAccess(d *contract.Dispatcher) {
 	contract.Bind(d, contract.TokenRotate, h.identity.TokenRotate)
 	contract.Bind(d, contract.TokenRevoke, h.identity.TokenRevoke)
 	contract.Bind(d, contract.TokenList, h.identity.TokenList)
+	contract.Bind(d, contract.TenantCreate, h.identity.TenantCreate)
+	contract.Bind(d, contract.TenantList, h.identity.TenantList)
+	contract.Bind(d, contract.SessionEnd, h.identity.SessionEnd)
 	contract.Bind(d, contract.GrantCreate, h.identity.GrantCreate)
 	contract.Bind(d, contract.GrantRevoke, h.identity.GrantRevoke)
 	contract.Bind(d, contract.GrantList, h.identity.GrantList)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -67,12 +68,19 @@ func (a *app) serve(ctx context.Context) error {
 func (a *app) serveHome(ctx context.Context, h *home, log hclog.Logger) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	listeners, err := a.listen()
+	logins, err := h.logins()
+	if err != nil {
+		return err
+	}
+	if h.tls, err = newServerTLS(h.config, h.clock, h.log.Named("tls")); err != nil {
+		return err
+	}
+	listeners, err := a.listen(h.tls)
 	if err != nil {
 		return err
 	}
 	server := api.NewServer(api.Options{
-		Caller: h.dispatcher, Auth: h.identity, Traces: h.journal, Hosts: a.config.Hosts,
+		Caller: h.dispatcher, Auth: h.identity, Traces: h.journal, Logins: logins, Hosts: a.config.Hosts,
 		Log: log.Named("api"), Clock: a.clock, MaxBody: maxCall, Findings: h.drift.Counts,
 		Ready: func(context.Context) error { return h.journal.Accepting() },
 	})
@@ -81,7 +89,7 @@ func (a *app) serveHome(ctx context.Context, h *home, log hclog.Logger) error {
 	if err := h.engine.Recover(ctx); err != nil {
 		return errors.Join(err, closeAll(listeners))
 	}
-	if err := h.baseline.Begin(ctx, itself()); err != nil {
+	if err := h.baseline.Begin(ctx, itself(writ.DefaultTenant)); err != nil {
 		return errors.Join(err, closeAll(listeners))
 	}
 	go h.sweep(ctx)
@@ -161,7 +169,7 @@ func closeAll(listeners []net.Listener) error {
 }
 
 // listen opens the socket, which its owner alone may use, and the HTTP listener.
-func (a *app) listen() ([]net.Listener, error) {
+func (a *app) listen(secure *serverTLS) ([]net.Listener, error) {
 	path := filepath.Join(a.config.Home, socketFile)
 	if listens(path) {
 		return nil, writ.Errorf(writ.CodeConflict, "socket "+path, "another daemon serves this home").WithFix("stop it first, or use it: commands find it by themselves")
@@ -182,6 +190,9 @@ func (a *app) listen() ([]net.Listener, error) {
 	tcp, err := net.Listen("tcp", a.config.Listen)
 	if err != nil {
 		return nil, errors.Join(writ.Errorf(writ.CodeUnavailable, "listen "+a.config.Listen, "%w", err).WithFix("choose another address with --listen"), socket.Close())
+	}
+	if secure != nil {
+		tcp = tls.NewListener(tcp, secure.listener())
 	}
 	return []net.Listener{socket, tcp}, nil
 }

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	testTenant    = writ.TenantID("acme")
+	testTenant    = writ.DefaultTenant
 	testExecution = writ.ExecutionID("exe_1")
 	testStep      = writ.StepID("stp_1")
 	testSkill     = writ.SkillKey("pub/skill")

@@ -79,6 +79,35 @@ func checkNoTemporaries(t *testing.T, root string) {
 	}
 }
 
+// One directory cannot keep two tenants apart: it is the default one's.
+func TestFilesAreOfTheDefaultTenant(t *testing.T) {
+	b, root := fileBench(t)
+	writeFile(t, filepath.Join(root, "theirs"), "theirs")
+	permit, err := writ.MintPermit(
+		writ.PermitScope{
+			Tenant: "acme", Execution: b.execution, Step: testStep, Skill: writ.SkillRef{Key: testSkill},
+			Capabilities: []writ.Capability{every(abi.ToolFileRead), every(abi.ToolFileWrite), every(abi.ToolFileList)},
+		},
+		writ.PermitEvidence{Verdict: &writ.Verdict{Mode: writ.Autonomous, Risk: writ.RiskLow}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tool, args := range map[string]any{
+		abi.ToolFileRead: abi.FilePath{Path: "theirs"}, abi.ToolFileWrite: abi.FileContent{Path: "theirs", Text: "mine"}, abi.ToolFileList: abi.FilePath{Path: "."},
+	} {
+		call := b.callOf(tool, args)
+		call.Tenant = "acme"
+		result, err := b.Perform(t.Context(), permit, call)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantFailure(t, result, "unsupported", writ.OutcomeNotDone)
+	}
+	if text, err := os.ReadFile(filepath.Join(root, "theirs")); err != nil || string(text) != "theirs" {
+		t.Errorf("got %q, %v", text, err)
+	}
+}
+
 func TestFilePathsThatAreRefused(t *testing.T) {
 	b, root := fileBench(t)
 	outside := t.TempDir()

@@ -34,7 +34,7 @@ func TestLogLine(t *testing.T) {
 	}
 	want := map[string]string{
 		"@level": "warn", "@message": `line\u{a}forged \u{1b}[2J \u{202e}evil \u{2028}`,
-		"tenant": "acme", "skill": "pub/skill", "execution": "exe_1", "step": "stp_1",
+		"tenant": "default", "skill": "pub/skill", "execution": "exe_1", "step": "stp_1",
 		"guest.tenant": "spoofed", "guest.n": `1\u{d}2`,
 	}
 	for name, value := range want {

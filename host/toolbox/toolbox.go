@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"net/netip"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -163,6 +164,10 @@ func (t *Toolbox) Perform(ctx context.Context, permit writ.Permit, call *writ.To
 	}
 	if err := checkClaims(permit, call, capability); err != nil {
 		return nil, err
+	}
+	if strings.HasPrefix(call.Tool, "file.") && call.Tenant != writ.DefaultTenant {
+		// One directory cannot keep two apart.
+		return notDone(failUnsupported("the host's directory is of the tenant " + string(writ.DefaultTenant) + " alone")), nil
 	}
 	perform, ok := performers[call.Tool]
 	if !ok {

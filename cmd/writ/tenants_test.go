@@ -1,0 +1,498 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/api"
+	"github.com/writ-run/writ/contract"
+	"github.com/writ-run/writ/host/wasmtest"
+	"github.com/writ-run/writ/registry"
+	"github.com/writ-run/writ/registry/feed/feedtest"
+	"github.com/writ-run/writ/registry/keyless/keylesstest"
+)
+
+// things are the ids of one tenant, or others of the same form that are nobody's.
+type things struct {
+	Execution, Waiting          writ.ExecutionID
+	Intent                      writ.IntentID
+	Plan                        writ.PlanID
+	Step                        writ.StepID
+	Digest, Artifact            writ.Digest
+	Token, Grant, Secret, KeyID string
+	Principal                   writ.PrincipalID
+	Workspace                   writ.WorkspaceID
+	Skill                       writ.SkillKey
+	Publisher, Feed, Root       string
+}
+
+// all are the ids, those that are part of others last.
+func (x *things) all() []string {
+	out := []string{
+		string(x.Execution), string(x.Waiting), string(x.Intent), string(x.Plan), string(x.Step), string(x.Digest), string(x.Artifact),
+		x.Token, x.Grant, x.Secret, x.KeyID, string(x.Principal), string(x.Workspace), string(x.Skill), x.Publisher, x.Feed, x.Root,
+	}
+	for _, one := range out {
+		if one == "" {
+			panic(fmt.Sprintf("an id is missing: %+v", x))
+		}
+	}
+	return out
+}
+
+// forged are of the same form and of nobody.
+func (x *things) forged() *things {
+	turn := func(s string) string {
+		return strings.Map(func(c rune) rune {
+			switch {
+			case c >= 'a' && c < 'f':
+				return c + 1
+			case c == 'f':
+				return 'a'
+			case c >= '2' && c < '7':
+				return c + 1
+			}
+			return c
+		}, s)
+	}
+	rest := func(s, prefix string) string { return prefix + turn(strings.TrimPrefix(s, prefix)) }
+	return &things{
+		Execution: writ.ExecutionID(rest(string(x.Execution), "exe_")), Waiting: writ.ExecutionID(rest(string(x.Waiting), "exe_")),
+		Intent: writ.IntentID(rest(string(x.Intent), "int_")), Plan: writ.PlanID(rest(string(x.Plan), "pln_")), Step: writ.StepID(rest(string(x.Step), "stp_")),
+		Digest: writ.Digest(rest(string(x.Digest), "sha256:")), Artifact: writ.Digest(rest(string(x.Artifact), "sha256:")),
+		Token: turn(x.Token), Grant: rest(x.Grant, "grant_"), Secret: turn(x.Secret), KeyID: turn(x.KeyID),
+		Principal: writ.PrincipalID(rest(string(x.Principal), "agent:")), Workspace: writ.WorkspaceID(turn(string(x.Workspace))),
+		Skill: "fictional/nothing", Publisher: "fictional", Feed: turn(x.Feed), Root: turn(x.Root),
+	}
+}
+
+// trespasses are calls of every operation with the ids of another tenant. An
+// operation that is missing here fails the test.
+func trespasses(x *things) map[string][]any {
+	deny := contract.TrustUndenyInput{Reason: "r"}
+	deny.Skill = string(x.Skill) + " <9.0.0"
+	return map[string][]any{
+		contract.IntentSubmit.Key: {contract.IntentSubmitInput{WorkspaceID: x.Workspace, Text: "t"}, contract.IntentSubmitInput{Text: "t", ActorID: x.Principal}},
+		contract.PlanCompile.Key:  {contract.PlanCompileInput{ExecutionID: x.Execution, IntentID: x.Intent, Draft: compatDraft}},
+		contract.PlanVerify.Key:   {contract.PlanVerifyInput{ExecutionID: x.Execution, PlanID: x.Plan}},
+		contract.ExecutionStart.Key: {
+			contract.ExecutionStartInput{ExecutionID: x.Execution, PlanID: x.Plan}, contract.ExecutionStartInput{ExecutionID: x.Waiting, PlanID: x.Plan},
+		},
+		contract.ExecutionApprove.Key: {contract.ExecutionApproveInput{ExecutionID: x.Waiting, StepID: x.Step, ApprovalDigest: x.Digest, Signature: []byte("{}")}},
+		contract.ExecutionReject.Key:  {contract.ExecutionRejectInput{ExecutionID: x.Waiting, StepID: x.Step, Reason: "r"}},
+		contract.ExecutionCancel.Key:  {contract.ExecutionCancelInput{ExecutionID: x.Waiting}},
+		contract.ExecutionPause.Key:   {contract.ExecutionPauseInput{ExecutionID: x.Waiting}},
+		contract.ExecutionResume.Key:  {contract.ExecutionResumeInput{ExecutionID: x.Waiting}},
+		contract.ExecutionRetry.Key:   {contract.ExecutionRetryInput{ExecutionID: x.Waiting}},
+		contract.ExecutionResolve.Key: {contract.ExecutionResolveInput{ExecutionID: x.Waiting, StepID: x.Step, Ruling: writ.RulingRetry, Reason: "r"}},
+		contract.ExecutionExpire.Key:  {contract.ExecutionExpireInput{ExecutionID: x.Waiting, StepID: x.Step, ApprovalDigest: x.Digest}},
+		contract.ExecutionGet.Key:     {contract.ExecutionGetInput{ExecutionID: x.Execution, IncludeOutputs: true}, contract.ExecutionGetInput{ExecutionID: x.Waiting}},
+		contract.ExecutionList.Key:    {contract.ExecutionListInput{}, contract.ExecutionListInput{WorkspaceID: x.Workspace}},
+		contract.ApprovalList.Key:     {contract.ApprovalListInput{}, contract.ApprovalListInput{ExecutionID: x.Waiting}},
+		contract.PolicyExplain.Key:    {contract.PolicyExplainInput{ExecutionID: x.Execution}, contract.PolicyExplainInput{ExecutionID: x.Waiting, StepID: x.Step}},
+		contract.PolicyTest.Key:       {contract.PolicyTestInput{}},
+		contract.PolicyActivate.Key:   {contract.PolicyActivateInput{Digest: x.Digest}},
+		contract.PolicyList.Key:       {contract.PolicyListInput{}},
+		contract.TraceGet.Key:         {contract.TraceGetInput{ExecutionID: x.Execution, IncludePayloads: true}},
+		contract.TraceList.Key:        {contract.TraceListInput{}, contract.TraceListInput{WorkspaceID: x.Workspace}},
+		contract.TraceVerify.Key:      {contract.TraceVerifyInput{ExecutionID: x.Execution}},
+		contract.EvidenceExport.Key:   {contract.EvidenceExportInput{ExecutionID: x.Execution}},
+		contract.EvidenceImport.Key:   {contract.EvidenceImportInput{Bundle: []byte(`{"executionId":"` + x.Execution + `"}`)}},
+		contract.ReplayRun.Key:        {contract.ReplayRunInput{ExecutionID: x.Execution}, contract.ReplayRunInput{ExecutionID: x.Execution, PolicyDigest: x.Digest}},
+		contract.SkillInstall.Key:     {contract.SkillInstallInput{SkillKey: x.Skill, Version: "1.0.0", ArtifactDigest: x.Artifact, Source: "/nowhere"}},
+		contract.SkillVerify.Key:      {contract.SkillVerifyInput{SkillKey: x.Skill, Version: "1.0.0", ArtifactDigest: x.Artifact, Source: "/nowhere"}},
+		contract.SkillDisable.Key:     {contract.SkillDisableInput{SkillKey: x.Skill}, contract.SkillDisableInput{SkillKey: x.Skill, Version: "1.0.0"}},
+		contract.SkillEnable.Key:      {contract.SkillEnableInput{SkillKey: x.Skill, Version: "1.0.0"}},
+		contract.SkillUninstall.Key:   {contract.SkillUninstallInput{SkillKey: x.Skill, Version: "1.0.0"}},
+		contract.SkillList.Key:        {contract.SkillListInput{IncludeDisabled: true}},
+		contract.SkillImpact.Key:      {contract.SkillImpactInput{Source: "/nowhere"}},
+		contract.SkillRollback.Key:    {contract.SkillRollbackInput{SkillKey: x.Skill}},
+		contract.TrustAdd.Key:         {contract.TrustAddInput{Publisher: x.Publisher, PublicKeyPEM: "none"}},
+		contract.TrustRevoke.Key:      {contract.TrustRevokeInput{Publisher: x.Publisher}, contract.TrustRevokeInput{Publisher: x.Publisher, KeyID: x.KeyID}},
+		contract.TrustDeny.Key:        {contract.TrustDenyInput{DenialSubject: deny.DenialSubject, Reason: "r"}},
+		contract.TrustUndeny.Key:      {deny, deny},
+		contract.TrustList.Key:        {contract.TrustListInput{}, contract.TrustListInput{Publisher: x.Publisher}},
+		contract.FeedAdd.Key:          {contract.FeedAddInput{Name: x.Feed, URL: "https://127.0.0.1:1", Root: []byte("none")}},
+		contract.FeedUpdate.Key:       {contract.FeedUpdateInput{}, contract.FeedUpdateInput{Name: x.Feed}},
+		contract.FeedRemove.Key:       {contract.FeedRemoveInput{Name: x.Feed}},
+		contract.FeedList.Key:         {contract.FeedListInput{}},
+		contract.DriftList.Key:        {contract.DriftListInput{}},
+		contract.TrustPolicySet.Key:   {contract.TrustPolicySetInput{Publisher: x.Publisher, AllOf: []string{x.KeyID}}, contract.TrustPolicySetInput{Publisher: x.Publisher, Remove: true}},
+		contract.TrustRootImport.Key:  {contract.TrustRootImportInput{Name: x.Root, Root: "none"}},
+		contract.TrustRootUpdate.Key:  {contract.TrustRootUpdateInput{Name: x.Root, URL: "https://127.0.0.1:1", TUFRoot: "none"}},
+		contract.TrustRootRevoke.Key:  {contract.TrustRootRevokeInput{Name: x.Root}},
+		contract.SecretSet.Key:        {contract.SecretSetInput{Name: x.Secret, Value: "another value"}},
+		contract.SecretRemove.Key:     {contract.SecretRemoveInput{Name: x.Secret}, contract.SecretRemoveInput{Name: x.Secret}},
+		contract.SecretList.Key:       {contract.SecretListInput{}},
+		contract.TokenCreate.Key: {
+			contract.TokenCreateInput{PrincipalID: x.Principal}, contract.TokenCreateInput{PrincipalID: x.Principal, Kind: writ.Human},
+		},
+		contract.TokenRevoke.Key: {contract.TokenRevokeInput{TokenID: x.Token}},
+		contract.TokenList.Key:   {contract.TokenListInput{IncludeRevoked: true}, contract.TokenListInput{PrincipalID: x.Principal}},
+		contract.SessionEnd.Key:  {contract.SessionEndInput{}},
+		contract.GrantCreate.Key: {
+			contract.GrantCreateInput{PrincipalID: x.Principal, Capability: writ.Capability{Tool: "*"}},
+			contract.GrantCreateInput{PrincipalID: "human:other", Capability: writ.Capability{Tool: "*"}, Parent: x.Grant},
+		},
+		contract.GrantRevoke.Key:  {contract.GrantRevokeInput{GrantID: x.Grant}},
+		contract.GrantList.Key:    {contract.GrantListInput{}, contract.GrantListInput{PrincipalID: x.Principal}},
+		contract.SystemStatus.Key: {contract.SystemStatusInput{}},
+		// Refused before they look; who looks after the host sees names of tenants and of their makers.
+		contract.TenantCreate.Key: {contract.TenantCreateInput{TenantID: "A", Operator: "x"}},
+		contract.TenantList.Key:   {contract.TenantListInput{}},
+	}
+}
+
+// mutes are what an answer may hold that is of the moment.
+var mutes = regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z|"(changedAt|startedAt)":"[^"]*"|urn:writ:request:[0-9a-f]+|(exe|int|pln|rep)_[a-z2-7]{26}`)
+
+// answered is what a caller sees of a call.
+func answered(t *testing.T, caller contract.Caller, key string, in any) string {
+	t.Helper()
+	raw, err := json.Marshal(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := caller.Call(t.Context(), key, raw)
+	if err == nil {
+		return string(out)
+	}
+	var e *writ.Error
+	if !errors.As(err, &e) {
+		t.Fatalf("%s: %v", key, err)
+	}
+	details, err := json.Marshal(e.Details)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%s|%s|%s|%s|%s|%s", e.Code, e.Op, e.Message, e.Fix, e.Place, details)
+}
+
+// plain leaves of an answer what does not depend on which ids were asked for.
+func plain(answer string, x *things) string {
+	for i, id := range x.all() {
+		answer = strings.ReplaceAll(answer, id, fmt.Sprintf("<%d>", i))
+	}
+	return mutes.ReplaceAllString(answer, "<>")
+}
+
+func TestTenantsSeeNothingOfEachOther(t *testing.T) {
+	if len(trespasses(&things{})) != len(contract.All()) {
+		for _, c := range contract.All() {
+			if trespasses(&things{})[c.Key] == nil {
+				t.Errorf("%s is not tried against another tenant", c.Key)
+			}
+		}
+	}
+	for name, owner := range map[string]writ.TenantID{"acme from default": "acme", "default from acme": writ.DefaultTenant} {
+		t.Run(name, func(t *testing.T) { testTwoTenants(t, owner) })
+	}
+}
+
+func testTwoTenants(t *testing.T, owner writ.TenantID) {
+	h := testHome(t, nil)
+	r := &rehearsal{home: h, work: &work{}}
+	r.prepare(t)
+	tokens := map[writ.TenantID]string{}
+	made, err := h.identity.TenantCreate(writ.WithPrincipal(t.Context(), r.author), &contract.TenantCreateInput{TenantID: "acme", Operator: "other"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens["acme"] = made.Token
+	admin, err := h.identity.TokenCreate(writ.WithPrincipal(t.Context(), r.author), &contract.TokenCreateInput{PrincipalID: r.author.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens[writ.DefaultTenant] = admin.Token
+	for tenant, token := range tokens {
+		if p, err := h.identity.Token(t.Context(), token); err != nil || p.Tenant != tenant || strings.Contains(token, "acme") != (tenant == "acme") {
+			t.Fatalf("the token of %s is of %+v, %v", tenant, p, err)
+		}
+	}
+	stranger := writ.TenantID("acme")
+	if owner == "acme" {
+		stranger = writ.DefaultTenant
+	}
+	mine, err := h.identity.Token(t.Context(), tokens[owner])
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := h.identity.Token(t.Context(), tokens[stranger])
+	if err != nil {
+		t.Fatal(err)
+	}
+	real := populate(t, h, mine)
+	false_ := real.forged()
+	before := inventory(t, &direct{home: h, principal: mine}, real)
+
+	server := httptest.NewServer(api.NewServer(api.Options{Caller: h.dispatcher, Auth: h.identity, Traces: h.journal}))
+	defer server.Close()
+	client, err := api.NewClient(api.ClientOptions{URL: server.URL, Token: tokens[stranger]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for door, caller := range map[string]contract.Caller{"dispatcher": &direct{home: h, principal: theirs}, "HTTP": client} {
+		for _, c := range contract.All() {
+			genuine, invented := trespasses(real)[c.Key], trespasses(false_)[c.Key]
+			for i := range genuine {
+				got, want := answered(t, caller, c.Key, genuine[i]), answered(t, caller, c.Key, invented[i])
+				if plain(got, real) != plain(want, false_) {
+					t.Errorf("%s, %s, call %d: what is another tenant's is not as what is nobody's:\n%s\n%s", door, c.Key, i, got, want)
+				}
+				asked, err := json.Marshal(genuine[i])
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, id := range real.all() {
+					if strings.Contains(got, id) && !strings.Contains(string(asked), id) {
+						t.Errorf("%s, %s, call %d: shows %s: %s", door, c.Key, i, id, got)
+					}
+				}
+			}
+		}
+	}
+	if after := inventory(t, &direct{home: h, principal: mine}, real); after != before {
+		t.Errorf("a stranger changed what is there:\n%s\n%s", before, after)
+	}
+	readsNothing(t, client, server.URL, tokens[stranger], real)
+}
+
+// populate fills a tenant with one of everything that has an id.
+func populate(t *testing.T, h *home, admin *writ.Principal) *things {
+	t.Helper()
+	ctx := writ.WithPrincipal(t.Context(), admin)
+	x := &things{Skill: "compat/send", Publisher: "compat", Secret: "api-credential", Feed: "advisories", Root: "cafe-sigstore", Principal: "agent:filer", Workspace: "depot"}
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	action := []abi.Action{{
+		Name: "run", Description: "runs", Input: json.RawMessage(`{"type":"object"}`), Output: json.RawMessage(`{"type":"object"}`), Effects: []writ.Effect{abi.EffectWriteExternal},
+	}}
+	refs, err := h.registry.Rehearse(ctx, registry.Rehearsal{By: admin, Entropy: entropy, Drafts: []registry.Draft{{
+		Module: wasmtest.ToolCaller(abi.ToolHTTPRequest), Manifest: &abi.Manifest{
+			APIVersion: abi.ManifestVersion, Name: string(x.Skill), Version: "1.0.0", Description: "sends", ABI: abi.V1, Actions: action,
+			Capabilities: []writ.Capability{{Tool: abi.ToolHTTPRequest, Hosts: []string{"api.example.com"}, Methods: []string{"POST"}, Paths: []string{"/items"}}},
+		},
+	}}})
+	check(err)
+	x.Artifact = refs[0].Digest
+	trusted, err := h.registry.TrustList(ctx, &contract.TrustListInput{})
+	check(err)
+	x.KeyID = trusted.Items[0].KeyID
+	token, err := h.identity.TokenCreate(ctx, &contract.TokenCreateInput{PrincipalID: x.Principal, Kind: writ.Agent, WorkspaceID: x.Workspace})
+	check(err)
+	x.Token = token.TokenID
+	grant, err := h.identity.GrantCreate(ctx, &contract.GrantCreateInput{PrincipalID: x.Principal, Capability: writ.Capability{Tool: "*"}, MaxRisk: writ.RiskHigh})
+	check(err)
+	x.Grant = grant.GrantID
+	_, err = h.secrets.SecretSet(ctx, &contract.SecretSetInput{Name: x.Secret, Value: "value of the secret"})
+	check(err)
+	follow(t, h, ctx, x.Feed)
+	_, err = h.registry.TrustRootImport(ctx, &contract.TrustRootImportInput{Name: x.Root, Root: string(keylesstest.New(t, time.Now()).Root(keylesstest.Trusted{}))})
+	check(err)
+	deny := contract.TrustDenyInput{Reason: "r"}
+	deny.Skill = string(x.Skill) + " <0.5.0"
+	_, err = h.registry.TrustDeny(ctx, &deny)
+	check(err)
+
+	agent, err := h.identity.Token(ctx, token.Token)
+	check(err)
+	asAgent := writ.WithPrincipal(t.Context(), agent)
+	draft := "apiVersion: writ/v1\nkind: Plan\nsteps:\n  - name: send\n    uses: compat/send#run\n    with: {method: POST, url: \"https://api.example.com/items\", body: x}\n"
+	submit := func(text string) *contract.IntentSubmitOutput {
+		out, err := h.engine.IntentSubmit(asAgent, &contract.IntentSubmitInput{Text: text, Draft: draft, WorkspaceID: x.Workspace})
+		check(err)
+		compiled, err := h.engine.PlanCompile(asAgent, &contract.PlanCompileInput{ExecutionID: out.ExecutionID})
+		check(err)
+		x.Plan = compiled.PlanID
+		_, err = h.engine.ExecutionStart(asAgent, &contract.ExecutionStartInput{ExecutionID: out.ExecutionID, Wait: true})
+		check(err)
+		return out
+	}
+	ended := submit("to be ended")
+	x.Execution, x.Intent = ended.ExecutionID, ended.IntentID
+	_, err = h.engine.ExecutionCancel(asAgent, &contract.ExecutionCancelInput{ExecutionID: x.Execution})
+	check(err)
+	x.Waiting = submit("to wait").ExecutionID
+	waits, err := h.engine.ApprovalList(ctx, &contract.ApprovalListInput{ExecutionID: x.Waiting})
+	check(err)
+	if len(waits.Items) != 1 {
+		t.Fatalf("%d approvals", len(waits.Items))
+	}
+	x.Step, x.Digest = waits.Items[0].StepID, waits.Items[0].Digest
+	return x
+}
+
+func follow(t *testing.T, h *home, ctx context.Context, name string) {
+	t.Helper()
+	repository, err := feedtest.New(time.Now, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(repository)
+	t.Cleanup(server.Close)
+	if err := repository.Publish(feedtest.Edition{List: `{"apiVersion": "writ/v1", "kind": "Revocations"}`}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.registry.FeedAdd(ctx, &contract.FeedAddInput{Name: name, URL: server.URL, Root: repository.Root()}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// inventory is what the owner sees of its own.
+func inventory(t *testing.T, caller contract.Caller, x *things) string {
+	t.Helper()
+	var out strings.Builder
+	for _, q := range []struct {
+		key string
+		in  any
+	}{
+		{contract.ExecutionGet.Key, contract.ExecutionGetInput{ExecutionID: x.Execution}},
+		{contract.ExecutionGet.Key, contract.ExecutionGetInput{ExecutionID: x.Waiting}},
+		{contract.ExecutionList.Key, contract.ExecutionListInput{}},
+		{contract.ApprovalList.Key, contract.ApprovalListInput{}},
+		{contract.TraceGet.Key, contract.TraceGetInput{ExecutionID: x.Waiting}},
+		{contract.SkillList.Key, contract.SkillListInput{IncludeDisabled: true}},
+		{contract.TrustList.Key, contract.TrustListInput{}},
+		{contract.FeedList.Key, contract.FeedListInput{}},
+		{contract.SecretList.Key, contract.SecretListInput{}},
+		{contract.TokenList.Key, contract.TokenListInput{IncludeRevoked: true}},
+		{contract.GrantList.Key, contract.GrantListInput{}},
+		{contract.PolicyList.Key, contract.PolicyListInput{}},
+	} {
+		answer := answered(t, caller, q.key, q.in)
+		if !strings.HasPrefix(answer, "{") {
+			t.Fatalf("%s: %s", q.key, answer)
+		}
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(answer), &members); err != nil {
+			t.Fatal(err)
+		}
+		delete(members, "changedAt") // the moment of a list
+		out.Write(mustJSON(members))
+		out.WriteByte('\n')
+	}
+	for _, id := range x.all() {
+		if !strings.Contains(out.String(), id) && id != string(x.Intent) {
+			t.Errorf("the owner does not see %s: the test would not either", id)
+		}
+	}
+	return out.String()
+}
+
+// A policy that is activated counts in every tenant from its record there on.
+func TestAnActivationIsInEveryJournal(t *testing.T) {
+	h := testHome(t, nil)
+	r := &rehearsal{home: h, work: &work{}}
+	r.prepare(t)
+	ctx := writ.WithPrincipal(t.Context(), r.author)
+	made, err := h.identity.TenantCreate(ctx, &contract.TenantCreateInput{TenantID: "acme", Operator: "other"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := h.journal.Epoch(ctx, "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	active := h.policies.Active().Policy().Digest
+	if _, err := h.activatePolicy(ctx, &contract.PolicyActivateInput{Digest: active, Reason: "theirs is not told"}); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := h.journal.Epoch(ctx, "acme"); err != nil || after != before+1 {
+		t.Errorf("the epoch of acme is %d, was %d: %v", after, before, err)
+	}
+	records, err := h.journal.Records(ctx, writ.RecordQuery{Tenant: "acme", Stream: writ.SystemStream})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := records[len(records)-1].Record
+	if f := last.Body.System; last.Type != writ.RecPolicyActivated || f.Digest != active || f.Reason != "" || last.Actor.ActorID != "service:host" {
+		t.Errorf("got %+v %+v", last, f)
+	}
+	other, err := h.identity.Token(ctx, made.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.activatePolicy(writ.WithPrincipal(ctx, other), &contract.PolicyActivateInput{Digest: active}); !writ.IsCode(err, writ.CodeForbidden) {
+		t.Errorf("an admin of acme activates: %v", err)
+	}
+}
+
+// What was under way in any tenant is taken up by the next start.
+func TestEveryTenantIsTakenUp(t *testing.T) {
+	h := testHome(t, nil)
+	r := &rehearsal{home: h, work: &work{}}
+	r.prepare(t)
+	if _, err := h.identity.TenantCreate(writ.WithPrincipal(t.Context(), r.author), &contract.TenantCreateInput{TenantID: "acme", Operator: "other"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.wireIdentity(t.Context()); err != nil || !slices.Equal(h.engineOptions(nil).Tenants, []writ.TenantID{writ.DefaultTenant, "acme"}) {
+		t.Errorf("got %v, %v", h.tenants, err)
+	}
+}
+
+// readsNothing looks at what is pushed, and at the numbers.
+func readsNothing(t *testing.T, client *api.Client, base, token string, x *things) {
+	t.Helper()
+	out, err := contract.Invoke(t.Context(), client, contract.IntentSubmit, &contract.IntentSubmitInput{Text: "the last one"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	enough, seen := errors.New("enough"), 0
+	err = client.Follow(t.Context(), api.FollowRequest{}, func(_ writ.Position, e *writ.Event) error {
+		seen++
+		for _, id := range x.all() {
+			if strings.Contains(string(mustJSON(e)), id) && !slices.Contains([]string{string(x.Skill), x.Publisher, x.Feed, x.Secret, x.Root}, id) {
+				t.Errorf("an event of another tenant arrived: %s", mustJSON(e))
+			}
+		}
+		if e.Subject == string(out.ExecutionID) {
+			return enough
+		}
+		return nil
+	})
+	if !errors.Is(err, enough) || seen == 0 {
+		t.Errorf("the stream ended after %d events: %v", seen, err)
+	}
+	for _, path := range []string{"/v1/events?executionId=" + string(x.Waiting), "/metrics"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if path == "/metrics" {
+			raw, err := io.ReadAll(resp.Body)
+			if err != nil || resp.StatusCode != http.StatusOK || len(raw) == 0 {
+				t.Errorf("%s: %d, %v", path, resp.StatusCode, err)
+			}
+			for _, id := range append(x.all(), "acme", "tenant=") {
+				if strings.Contains(string(raw), id) {
+					t.Errorf("%s shows %s", path, id)
+				}
+			}
+		}
+		cancel()
+		_ = resp.Body.Close() // the stream has no end to read to
+	}
+}
