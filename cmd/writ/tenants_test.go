@@ -17,6 +17,7 @@ import (
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
 	"github.com/writ-run/writ/api"
+	"github.com/writ-run/writ/canon"
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/host/wasmtest"
 	"github.com/writ-run/writ/registry"
@@ -36,6 +37,8 @@ type things struct {
 	Workspace                   writ.WorkspaceID
 	Skill                       writ.SkillKey
 	Publisher, Feed, Root       string
+	Deputy                      writ.PrincipalID
+	Delegation, Glass, Channel  string
 }
 
 // all are the ids, those that are part of others last.
@@ -43,6 +46,7 @@ func (x *things) all() []string {
 	out := []string{
 		string(x.Execution), string(x.Waiting), string(x.Intent), string(x.Plan), string(x.Step), string(x.Digest), string(x.Artifact),
 		x.Token, x.Grant, x.Secret, x.KeyID, string(x.Principal), string(x.Workspace), string(x.Skill), x.Publisher, x.Feed, x.Root,
+		string(x.Deputy), x.Delegation, x.Glass, x.Channel,
 	}
 	for _, one := range out {
 		if one == "" {
@@ -75,6 +79,7 @@ func (x *things) forged() *things {
 		Token: turn(x.Token), Grant: rest(x.Grant, "grant_"), Secret: turn(x.Secret), KeyID: turn(x.KeyID),
 		Principal: writ.PrincipalID(rest(string(x.Principal), "agent:")), Workspace: writ.WorkspaceID(turn(string(x.Workspace))),
 		Skill: "fictional/nothing", Publisher: "fictional", Feed: turn(x.Feed), Root: turn(x.Root),
+		Deputy: writ.PrincipalID(rest(string(x.Deputy), "human:")), Delegation: rest(x.Delegation, "dlg_"), Glass: rest(x.Glass, "grant_"), Channel: turn(x.Channel),
 	}
 }
 
@@ -101,44 +106,62 @@ func trespasses(x *things) map[string][]any {
 		contract.ExecutionGet.Key:     {contract.ExecutionGetInput{ExecutionID: x.Execution, IncludeOutputs: true}, contract.ExecutionGetInput{ExecutionID: x.Waiting}},
 		contract.ExecutionList.Key:    {contract.ExecutionListInput{}, contract.ExecutionListInput{WorkspaceID: x.Workspace}},
 		contract.ApprovalList.Key:     {contract.ApprovalListInput{}, contract.ApprovalListInput{ExecutionID: x.Waiting}},
-		contract.PolicyExplain.Key:    {contract.PolicyExplainInput{ExecutionID: x.Execution}, contract.PolicyExplainInput{ExecutionID: x.Waiting, StepID: x.Step}},
-		contract.PolicyTest.Key:       {contract.PolicyTestInput{}},
-		contract.PolicyActivate.Key:   {contract.PolicyActivateInput{Digest: x.Digest}},
-		contract.PolicyList.Key:       {contract.PolicyListInput{}},
-		contract.TraceGet.Key:         {contract.TraceGetInput{ExecutionID: x.Execution, IncludePayloads: true}},
-		contract.TraceList.Key:        {contract.TraceListInput{}, contract.TraceListInput{WorkspaceID: x.Workspace}},
-		contract.TraceVerify.Key:      {contract.TraceVerifyInput{ExecutionID: x.Execution}},
-		contract.EvidenceExport.Key:   {contract.EvidenceExportInput{ExecutionID: x.Execution}},
-		contract.EvidenceImport.Key:   {contract.EvidenceImportInput{Bundle: []byte(`{"executionId":"` + x.Execution + `"}`)}},
-		contract.ReplayRun.Key:        {contract.ReplayRunInput{ExecutionID: x.Execution}, contract.ReplayRunInput{ExecutionID: x.Execution, PolicyDigest: x.Digest}},
-		contract.SkillInstall.Key:     {contract.SkillInstallInput{SkillKey: x.Skill, Version: "1.0.0", ArtifactDigest: x.Artifact, Source: "/nowhere"}},
-		contract.SkillVerify.Key:      {contract.SkillVerifyInput{SkillKey: x.Skill, Version: "1.0.0", ArtifactDigest: x.Artifact, Source: "/nowhere"}},
-		contract.SkillDisable.Key:     {contract.SkillDisableInput{SkillKey: x.Skill}, contract.SkillDisableInput{SkillKey: x.Skill, Version: "1.0.0"}},
-		contract.SkillEnable.Key:      {contract.SkillEnableInput{SkillKey: x.Skill, Version: "1.0.0"}},
-		contract.SkillUninstall.Key:   {contract.SkillUninstallInput{SkillKey: x.Skill, Version: "1.0.0"}},
-		contract.SkillList.Key:        {contract.SkillListInput{IncludeDisabled: true}},
-		contract.SkillImpact.Key:      {contract.SkillImpactInput{Source: "/nowhere"}},
-		contract.SkillRollback.Key:    {contract.SkillRollbackInput{SkillKey: x.Skill}},
-		contract.TrustAdd.Key:         {contract.TrustAddInput{Publisher: x.Publisher, PublicKeyPEM: "none"}},
-		contract.TrustRevoke.Key:      {contract.TrustRevokeInput{Publisher: x.Publisher}, contract.TrustRevokeInput{Publisher: x.Publisher, KeyID: x.KeyID}},
-		contract.TrustDeny.Key:        {contract.TrustDenyInput{DenialSubject: deny.DenialSubject, Reason: "r"}},
-		contract.TrustUndeny.Key:      {deny, deny},
-		contract.TrustList.Key:        {contract.TrustListInput{}, contract.TrustListInput{Publisher: x.Publisher}},
-		contract.FeedAdd.Key:          {contract.FeedAddInput{Name: x.Feed, URL: "https://127.0.0.1:1", Root: []byte("none")}},
-		contract.FeedUpdate.Key:       {contract.FeedUpdateInput{}, contract.FeedUpdateInput{Name: x.Feed}},
-		contract.FeedRemove.Key:       {contract.FeedRemoveInput{Name: x.Feed}},
-		contract.FeedList.Key:         {contract.FeedListInput{}},
-		contract.DriftList.Key:        {contract.DriftListInput{}},
-		contract.TrustPolicySet.Key:   {contract.TrustPolicySetInput{Publisher: x.Publisher, AllOf: []string{x.KeyID}}, contract.TrustPolicySetInput{Publisher: x.Publisher, Remove: true}},
-		contract.TrustRootImport.Key:  {contract.TrustRootImportInput{Name: x.Root, Root: "none"}},
-		contract.TrustRootUpdate.Key:  {contract.TrustRootUpdateInput{Name: x.Root, URL: "https://127.0.0.1:1", TUFRoot: "none"}},
-		contract.TrustRootRevoke.Key:  {contract.TrustRootRevokeInput{Name: x.Root}},
-		contract.SecretSet.Key:        {contract.SecretSetInput{Name: x.Secret, Value: "another value"}},
-		contract.SecretRemove.Key:     {contract.SecretRemoveInput{Name: x.Secret}, contract.SecretRemoveInput{Name: x.Secret}},
-		contract.SecretList.Key:       {contract.SecretListInput{}},
+		contract.ApprovalApprove.Key: {contract.ApprovalApproveInput{
+			Template: string(x.Skill) + "#run", Rules: []string{"floor"},
+			Items: []contract.ApprovalItem{{ExecutionID: x.Waiting, StepID: x.Step, ApprovalDigest: x.Digest, Signature: []byte("{}")}},
+		}},
+		contract.ApprovalStats.Key:       {contract.ApprovalStatsInput{}},
+		contract.ApprovalDelegate.Key:    {contract.ApprovalDelegateInput{To: x.Deputy, Until: canon.TimeOf(time.Now().Add(time.Hour)), Reason: "r"}},
+		contract.ApprovalUndelegate.Key:  {contract.ApprovalUndelegateInput{DelegationID: x.Delegation, Reason: "r"}},
+		contract.ApprovalDelegations.Key: {contract.ApprovalDelegationsInput{IncludePast: true}, contract.ApprovalDelegationsInput{PrincipalID: x.Deputy}},
+		contract.Freeze.Key:              {contract.FreezeInput{FreezeSubject: contract.FreezeSubject{Skill: string(x.Skill)}, Reason: "r"}},
+		contract.Unfreeze.Key: {
+			contract.UnfreezeInput{FreezeSubject: contract.FreezeSubject{Skill: string(x.Skill)}, Reason: "r"},
+			contract.UnfreezeInput{FreezeSubject: contract.FreezeSubject{ChannelKey: x.Channel}, Reason: "r"},
+		},
+		contract.FreezeList.Key:      {contract.FreezeListInput{}},
+		contract.PolicyExplain.Key:   {contract.PolicyExplainInput{ExecutionID: x.Execution}, contract.PolicyExplainInput{ExecutionID: x.Waiting, StepID: x.Step}},
+		contract.PolicyTest.Key:      {contract.PolicyTestInput{}},
+		contract.PolicyActivate.Key:  {contract.PolicyActivateInput{Digest: x.Digest}},
+		contract.PolicyRollback.Key:  {contract.PolicyRollbackInput{Reason: "r", Layer: writ.LayerTenant}},
+		contract.PolicyImpact.Key:    {contract.PolicyImpactInput{Digest: x.Digest}},
+		contract.PolicyList.Key:      {contract.PolicyListInput{}},
+		contract.TraceGet.Key:        {contract.TraceGetInput{ExecutionID: x.Execution, IncludePayloads: true}},
+		contract.TraceList.Key:       {contract.TraceListInput{}, contract.TraceListInput{WorkspaceID: x.Workspace}},
+		contract.TraceVerify.Key:     {contract.TraceVerifyInput{ExecutionID: x.Execution}},
+		contract.EvidenceExport.Key:  {contract.EvidenceExportInput{ExecutionID: x.Execution}},
+		contract.EvidenceImport.Key:  {contract.EvidenceImportInput{Bundle: []byte(`{"executionId":"` + x.Execution + `"}`)}},
+		contract.ReplayRun.Key:       {contract.ReplayRunInput{ExecutionID: x.Execution}, contract.ReplayRunInput{ExecutionID: x.Execution, PolicyDigest: x.Digest}},
+		contract.SkillInstall.Key:    {contract.SkillInstallInput{SkillKey: x.Skill, Version: "1.0.0", ArtifactDigest: x.Artifact, Source: "/nowhere"}},
+		contract.SkillVerify.Key:     {contract.SkillVerifyInput{SkillKey: x.Skill, Version: "1.0.0", ArtifactDigest: x.Artifact, Source: "/nowhere"}},
+		contract.SkillDisable.Key:    {contract.SkillDisableInput{SkillKey: x.Skill}, contract.SkillDisableInput{SkillKey: x.Skill, Version: "1.0.0"}},
+		contract.SkillEnable.Key:     {contract.SkillEnableInput{SkillKey: x.Skill, Version: "1.0.0"}},
+		contract.SkillUninstall.Key:  {contract.SkillUninstallInput{SkillKey: x.Skill, Version: "1.0.0"}},
+		contract.SkillList.Key:       {contract.SkillListInput{IncludeDisabled: true}},
+		contract.SkillImpact.Key:     {contract.SkillImpactInput{Source: "/nowhere"}},
+		contract.SkillRollback.Key:   {contract.SkillRollbackInput{SkillKey: x.Skill}},
+		contract.TrustAdd.Key:        {contract.TrustAddInput{Publisher: x.Publisher, PublicKeyPEM: "none"}},
+		contract.TrustRevoke.Key:     {contract.TrustRevokeInput{Publisher: x.Publisher}, contract.TrustRevokeInput{Publisher: x.Publisher, KeyID: x.KeyID}},
+		contract.TrustDeny.Key:       {contract.TrustDenyInput{DenialSubject: deny.DenialSubject, Reason: "r"}},
+		contract.TrustUndeny.Key:     {deny, deny},
+		contract.TrustList.Key:       {contract.TrustListInput{}, contract.TrustListInput{Publisher: x.Publisher}},
+		contract.FeedAdd.Key:         {contract.FeedAddInput{Name: x.Feed, URL: "https://127.0.0.1:1", Root: []byte("none")}},
+		contract.FeedUpdate.Key:      {contract.FeedUpdateInput{}, contract.FeedUpdateInput{Name: x.Feed}},
+		contract.FeedRemove.Key:      {contract.FeedRemoveInput{Name: x.Feed}},
+		contract.FeedList.Key:        {contract.FeedListInput{}},
+		contract.DriftList.Key:       {contract.DriftListInput{}},
+		contract.TrustPolicySet.Key:  {contract.TrustPolicySetInput{Publisher: x.Publisher, AllOf: []string{x.KeyID}}, contract.TrustPolicySetInput{Publisher: x.Publisher, Remove: true}},
+		contract.TrustRootImport.Key: {contract.TrustRootImportInput{Name: x.Root, Root: "none"}},
+		contract.TrustRootUpdate.Key: {contract.TrustRootUpdateInput{Name: x.Root, URL: "https://127.0.0.1:1", TUFRoot: "none"}},
+		contract.TrustRootRevoke.Key: {contract.TrustRootRevokeInput{Name: x.Root}},
+		contract.SecretSet.Key:       {contract.SecretSetInput{Name: x.Secret, Value: "another value"}},
+		contract.SecretRotate.Key:    {contract.SecretRotateInput{Name: x.Secret, Value: "another value"}},
+		contract.SecretRemove.Key:    {contract.SecretRemoveInput{Name: x.Secret}, contract.SecretRemoveInput{Name: x.Secret}},
+		contract.SecretList.Key:      {contract.SecretListInput{}},
 		contract.TokenCreate.Key: {
 			contract.TokenCreateInput{PrincipalID: x.Principal}, contract.TokenCreateInput{PrincipalID: x.Principal, Kind: writ.Human},
 		},
+		contract.TokenRotate.Key: {contract.TokenRotateInput{TokenID: x.Token}},
 		contract.TokenRevoke.Key: {contract.TokenRevokeInput{TokenID: x.Token}},
 		contract.TokenList.Key:   {contract.TokenListInput{IncludeRevoked: true}, contract.TokenListInput{PrincipalID: x.Principal}},
 		contract.SessionEnd.Key:  {contract.SessionEndInput{}},
@@ -146,17 +169,23 @@ func trespasses(x *things) map[string][]any {
 			contract.GrantCreateInput{PrincipalID: x.Principal, Capability: writ.Capability{Tool: "*"}},
 			contract.GrantCreateInput{PrincipalID: "human:other", Capability: writ.Capability{Tool: "*"}, Parent: x.Grant},
 		},
-		contract.GrantRevoke.Key:  {contract.GrantRevokeInput{GrantID: x.Grant}},
-		contract.GrantList.Key:    {contract.GrantListInput{}, contract.GrantListInput{PrincipalID: x.Principal}},
-		contract.SystemStatus.Key: {contract.SystemStatusInput{}},
+		contract.GrantRevoke.Key: {contract.GrantRevokeInput{GrantID: x.Grant}},
+		contract.GrantList.Key:   {contract.GrantListInput{}, contract.GrantListInput{PrincipalID: x.Principal}},
+		contract.GrantWhy.Key:    {contract.GrantWhyInput{PrincipalID: x.Principal, Capability: writ.Capability{Tool: "log"}}},
+		contract.GrantBreakGlass.Key: {contract.GrantBreakGlassInput{
+			PrincipalID: x.Principal, Capability: writ.Capability{Tool: "*"}, For: abi.Duration(time.Minute), Reason: "r",
+		}},
+		contract.GrantReview.Key:       {contract.GrantReviewInput{GrantID: x.Glass, Note: "n"}},
+		contract.ConfigAcknowledge.Key: {contract.ConfigAcknowledgeInput{Reason: "r"}},
+		contract.SystemStatus.Key:      {contract.SystemStatusInput{}},
 		// Refused before they look; who looks after the host sees names of tenants and of their makers.
 		contract.TenantCreate.Key: {contract.TenantCreateInput{TenantID: "A", Operator: "x"}},
 		contract.TenantList.Key:   {contract.TenantListInput{}},
 	}
 }
 
-// mutes are what an answer may hold that is of the moment.
-var mutes = regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z|"(changedAt|startedAt)":"[^"]*"|urn:writ:request:[0-9a-f]+|(exe|int|pln|rep)_[a-z2-7]{26}`)
+// mutes are what an answer may hold that is of the moment, or of the calls before.
+var mutes = regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z|"(changedAt|startedAt)":"[^"]*"|"remaining":\[[^\]]*\]|urn:writ:request:[0-9a-f]+|(exe|int|pln|rep)_[a-z2-7]{26}`)
 
 // answered is what a caller sees of a call.
 func answered(t *testing.T, caller contract.Caller, key string, in any) string {
@@ -336,7 +365,33 @@ func populate(t *testing.T, h *home, admin *writ.Principal) *things {
 		t.Fatalf("%d approvals", len(waits.Items))
 	}
 	x.Step, x.Digest = waits.Items[0].StepID, waits.Items[0].Digest
+	h.entrust(t, ctx, x)
 	return x
+}
+
+// entrust is populate for what people give each other for a time, and take away.
+func (h *home) entrust(t *testing.T, ctx context.Context, x *things) {
+	t.Helper()
+	x.Deputy, x.Channel = "human:deputy", "mail:desk"
+	_, err := h.identity.TokenCreate(ctx, &contract.TokenCreateInput{PrincipalID: x.Deputy, Kind: writ.Human})
+	if err != nil {
+		t.Fatal(err)
+	}
+	absence, err := h.identity.ApprovalDelegate(ctx, &contract.ApprovalDelegateInput{To: x.Deputy, Until: canon.TimeOf(time.Now().Add(time.Hour)), Reason: "away"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.Delegation = absence.Delegation.DelegationID
+	glass, err := h.identity.GrantBreakGlass(ctx, &contract.GrantBreakGlassInput{
+		PrincipalID: x.Principal, Capability: writ.Capability{Tool: "*"}, For: abi.Duration(time.Hour), Reason: "down",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.Glass = glass.GrantID
+	if _, err := h.freezes.Freeze(ctx, &contract.FreezeInput{FreezeSubject: contract.FreezeSubject{ChannelKey: x.Channel}, Reason: "odd mails"}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func follow(t *testing.T, h *home, ctx context.Context, name string) {
@@ -375,6 +430,8 @@ func inventory(t *testing.T, caller contract.Caller, x *things) string {
 		{contract.TokenList.Key, contract.TokenListInput{IncludeRevoked: true}},
 		{contract.GrantList.Key, contract.GrantListInput{}},
 		{contract.PolicyList.Key, contract.PolicyListInput{}},
+		{contract.ApprovalDelegations.Key, contract.ApprovalDelegationsInput{IncludePast: true}},
+		{contract.FreezeList.Key, contract.FreezeListInput{}},
 	} {
 		answer := answered(t, caller, q.key, q.in)
 		if !strings.HasPrefix(answer, "{") {
@@ -394,6 +451,50 @@ func inventory(t *testing.T, caller contract.Caller, x *things) string {
 		}
 	}
 	return out.String()
+}
+
+// A freeze of everything counts in a tenant that was made after the start, from its
+// record in that tenant's journal on.
+func TestAFreezeOfEverythingIsInEveryJournal(t *testing.T) {
+	h := testHome(t, nil)
+	r := &rehearsal{home: h, work: &work{}}
+	r.prepare(t)
+	ctx := writ.WithPrincipal(t.Context(), r.author)
+	made, err := h.identity.TenantCreate(ctx, &contract.TenantCreateInput{TenantID: "acme", Operator: "other"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := h.identity.Token(ctx, made.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	submit := func() error {
+		_, err := h.engine.IntentSubmit(writ.WithPrincipal(ctx, other), &contract.IntentSubmitInput{Text: "t"})
+		return err
+	}
+	before, err := h.journal.Epoch(ctx, "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	everything := contract.FreezeSubject{All: true}
+	if _, err := h.freezes.Freeze(ctx, &contract.FreezeInput{FreezeSubject: everything, Reason: "harm"}); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := h.journal.Epoch(ctx, "acme"); err != nil || after != before+1 {
+		t.Errorf("the epoch of acme is %d, was %d: %v", after, before, err)
+	}
+	if err := submit(); !writ.IsCode(err, writ.CodeFrozen) {
+		t.Errorf("acme submits: %v", err)
+	}
+	if _, err := h.freezes.Unfreeze(writ.WithPrincipal(ctx, other), &contract.UnfreezeInput{FreezeSubject: everything, Reason: "mine"}); !writ.IsCode(err, writ.CodeForbidden) {
+		t.Errorf("acme unfreezes everybody: %v", err)
+	}
+	if _, err := h.freezes.Unfreeze(ctx, &contract.UnfreezeInput{FreezeSubject: everything, Reason: "over"}); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := h.journal.Epoch(ctx, "acme"); err != nil || after != before+2 || submit() != nil {
+		t.Errorf("the epoch of acme is %d, was %d: %v, %v", after, before, err, submit())
+	}
 }
 
 // A policy that is activated counts in every tenant from its record there on.
