@@ -143,3 +143,24 @@ func TestASourceThatFailsForgetsNothing(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestCountsAreOfAllTenants: a look at one does not hide what another has.
+func TestCountsAreOfAllTenants(t *testing.T) {
+	r := newRig(t)
+	r.found[0] = []contract.DriftFinding{finding("A", "x"), finding("B", "x")}
+	r.check(2, nil)
+	other := *r.by
+	other.Tenant = "acme"
+	r.found[0] = r.found[0][:1]
+	if _, err := r.Check(r.ctx, &other); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Counts(); got["A"] != 2 || got["B"] != 1 {
+		t.Errorf("counted %v", got)
+	}
+	r.found[0] = nil
+	r.check(0, nil)
+	if got := r.Counts(); got["A"] != 1 || got["B"] != 0 {
+		t.Errorf("counted %v", got)
+	}
+}

@@ -19,6 +19,10 @@ func (e *Engine) FreezesChanged(ctx context.Context, tenant writ.TenantID) {
 			x.mu.Lock()
 			x.advance()
 			x.mu.Unlock()
+			// Whoever unfroze something and looks sees that it goes on.
+			if err := x.barrier(ctx); err != nil {
+				e.Logger.Error("what was frozen may not go on", "execution", x.id, "code", writ.CodeOf(err))
+			}
 		}
 	}
 	// The command line opens a home without resuming what it holds.

@@ -121,3 +121,52 @@ func TestAnAdminMakesARotatedTokenLast(t *testing.T) {
 		}
 	}
 }
+
+// TestASessionIsNotRotated: neither by whom it is of nor by an admin. It would come
+// out as a token that no provider vouches for and no limit of sessions counts.
+func TestASessionIsNotRotated(t *testing.T) {
+	r := newRig(t)
+	ada, _ := r.boot(t)
+	who := &admitted{principal: writ.Principal{
+		ID: "human:oidc_x", Kind: writ.Human, Tenant: writ.DefaultTenant, Workspace: writ.DefaultWorkspace, Capabilities: []string{capabilityCore},
+	}}
+	session, err := r.open(t.Context(), who, &Claims{Issuer: "https://login.example.com", Subject: "1"}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	person, err := r.Token(t.Context(), session.Token)
+	if err != nil || person.Strength != writ.StrengthOIDC {
+		t.Fatalf("%v %+v", err, person)
+	}
+	for _, by := range []*writ.Principal{person, ada} {
+		_, err := r.TokenRotate(as(by), &contract.TokenRotateInput{TokenID: session.SessionID})
+		wantCode(t, err, writ.CodeConflict)
+	}
+	if _, err := r.Token(t.Context(), session.Token); err != nil {
+		t.Errorf("the session has ended: %v", err)
+	}
+}
+
+// TestARotatedTokenKeepsItsTenant: the new one says of which it is, and the old one
+// is gone from memory too.
+func TestARotatedTokenKeepsItsTenant(t *testing.T) {
+	r := newRig(t)
+	ada, _ := r.boot(t)
+	made, err := r.TenantCreate(as(ada), &contract.TenantCreateInput{TenantID: "acme", Operator: "ada"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := r.Token(t.Context(), made.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := r.TokenRotate(as(theirs), &contract.TokenRotateInput{Overlap: span(0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next, err := r.Token(t.Context(), out.Token); err != nil || next.Tenant != "acme" || next.ID != theirs.ID {
+		t.Errorf("%v %+v", err, next)
+	}
+	_, err = r.Token(t.Context(), made.Token)
+	wantCode(t, err, writ.CodeUnauthenticated)
+}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"context"
 	"sync"
 
@@ -33,7 +34,9 @@ func (r *recorded) newest(ctx context.Context, traces writ.Traces, tenant writ.T
 		for i := range page {
 			r.after = page[i].Seq
 			if page[i].Type == writ.RecPolicyActivated && page[i].Body.System != nil {
-				r.digest = page[i].Body.System.Digest
+				// With several layers, what is in force is none of the bundles.
+				f := page[i].Body.System
+				r.digest = cmp.Or(writ.Digest(f.Details["inForce"]), f.Digest)
 			}
 		}
 		if len(page) < recordPage {

@@ -47,6 +47,15 @@ func TestPolicyDrift(t *testing.T) {
 	}
 	wantDrifts(t, r.drifts(t, out.Digest))
 	wantDrifts(t, r.drifts(t, own), contract.DriftPolicyNotPinned)
+	// With a second layer, what decides is neither bundle, and no less approved.
+	if _, err := r.Activate(admin(t), &contract.PolicyActivateInput{Source: source(t, eyesFiles(), r.private), Layer: writ.LayerTenant}); err != nil {
+		t.Fatal(err)
+	}
+	wantDrifts(t, r.drifts(t, ""))
+	if _, err := r.Rollback(admin(t), &contract.PolicyRollbackInput{Layer: writ.LayerTenant, Reason: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	wantDrifts(t, r.drifts(t, out.Digest))
 	// Somebody writes to the store, past the operation.
 	raw, err := canon.MarshalJSON(activation{Digest: own, Version: "1.0.0", Signer: builtinSigner})
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/spf13/cobra"
@@ -88,6 +89,7 @@ func (h *home) rollBackPolicy(ctx context.Context, in *contract.PolicyRollbackIn
 // caller that is gone ends nothing.
 func (h *home) tellOfPolicy(ctx context.Context, at writ.Time, facts *writ.SystemFacts, layer writ.Layer, inForce writ.Digest) error {
 	ctx = context.WithoutCancel(ctx)
+	facts.Digest = cmp.Or(facts.Digest, inForce) // of a layer in which nothing is active any more
 	facts.Subject, facts.Details = "policy", map[string]string{"layer": string(layer), "inForce": string(inForce)}
 	tenants, err := h.identity.Tenants(ctx)
 	if err != nil {

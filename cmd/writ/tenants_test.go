@@ -526,12 +526,50 @@ func TestAnActivationIsInEveryJournal(t *testing.T) {
 	if f := last.Body.System; last.Type != writ.RecPolicyActivated || f.Digest != active || f.Reason != "" || last.Actor.ActorID != "service:host" {
 		t.Errorf("got %+v %+v", last, f)
 	}
+	// So does one that is gone back from, which leaves nothing in its layer.
+	if _, err := h.activatePolicy(ctx, &contract.PolicyActivateInput{Digest: active, Layer: writ.LayerTenant}); err != nil {
+		t.Fatal(err)
+	}
+	out, err := h.rollBackPolicy(ctx, &contract.PolicyRollbackInput{Layer: writ.LayerTenant, Reason: "nor is this"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after, err := h.journal.Epoch(ctx, "acme"); err != nil || after != before+3 {
+		t.Errorf("the epoch of acme is %d, was %d: %v", after, before, err)
+	}
+	if records, err = h.journal.Records(ctx, writ.RecordQuery{Tenant: "acme", Stream: writ.SystemStream}); err != nil {
+		t.Fatal(err)
+	}
+	f := records[len(records)-1].Body.System
+	if f.Status != writ.PolicyRolledBack || f.Digest != out.InForce || f.Details["layer"] != "tenant" || f.Details["inForce"] != string(out.InForce) || f.Reason != "" {
+		t.Errorf("got %+v", f)
+	}
 	other, err := h.identity.Token(ctx, made.Token)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.activatePolicy(writ.WithPrincipal(ctx, other), &contract.PolicyActivateInput{Digest: active}); !writ.IsCode(err, writ.CodeForbidden) {
-		t.Errorf("an admin of acme activates: %v", err)
+	asOther := writ.WithPrincipal(ctx, other)
+	for name, try := range map[string]func() error{
+		"activates": func() error {
+			_, err := h.activatePolicy(asOther, &contract.PolicyActivateInput{Digest: active})
+			return err
+		},
+		"rolls back": func() error {
+			_, err := h.rollBackPolicy(asOther, &contract.PolicyRollbackInput{Reason: "r"})
+			return err
+		},
+		"asks for the impact": func() error {
+			_, err := h.policyImpact(asOther, &contract.PolicyImpactInput{Digest: active})
+			return err
+		},
+		"acknowledges the configuration": func() error {
+			_, err := h.baseline.Acknowledge(asOther, &contract.ConfigAcknowledgeInput{Reason: "r"})
+			return err
+		},
+	} {
+		if err := try(); !writ.IsCode(err, writ.CodeForbidden) {
+			t.Errorf("an admin of acme %s: %v", name, err)
+		}
 	}
 }
 
