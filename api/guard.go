@@ -184,7 +184,7 @@ func (s *Server) authenticate(v *visit, r *http.Request) (*writ.Principal, error
 		}
 		chain := r.TLS.PeerCertificates
 		v.again = func(ctx context.Context) (*writ.Principal, error) { return s.opts.Auth.Certificate(ctx, chain) }
-		return v.again(r.Context()) // whoever comes without its key has not come so far: nothing to guess
+		return s.guarded(v, r, "")
 	}
 	if len(headers) > 1 {
 		return refuse("more than one credential was sent", bearer)
@@ -194,8 +194,8 @@ func (s *Server) authenticate(v *visit, r *http.Request) (*writ.Principal, error
 		if !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > maxToken || strings.ContainsAny(token, " \t,") {
 			return refuse("the Authorization header is not a bearer token", bearer)
 		}
-		v.again = s.again(token)
-		return s.guarded(v, r, token)
+		v.again = func(ctx context.Context) (*writ.Principal, error) { return s.opts.Auth.Token(ctx, token) }
+		return s.guarded(v, r, tokenID(token))
 	}
 	if c := connOf(r); c != nil && c.peer { // it shows no secret, so there is nothing to guess
 		v.again = func(ctx context.Context) (*writ.Principal, error) { return s.opts.Auth.Peer(ctx, c.uid) }

@@ -34,7 +34,7 @@ func newMeters(registry *prometheus.Registry, findings func() map[contract.Drift
 		}, []string{"operation"}),
 		streams: prometheus.NewGauge(prometheus.GaugeOpts{Name: "writ_event_streams", Help: "Open event streams."}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "writ_authentication_failures_total", Help: "Tokens that were refused, by door (tcp, unix) and reason (invalid, throttled).",
+			Name: "writ_authentication_failures_total", Help: "Tokens and client certificates that were refused, by door (tcp, unix) and reason (invalid, throttled).",
 		}, []string{"door", "reason"}),
 	}
 	registry.MustRegister(m.requests, m.duration, m.streams, m.failures)

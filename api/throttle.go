@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"maps"
 	"math"
 	"net"
@@ -219,10 +218,12 @@ func tokenID(token string) string {
 	return ""
 }
 
-// guarded is an authentication by token that failures slow down. Whether the token
-// is one of this host changes nothing of the way there.
+// guarded is an authentication by token or certificate that failures slow down.
+// Whether the token is one of this host changes nothing of the way there. It is for
+// the request: a failure of the same credential later, whose stream is open, is the
+// end of that stream and no attempt.
 func (s *Server) guarded(v *visit, r *http.Request, token string) (*writ.Principal, error) {
-	who := pair{source: sourceOf(r), token: tokenID(token)}
+	who := pair{source: sourceOf(r), token: token}
 	door, _, _ := strings.Cut(who.source, ":")
 	if door != "unix" {
 		door = "tcp"
@@ -230,9 +231,9 @@ func (s *Server) guarded(v *visit, r *http.Request, token string) (*writ.Princip
 	if wait := s.throttle.wait(who); wait > 0 {
 		seconds := retryAfter(v, wait)
 		s.meters.failures.WithLabelValues(door, "throttled").Inc()
-		return nil, writ.Errorf(writ.CodeLimited, "authenticate", "too many attempts have failed").WithFix("try again in %s s, with a token that is valid", seconds)
+		return nil, writ.Errorf(writ.CodeLimited, "authenticate", "too many attempts have failed").WithFix("try again in %s s, with a credential that is valid", seconds)
 	}
-	p, err := s.opts.Auth.Token(r.Context(), token)
+	p, err := v.again(r.Context())
 	switch {
 	case err == nil:
 		s.throttle.succeeded(who)
@@ -256,10 +257,4 @@ func retryAfter(v *visit, wait time.Duration) string {
 	seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
 	v.Header().Set("Retry-After", seconds)
 	return seconds
-}
-
-// again authenticates a token whose stream is open: a failure there is its end, not
-// an attempt.
-func (s *Server) again(token string) func(context.Context) (*writ.Principal, error) {
-	return func(ctx context.Context) (*writ.Principal, error) { return s.opts.Auth.Token(ctx, token) }
 }

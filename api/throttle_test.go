@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"net"
@@ -308,4 +309,51 @@ func TestThrottleUnderLoad(t *testing.T) {
 		t.Errorf("%d were looked at, at most %d could be", d.keys.asked, most)
 	}
 	d.expect(t, "192.0.2.9:1", right, [2]int{200, 0})
+}
+
+// TestCertificatesThatFailWait: as many as tokens without an id, and together with
+// them.
+func TestCertificatesThatFailWait(t *testing.T) {
+	d := newDoor()
+	come := func() int {
+		r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+		r.Host, r.RemoteAddr, r.TLS = "localhost", hello, &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{}}}
+		w := httptest.NewRecorder()
+		d.ServeHTTP(w, r)
+		return w.Code
+	}
+	for range freeOfSource {
+		if got := come(); got != 401 {
+			t.Fatalf("got %d", got)
+		}
+	}
+	d.expect(t, hello, "opaque", [2]int{401, 0})
+	if got := come(); got != 429 {
+		t.Errorf("got %d", got)
+	}
+	d.expect(t, "192.0.2.2:1000", right, [2]int{200, 0})
+}
+
+// TestLoginsShareTheirRoom: each source has its own, up to as many as are told apart,
+// and the one past that has what all further ones share.
+func TestLoginsShareTheirRoom(t *testing.T) {
+	now := time.Unix(1_767_225_600, 0)
+	h := newThrottle(func() time.Time { return now })
+	for i := range maxLogins {
+		if wait := h.login(fmt.Sprint(i)); wait != 0 {
+			t.Fatalf("source %d waits %s", i, wait)
+		}
+	}
+	for range freeLogins {
+		if wait := h.login("one more"); wait != 0 {
+			t.Fatalf("waits %s", wait)
+		}
+	}
+	if wait := h.login("another"); wait != loginEvery || len(h.logins) != maxLogins+1 {
+		t.Errorf("waits %s, %d are told apart", wait, len(h.logins))
+	}
+	now = now.Add(freeLogins * loginEvery)
+	if wait := h.login("another"); wait != 0 || len(h.logins) != 1 {
+		t.Errorf("waits %s, %d are told apart", wait, len(h.logins))
+	}
 }
