@@ -50,7 +50,7 @@ var SessionEnd = define[SessionEndInput, SessionEndOutput](Contract{
 
 // TokenList shows the tokens.
 var TokenList = define[TokenListInput, TokenListOutput](Contract{
-	Key: "controlPlane.token.list", Version: "1.1.0", Kind: Query, Capability: CapCore, Auth: Operator,
+	Key: "controlPlane.token.list", Version: "1.2.0", Kind: Query, Capability: CapCore, Auth: Operator,
 	CLI: "writ token list", Title: "List tokens", Idempotent: true,
 	Description: "Lists the tokens, and the sessions of people who logged in, without their secrets.",
 	Goal:        "See who can call the host, and until when.",
