@@ -70,6 +70,7 @@ const (
 	compileFault   = 4 // the machine's fault
 	// goFailed is how the Go runtime ends: out of memory, or a panic of the compiler.
 	goFailed = 2
+	killed   = -1 // by a signal
 )
 
 const (
@@ -139,11 +140,13 @@ func (c *compileChild) send(to io.Writer, module []byte) error {
 // code. One that did not come as far as holding its limits proves nothing.
 func (c *compileChild) ended(state *os.ProcessState, reply *head, cause error) error {
 	said, began := strings.CutPrefix(reply.String(), compileReady)
+	used := state.UserTime() + state.SystemTime()
 	switch code := state.ExitCode(); {
 	case began && code == compileRefused:
 		return &moduleError{said}
-	// The kernel accounts by ticks: what it kills for has not quite used its limit.
-	case began && state.UserTime()+state.SystemTime() >= c.limits.CPU.Std()*9/10:
+	// The kernel kills by counting ticks and reports what was really used, which on a
+	// busy machine may be much less.
+	case began && (used >= c.limits.CPU.Std()*9/10 || code == killed && used >= c.limits.CPU.Std()/2):
 		return &moduleError{fmt.Sprintf("it takes more than %s of CPU time to compile", c.limits.CPU.Std())}
 	case began && code == goFailed:
 		return &moduleError{fmt.Sprintf("the compiler failed on it, or took more than %d MiB of memory", c.limits.Memory>>20)}
