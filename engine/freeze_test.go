@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -359,6 +360,50 @@ type broken struct{}
 
 func (broken) Frozen(context.Context, writ.TenantID, *writ.FreezeTarget) (*writ.Freeze, error) {
 	return nil, writ.Errorf(writ.CodeTampered, "freeze/all", "the document cannot be read")
+}
+
+// leaving is asked once when the engine is about to close.
+type leaving struct {
+	asked chan struct{}
+	once  sync.Once
+}
+
+func (l *leaving) Frozen(ctx context.Context, _ writ.TenantID, target *writ.FreezeTarget) (_ *writ.Freeze, err error) {
+	if len(target.Skills) > 0 {
+		l.once.Do(func() {
+			close(l.asked)
+			<-ctx.Done()
+			err = ctx.Err()
+		})
+	}
+	return nil, err
+}
+
+// TestACloseFailsNothing: a step whose freezes are looked up while the engine closes
+// goes on in the next process, also where it is a list.
+func TestACloseFailsNothing(t *testing.T) {
+	for name, draft := range map[string]string{
+		"step": store,
+		"list": head + "  - {name: each, uses: test/echo#run, forEach: \"[1, 2]\", with: {n: \"${{ item }}\"}}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			l := &leaving{asked: make(chan struct{})}
+			r.freezes = l
+			r.reboot()
+			id := r.submit(agent, draft)
+			r.compile(agent, id)
+			engine := r.engine
+			go func() { _, _ = engine.ExecutionStart(as(agent), &contract.ExecutionStartInput{ExecutionID: id}) }()
+			<-l.asked
+			r.freezes = nil
+			r.reboot()
+			if err := r.engine.Rest(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			r.identical(r.expect(id, writ.ExecCompleted).ID)
+		})
+	}
 }
 
 // TestNothingBeginsWhereNobodyKnows what is frozen; a replay does not ask.

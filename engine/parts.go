@@ -112,17 +112,21 @@ func (x *execution) item(id writ.StepID) *writ.Item {
 
 // iterate expands a step, unless that is frozen.
 func (x *execution) iterate(step *writ.Step) {
-	switch held, record, err := x.holds(step, 0); {
+	held, record, err := x.holds(step, 0)
+	switch {
+	case err != nil && x.ctx.Err() != nil:
+		record = x.interrupted(step, 0)
 	case err != nil:
 		failed := stepEnded(writ.RecStepFailed, step, 0, &writ.EndedFacts{Failure: failureOf(err)})
 		record = &failed
-		fallthrough
-	case record != nil:
+	case !held:
+		x.expand(step)
+		return
+	}
+	if record != nil {
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		x.finish(step, nil, *record)
-	case !held:
-		x.expand(step)
 	}
 }
 
