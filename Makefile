@@ -84,7 +84,7 @@ lint:
 	GOOS=wasip1 GOARCH=wasm go vet ./abi ./sdk ./skills/... ./examples/hello/...
 
 generate: ## write the generated documents and goldens again
-	go test ./contract -run 'Docs|Documents|Baseline' -update
+	go test ./contract -run 'Docs|Documents|Baseline|WhoMayWhat' -update
 
 check: format lint test ## what CI runs
 	go mod tidy -diff
