@@ -221,15 +221,18 @@ func (i *StoredImpact) addGroup(one *ImpactGroup) {
 }
 
 func (i *StoredImpact) addItem(d *ImpactDifference) {
-	if len(i.Items) == maxImpactItems {
+	if !addUpTo(&i.Items, maxImpactItems, *d) {
 		i.Omitted++
-		return
 	}
-	i.Items = append(i.Items, *d)
 }
 
-func (i *StoredImpact) addGap(gap ImpactGap) {
-	if len(i.Gaps) < maxImpactGaps {
-		i.Gaps = append(i.Gaps, gap)
+func (i *StoredImpact) addGap(gap ImpactGap) { addUpTo(&i.Gaps, maxImpactGaps, gap) }
+
+// addUpTo is false where the list is full.
+func addUpTo[T any](list *[]T, most int, one T) bool {
+	if len(*list) >= most {
+		return false
 	}
+	*list = append(*list, one)
+	return true
 }

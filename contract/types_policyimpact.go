@@ -148,18 +148,12 @@ func (i *StoredVerdicts) addGroup(one *VerdictGroup) {
 }
 
 func (i *StoredVerdicts) addItem(f *VerdictFlip) {
-	if len(i.Items) == maxImpactItems {
+	if !addUpTo(&i.Items, maxImpactItems, *f) {
 		i.Omitted++
-		return
 	}
-	i.Items = append(i.Items, *f)
 }
 
-func (i *StoredVerdicts) addGap(gap ImpactGap) {
-	if len(i.Gaps) < maxImpactGaps {
-		i.Gaps = append(i.Gaps, gap)
-	}
-}
+func (i *StoredVerdicts) addGap(gap ImpactGap) { addUpTo(&i.Gaps, maxImpactGaps, gap) }
 
 func addChanges(to, from []ModeChange) []ModeChange {
 	for _, change := range from {

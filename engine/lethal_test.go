@@ -1,43 +1,23 @@
 package engine_test
 
 import (
-	"context"
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
 	"github.com/writ-run/writ/canon"
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/host/wasmtest"
-	"github.com/writ-run/writ/policy"
 )
 
 // alwaysJudge is of a bundle that allows everything, at the least risk, by itself.
 func alwaysJudge(t *testing.T) writ.Judge {
 	t.Helper()
 	const yes = `{"mode": "autonomous", "risk": "low", "reasons": [{"rule": "yes", "message": "always"}]}`
-	dir := t.TempDir()
-	rules := "package writ\n\nstep := " + yes + "\n\ncall := " + yes + "\n"
-	for name, content := range map[string]string{"policy.rego": rules, ".manifest": `{"revision": "always"}`} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	bundle, err := policy.LoadBundle(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	judge, err := policy.Compile(context.Background(), bundle, time.Minute)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return judge
+	return bundle(t, "step := "+yes+"\n\ncall := "+yes+"\n")
 }
 
 // put adds a skill with one action, which may be changed.

@@ -49,40 +49,28 @@ an archive, or the digest of a kept bundle; it need not be signed yet.`,
 	return c
 }
 
-// policyImpactPages puts the pages together and shows a terminal how far it is.
+// policyImpactPages puts the pages together.
 func (a *app) policyImpactPages(ctx context.Context, in *contract.PolicyImpactInput, bounds impactBounds) (*contract.PolicyImpactOutput, error) {
-	if bounds.most < 1 || bounds.within <= 0 {
-		return nil, usage("--limit and --within must be more than nothing")
-	}
-	caller, done, err := a.connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	deadline := a.clock().Add(bounds.within)
 	var whole *contract.PolicyImpactOutput
-	for {
-		left := bounds.most
-		if whole != nil {
-			left -= whole.Impact.Executions
-		}
+	err := a.eachPage(ctx, bounds, func(caller contract.Caller, left int) (int, bool, error) {
 		in.Limit, in.BudgetMS = min(left, 1000), int(impactPageTime.Milliseconds())
 		page, err := contract.Invoke(ctx, caller, contract.PolicyImpact, in)
 		if err != nil {
-			return nil, err
+			return 0, false, err
 		}
+		in.Cursor = page.NextCursor
 		if whole == nil {
 			whole = page
 		} else {
 			whole.Impact.Merge(&page.Impact)
 			whole.NextCursor = page.NextCursor
 		}
-		if in.Cursor = page.NextCursor; in.Cursor == "" || whole.Impact.Executions >= bounds.most || !a.clock().Before(deadline) {
-			break
-		}
 		a.progress("%d executions examined, %d verdicts would flip ...", whole.Impact.Executions, whole.Impact.Flipped)
+		return whole.Impact.Executions, in.Cursor != "", nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	a.progress("")
 	whole.Status = whole.Impact.Word()
 	return whole, nil
 }

@@ -86,40 +86,56 @@ type impactBounds struct {
 	within time.Duration
 }
 
-// impactPages puts the pages together and shows a terminal how far it is.
-func (a *app) impactPages(ctx context.Context, in *contract.SkillImpactInput, bounds impactBounds) (*contract.SkillImpactOutput, error) {
+// eachPage asks for an impact page by page until nothing is left, there are enough
+// executions or the time is over. ask is given how many are wanted; it says how many
+// there are by then and whether more are left, and a terminal is shown how far it is.
+func (a *app) eachPage(ctx context.Context, bounds impactBounds, ask func(caller contract.Caller, left int) (examined int, more bool, err error)) error {
 	if bounds.most < 1 || bounds.within <= 0 {
-		return nil, usage("--limit and --within must be more than nothing")
+		return usage("--limit and --within must be more than nothing")
 	}
 	caller, done, err := a.connect(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer done()
 	deadline := a.clock().Add(bounds.within)
-	var whole *contract.SkillImpactOutput
-	for {
-		left := bounds.most
-		if whole != nil {
-			left -= whole.Impact.Examined
+	defer a.progress("")
+	for examined := 0; ; {
+		var more bool
+		if examined, more, err = ask(caller, bounds.most-examined); err != nil {
+			return err
 		}
+		if !more || examined >= bounds.most || !a.clock().Before(deadline) {
+			return nil
+		}
+	}
+}
+
+// impactPages puts the pages together.
+func (a *app) impactPages(ctx context.Context, in *contract.SkillImpactInput, bounds impactBounds) (*contract.SkillImpactOutput, error) {
+	var whole *contract.SkillImpactOutput
+	err := a.eachPage(ctx, bounds, func(caller contract.Caller, left int) (int, bool, error) {
 		in.Limit, in.BudgetMS = min(left, 200), int(impactPageTime.Milliseconds())
 		page, err := contract.Invoke(ctx, caller, contract.SkillImpact, in)
 		if err != nil {
-			return nil, err
+			return 0, false, err
 		}
+		in.Cursor = page.NextCursor
 		if whole == nil || page.Impact == nil { // the skill may have been taken out between two pages
 			whole = page
 		} else {
 			whole.Impact.Merge(page.Impact)
 			whole.NextCursor = page.NextCursor
 		}
-		if in.Cursor = page.NextCursor; page.Impact == nil || in.Cursor == "" || whole.Impact.Examined >= bounds.most || !a.clock().Before(deadline) {
-			break
+		if page.Impact == nil {
+			return 0, false, nil
 		}
 		a.progress("%d executions examined, %d would differ ...", whole.Impact.Examined, whole.Impact.Differing)
+		return whole.Impact.Examined, in.Cursor != "", nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	a.progress("")
 	if whole.Impact != nil && whole.Impact.Differing > 0 {
 		whole.Status = "differs"
 	}
