@@ -22,6 +22,8 @@ var (
 
 func (r *rig) freeze(s contract.FreezeSubject, mode writ.FreezeMode) {
 	r.t.Helper()
+	r.turn.Lock()
+	defer r.turn.Unlock()
 	_, err := r.kill.Freeze(as(approver), &contract.FreezeInput{FreezeSubject: s, Mode: mode, Reason: "it does harm"})
 	r.do(err)
 }

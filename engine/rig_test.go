@@ -42,6 +42,7 @@ type rig struct {
 	granted engine.Grants   // nil: grants, which are not counted
 	freezes writ.Freezes    // nil: kill
 	kill    *freeze.Service // of this process, on the journal
+	turn    sync.Mutex      // held while a process begins and while one freezes: a dead one freezes nothing
 	deaf    atomic.Bool     // the engine is not told of the next change of it
 	away    []writ.Delegation
 	revoked atomic.Pointer[writ.SkillKey] // a skill that is no longer loaded but for a replay
@@ -133,6 +134,8 @@ func (r *rig) clock() time.Time { return r.now() }
 
 // boot starts an engine on what the journal holds, as a new process would.
 func (r *rig) boot() {
+	r.turn.Lock()
+	defer r.turn.Unlock()
 	planner, err := plan.New(plan.Options{})
 	if err != nil {
 		r.t.Fatal(err)
