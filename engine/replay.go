@@ -35,6 +35,7 @@ type replayer struct {
 	stages  []contract.ReplayStage
 	skills  map[writ.SkillRef]*writ.Skill
 	judges  map[writ.Digest]writ.Judge
+	asked   map[writ.StepID]judged
 	undo    []writ.NewRecord // compensations still to be added
 	policy  writ.Digest      // what-if: judge with this bundle
 	engines []string         // that steps were recorded on, this one apart
@@ -56,7 +57,7 @@ func (e *Engine) ReplayRun(ctx context.Context, in *contract.ReplayRunInput) (*c
 	defer x.stop()
 	r := &replayer{
 		e: e, ctx: ctx, x: x, loader: loader{x: x, ctx: ctx}, records: records, policy: in.PolicyDigest,
-		skills: map[writ.SkillRef]*writ.Skill{}, judges: map[writ.Digest]writ.Judge{},
+		skills: map[writ.SkillRef]*writ.Skill{}, judges: map[writ.Digest]writ.Judge{}, asked: map[writ.StepID]judged{},
 	}
 	if err := r.run(); err != nil {
 		return nil, err

@@ -56,8 +56,8 @@ func (r *replayer) rejection(facts *writ.CompiledFacts, err error) error {
 	return nil
 }
 
-// storedPlan is the last plan of the journal as it stands there, which says by
-// which rules it was compiled; nil where there is none.
+// storedPlan is the last plan of the journal, of which only the rules are read that
+// it was compiled by; nil where there is none.
 func (r *replayer) storedPlan() *writ.Plan {
 	if r.sought {
 		return r.stored
@@ -68,14 +68,16 @@ func (r *replayer) storedPlan() *writ.Plan {
 		if record.Type != writ.RecPlanCompiled {
 			continue
 		}
-		var plan writ.Plan
+		var plan struct {
+			Rules int `json:"rules"`
+		}
 		before := r.loader.err // a plan that is missing shows in its own stage
 		raw := r.loader.named(record, writ.PayloadPlan)
 		r.loader.err = before
 		if json.Unmarshal(raw, &plan) != nil {
 			return nil
 		}
-		r.stored = &plan
+		r.stored = &writ.Plan{Rules: plan.Rules}
 		break
 	}
 	return r.stored

@@ -50,6 +50,13 @@ func (r *replayer) dispatch(id writ.StepID) (*dispatch, error) {
 	}, nil
 }
 
+// judged is what a step's last verdict before its dispatch was asked, with the
+// digest of its payload.
+type judged struct {
+	question *writ.Question
+	digest   writ.Digest
+}
+
 // askedFacts are what is read of a recorded question; the rest of it is derived,
 // and compared as bytes.
 type askedFacts struct {
@@ -81,6 +88,9 @@ func (r *replayer) verdict(record *writ.Record) error {
 		return err
 	}
 	r.compare(stageVerdict, record.Step, raw, question)
+	if ref, ok := record.Payload(writ.PayloadQuestion); ok && facts.Stage == writ.StageDispatch {
+		r.asked[record.Step] = judged{question, ref.Digest}
+	}
 	if question.Call != nil {
 		r.member(stageVerdict, record.Step, "sequence", facts.Sequence, question.Call.Sequence)
 	}
@@ -287,11 +297,9 @@ func (r *replayer) stepStarted(record *writ.Record) error {
 	if verdict := r.x.state.Step(string(record.Step)).Verdict; verdict != nil {
 		derived.Policy = verdict.PolicyDigest
 	}
-	var asked *writ.Question
-	if asked, derived.Question, err = r.lastQuestion(record); err != nil {
-		return err
-	}
-	derived.Grants = usesOf(asked, nil, facts.Grants)
+	asked := r.asked[record.Step]
+	derived.Question = asked.digest
+	derived.Grants = usesOf(asked.question, nil, facts.Grants)
 	r.member(stageVerdict, record.Step, "question", facts.Question, derived.Question)
 	r.compare(stageStep, record.Step, facts, derived)
 	if r.policy != "" {
@@ -299,25 +307,4 @@ func (r *replayer) stepStarted(record *writ.Record) error {
 	}
 	r.member(stageStep, record.Step, "attempt", record.Attempt, r.x.state.Step(string(record.Step)).Attempt+1)
 	return nil
-}
-
-// lastQuestion is that of the step's last verdict before a record, with the digest
-// of its payload; both are zero where there is none.
-func (r *replayer) lastQuestion(before *writ.Record) (*writ.Question, writ.Digest, error) {
-	for i := int(min(before.Seq-1, uint64(len(r.records)))) - 1; i >= 0; i-- {
-		record := &r.records[i].Record
-		if record.Type != writ.RecVerdict || record.Step != before.Step || record.Body.Decided.Stage != writ.StageDispatch {
-			continue
-		}
-		ref, ok := record.Payload(writ.PayloadQuestion)
-		if !ok {
-			continue
-		}
-		var q writ.Question
-		if raw := r.loader.payload(ref); json.Unmarshal(raw, &q) != nil {
-			return nil, ref.Digest, r.loader.err // what it says differs is said with its verdict
-		}
-		return &q, ref.Digest, nil
-	}
-	return nil, "", nil
 }
