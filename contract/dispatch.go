@@ -182,7 +182,7 @@ func Invoke[In, Out any](ctx context.Context, c Caller, op *Operation[In, Out], 
 
 func unknownKey(key string) error {
 	err := writ.Errorf(writ.CodeNotFound, "operation", "there is no contract %q", clip(key))
-	if near := nearest(key, Keys()); near != "" {
+	if near := Nearest(key, Keys()); near != "" {
 		return err.WithFix("did you mean %s?", near)
 	}
 	return err.WithFix("`writ contract list` shows what there is")

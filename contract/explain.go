@@ -74,7 +74,7 @@ func objectFault(s *jsonschema.Schema, v map[string]any) *fault {
 
 func unknownMember(name string, known []string) *fault {
 	fix := "leave it out"
-	if near := nearest(name, known); near != "" {
+	if near := Nearest(name, known); near != "" {
 		fix = "did you mean " + near + "?"
 	} else if len(known) > 0 {
 		fix = "leave it out; there are " + strings.Join(known, ", ")

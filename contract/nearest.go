@@ -9,9 +9,9 @@ import (
 // clip bounds what of a caller's text an error repeats.
 func clip(s string) string { return writ.Clip(s, 80) }
 
-// nearest is the candidate with the least edit distance, or "" where all are
+// Nearest is the candidate with the least edit distance, or "" where all are
 // far: more than a third of it would have to change.
-func nearest(word string, candidates []string) string {
+func Nearest(word string, candidates []string) string {
 	if len(word) > 200 { // the distance is quadratic, and no key is that long
 		return ""
 	}

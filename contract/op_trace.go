@@ -8,12 +8,12 @@ import (
 
 // TraceGet shows the journal of an execution.
 var TraceGet = define[TraceGetInput, TraceGetOutput](Contract{
-	Key: "controlPlane.trace.get", Kind: Query, Capability: CapAudit, Auth: User,
+	Key: "controlPlane.trace.get", Version: "1.1.0", Kind: Query, Capability: CapAudit, Auth: User,
 	CLI: "writ trace get", Title: "Get a trace", Idempotent: true,
 	Description: "Shows every record of an execution's chain, in order, with the payloads where they are asked for.",
 	Goal:        "Read what happened, in the order in which it became durable.",
 	Context:     "At any time after intent.submit.",
-	PII:         []string{"output.entries.actorId", "output.entries.metadata", "output.entries.payloads.data"},
+	PII:         []string{"output.entries.actorId", "output.entries.audit.actorId", "output.entries.audit.onBehalfOf", "output.entries.metadata", "output.entries.payloads.data"},
 	Errors: []Failure{
 		on(writ.CodeNotFound, "The execution does not exist."),
 		on(writ.CodeTampered, "A record is missing or does not match the chain."),
@@ -22,7 +22,10 @@ var TraceGet = define[TraceGetInput, TraceGetOutput](Contract{
 		Result: done("ok"),
 		Entries: []TraceEntry{{
 			Seq: 1, Timestamp: exTime, Stage: "intent", Type: writ.RecIntentReceived, Status: "received",
-			ActorID: exOperator, Digest: exDigest, Prev: exPrev,
+			ActorID: exOperator, Audit: writ.Audit{
+				ActorID: exOperator, ActorType: writ.Human, TenantID: writ.DefaultTenant, WorkspaceID: writ.DefaultWorkspace, WorkflowID: string(exExecution),
+				CapabilityGrants: []string{CapCore}, CapabilitySource: "token:5obvnmrys4dtmhjl", TraceID: "4bf92f3577b34da6a3ce929d0e0e4736", OnBehalfOf: []writ.PrincipalID{},
+			}, Digest: exDigest, Prev: exPrev,
 		}},
 	}),
 })

@@ -28,6 +28,7 @@ type TraceEntry struct {
 	StepID    writ.StepID      `json:"stepId,omitempty"`
 	Attempt   int              `json:"attempt,omitempty"`
 	ActorID   writ.PrincipalID `json:"actorId,omitempty"`
+	Audit     writ.Audit       `json:"audit" jsonschema:"Who did it, of which tenant and in which session, with what, for whom, and in which trace."`
 	Metadata  Object           `json:"metadata,omitempty" jsonschema:"The facts of the record."`
 	Payloads  []TracePayload   `json:"payloads,omitempty"`
 	Digest    writ.Digest      `json:"digest"`

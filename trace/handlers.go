@@ -120,7 +120,7 @@ func entryOf(r *writ.Stored) (*contract.TraceEntry, error) {
 	stage, status, _ := strings.Cut(string(r.Type), ".")
 	entry := &contract.TraceEntry{
 		Seq: r.Seq, Timestamp: r.Time, Stage: stage, Type: r.Type, Status: status, StepID: r.Step,
-		Attempt: r.Attempt, ActorID: r.Actor.ActorID, Metadata: facts, Digest: r.Digest, Prev: r.Prev,
+		Attempt: r.Attempt, ActorID: r.Actor.ActorID, Audit: r.Actor, Metadata: facts, Digest: r.Digest, Prev: r.Prev,
 	}
 	for _, ref := range r.Payloads {
 		entry.Payloads = append(entry.Payloads, contract.TracePayload{Name: ref.Name, Digest: ref.Digest, Size: ref.Size})

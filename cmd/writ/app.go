@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/contract"
@@ -95,9 +96,7 @@ can reach only what this step was granted, and can replay the whole story.`,
 	flags.StringVar(&a.flags.clientCA, "ca", "", "authorities (PEM) of the daemon's certificate")
 	flags.StringVarP(&a.flags.output, "output", "o", "table", "table, json or yaml")
 	flags.BoolVar(&a.flags.noColor, "no-color", false, "plain tables")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage("%s", err).WithFix("see `%s --help`", cmd.CommandPath())
-	})
+	root.SetFlagErrorFunc(misspelt)
 	root.AddCommand(
 		a.initCommand(), a.loginCommand(), a.logoutCommand(), a.serveCommand(), a.doctorCommand(), a.statusCommand(), a.configCommand(),
 		a.skillCommand(), a.intentCommand(), a.planCommand(), a.execCommand(), a.approvalCommand(),
@@ -133,6 +132,25 @@ func oneOfItsCommands(cmd *cobra.Command, args []string) error {
 		}
 	}
 	return message.WithFix("see `%s --help`", cmd.CommandPath())
+}
+
+// misspelt says which flag was meant, where one is near.
+func misspelt(cmd *cobra.Command, err error) error {
+	message := usage("%s", err).WithFix("see `%s --help`", cmd.CommandPath())
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return message
+	}
+	name := unknown.GetSpecifiedName()
+	if name == "json" || name == "yaml" {
+		return message.WithFix("did you mean `--output %s`?", name)
+	}
+	var known []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
+	if near := contract.Nearest(name, known); near != "" {
+		return message.WithFix("did you mean `--%s`?", near)
+	}
+	return message
 }
 
 // exactly is cobra.ExactArgs with a message that names what is missing.

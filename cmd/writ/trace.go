@@ -34,13 +34,21 @@ func (a *app) traceGet() *cobra.Command {
 			return a.print(out, func(t *table) {
 				t.head("seq", "time", "type", "step", "status", "actor", "digest")
 				for _, e := range out.Entries {
-					t.row(fmt.Sprint(e.Seq), e.Timestamp.Std().Format("15:04:05.000"), string(e.Type), shortID(string(e.StepID)), e.Status, string(e.ActorID), shortDigest(e.Digest))
+					t.row(fmt.Sprint(e.Seq), e.Timestamp.Std().Format("15:04:05.000"), string(e.Type), shortID(string(e.StepID)), e.Status, actor(&e.Audit), shortDigest(e.Digest))
 				}
 			})
 		},
 	}
 	c.Flags().BoolVar(&in.IncludePayloads, "payloads", false, "with the payloads (JSON and YAML output)")
 	return c
+}
+
+// actor is who did something, and whom for: the nearest of the chain.
+func actor(by *writ.Audit) string {
+	if len(by.OnBehalfOf) == 0 {
+		return string(by.ActorID)
+	}
+	return fmt.Sprintf("%s for %s", by.ActorID, by.OnBehalfOf[0])
 }
 
 func shortID(id string) string {
