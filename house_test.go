@@ -24,6 +24,7 @@ const module = "github.com/writ-run/writ"
 var layers = map[string][]string{
 	"abi":      {},
 	"canon":    {},
+	"egress":   {}, // knows addresses alone
 	".":        {"abi", "canon"},
 	"contract": {".", "abi", "canon"},
 
@@ -36,7 +37,8 @@ var layers = map[string][]string{
 	"registry/feed":   {".", "canon"},
 	"drift":           {".", "contract", "abi", "canon"},
 	"freeze":          {".", "contract", "abi", "canon"},
-	"host":            {".", "contract", "abi", "canon"},
+	"host":            {".", "contract", "abi", "canon", "egress"},
+	"hook":            {".", "contract", "canon", "egress"},
 	"engine":          {".", "contract", "abi", "canon"},
 	"trace":           {".", "contract", "abi", "canon"},
 
