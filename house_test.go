@@ -38,7 +38,7 @@ var layers = map[string][]string{
 	"drift":           {".", "contract", "abi", "canon"},
 	"freeze":          {".", "contract", "abi", "canon"},
 	"host":            {".", "contract", "abi", "canon", "egress"},
-	"hook":            {".", "contract", "canon", "egress"},
+	"hook":            {".", "contract", "abi", "canon", "egress"},
 	"engine":          {".", "contract", "abi", "canon"},
 	"trace":           {".", "contract", "abi", "canon"},
 
