@@ -185,8 +185,9 @@ func (h *Hook) checkLink(op string) error {
 	if h.Link == "" {
 		return nil
 	}
-	u, err := url.Parse(placeholders.Replace(h.Link))
-	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || len(h.Link) > maxURL || strings.ContainsAny(u.String(), "{}") {
+	filled := placeholders.Replace(h.Link)
+	u, err := url.Parse(filled)
+	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || len(h.Link) > maxURL || strings.ContainsAny(filled, "{}") {
 		return writ.Errorf(writ.CodeInvalid, op, "its link is no URL").WithFix("write link: https://console.example.com/executions/{executionId}; there is {stepId} too")
 	}
 	return nil
