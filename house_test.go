@@ -88,6 +88,7 @@ var owners = map[string][]string{
 	"github.com/wI2L/jsondiff":                          {"skills/json"},
 	"github.com/santhosh-tekuri/jsonschema":             {"skills/json"},
 	"filippo.io/age":                                    {"host/secret", "identity"},
+	"github.com/standard-webhooks/standard-webhooks":    {"hook"},
 	"github.com/secure-systems-lab/go-securesystemslib": {"identity", "trace", "registry/keyless/keylesstest"},
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -63,6 +64,7 @@ type setting struct {
 	value   any
 	meaning string
 	secret  bool
+	names   bool // its names alone are shown: the URL of a hook may be a credential
 }
 
 var settings = []setting{
@@ -88,7 +90,7 @@ var settings = []setting{
 	{key: "secrets.names", value: map[string]any{}, meaning: "secret: {provider, path, field} of a secret that a provider keeps"},
 	{key: "oidc", value: map[string]any{}, meaning: "{issuer, clientId, clientSecretFile, scopes, session, ca, rules} of the OpenID provider at which people log in; none: tokens alone"},
 	{key: "tls", value: map[string]any{}, meaning: "{cert, key, clientCA, trustDomain, rules} of the HTTP listener; none: plain HTTP"},
-	{key: "hooks", value: map[string]any{}, meaning: "name: {url, events, secret, tenant, allowPrivate, link, ca} of who outside is told of events"},
+	{key: "hooks", value: map[string]any{}, meaning: "name: {url, events, secret, tenant, allowPrivate, link, ca} of who outside is told of events", names: true},
 	{key: "client.cert", value: "", meaning: "certificate chain (PEM) with which commands come to a daemon, instead of a token"},
 	{key: "client.key", value: "", meaning: "its key (PEM)"},
 	{key: "client.ca", value: "", meaning: "authorities (PEM) of the daemon's certificate, instead of the system's"},
@@ -361,6 +363,9 @@ func (a *app) configCommand() *cobra.Command {
 }
 
 func shown(s setting, value any) string {
+	if all, ok := value.(map[string]any); ok && s.names {
+		return strings.Join(slices.Sorted(maps.Keys(all)), " ")
+	}
 	text := strings.Trim(strings.TrimPrefix(sprint(value), "map"), "[]")
 	if s.secret && text != "" {
 		return "(set)"
