@@ -50,7 +50,7 @@ type Options struct {
 	// Findings are those of drift by code, for /metrics; nil: there are none.
 	Findings func() map[contract.DriftCode]int
 	// Hooks are the notification hooks in numbers, for /metrics; nil: there are none.
-	Hooks   func() []contract.HookMeter
+	Hooks   func() contract.HookMeters
 	Clock   writ.Clock // nil: the system's
 	Entropy io.Reader  // of request ids; nil: crypto/rand
 }

@@ -34,7 +34,7 @@ type Hook struct {
 	AllowPrivate  bool          `json:"allowPrivate,omitempty" jsonschema:"Its receiver may be in the house."`
 	State         HookStatus    `json:"state"`
 	Cursor        writ.Position `json:"cursor" jsonschema:"Position of the last record that it is done with."`
-	Behind        writ.Position `json:"behind" jsonschema:"Records that are on disk and that it has not looked at. Most are no events of it."`
+	Behind        writ.Position `json:"behind" jsonschema:"How many positions the tenant's journals reach beyond the cursor; 0 where nothing is left to look at. Most are of no event of the hook, and those of other tenants are counted."`
 	Pending       *HookPending  `json:"pending,omitempty" jsonschema:"The event that it stands at."`
 	Failure       *HookFailure  `json:"failure,omitempty" jsonschema:"Of the last attempt, where that did not succeed."`
 	NextAttemptAt writ.Time     `json:"nextAttemptAt,omitempty"`
@@ -113,12 +113,12 @@ type HookDismissOutput struct {
 	Dismissed uint64 `json:"dismissed" jsonschema:"How many events will not be sent by this hook."`
 }
 
-// HookMeter is a hook in numbers, for /metrics.
-type HookMeter struct {
-	Name        string
-	Disabled    bool
-	Behind      writ.Position
+// HookMeters are all hooks of the host in numbers, for /metrics. No name is among them:
+// whoever reads them may be of another tenant.
+type HookMeters struct {
+	States      map[HookStatus]int
+	Behind      writ.Position // of the one that is furthest behind
 	DeadLetters uint64
-	Failing     float64           // seconds since the event that it stands at was first tried; 0: none
+	Failing     float64           // seconds since the event that one stands at was first tried, the longest; 0: none
 	Attempts    map[string]uint64 // by outcome, since the start
 }

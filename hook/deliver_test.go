@@ -46,7 +46,7 @@ func TestDelivery(t *testing.T) {
 			t.Errorf("the header is %v", p.header)
 		}
 		item := shown(t, s, "default")
-		if item.State != contract.HookActive || item.Delivered != 3 || item.Behind != 0 || item.Cursor != w.tip() || item.Target != "https://hooks.example.com" {
+		if item.State != contract.HookActive || item.Delivered != 3 || item.Behind != 0 || item.Cursor != w.last() || item.Target != "https://hooks.example.com" {
 			t.Errorf("got %+v", item)
 		}
 		stop()
@@ -233,7 +233,7 @@ func TestGoneDisablesUntilItIsConfiguredAnew(t *testing.T) {
 		if err != nil || len(checks) != 1 || checks[0].OK || checks[0].Name != "hook pager" {
 			t.Errorf("%+v, %v", checks, err)
 		}
-		if m := s.Meters(); len(m) != 1 || !m[0].Disabled || m[0].Behind != 3 {
+		if m := s.Meters(); m.States[contract.HookDisabled] != 1 || m.Behind != 3 {
 			t.Errorf("%+v", m)
 		}
 		stop()

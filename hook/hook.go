@@ -52,12 +52,13 @@ type Secrets interface {
 // Options are what a Service works with. Hooks may be empty; Resolver, Jitter and
 // Logger may be nil, all others must be set.
 type Options struct {
-	Hooks    []Hook
-	Store    writ.Store
-	Notes    writ.Notes
-	Journal  writ.Journal
-	Traces   writ.Traces
-	Tip      func() writ.Position // of the last record on disk
+	Hooks   []Hook
+	Store   writ.Store
+	Notes   writ.Notes
+	Journal writ.Journal
+	Traces  writ.Traces
+	// Tip is the position of the tenant's last record on disk.
+	Tip      func(writ.TenantID) (writ.Position, error)
 	Secrets  Secrets
 	Clock    writ.Clock
 	Resolver egress.Resolver // nil: the system's

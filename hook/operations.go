@@ -61,32 +61,35 @@ func (w *worker) show(ctx context.Context) (*contract.Hook, error) {
 	if err := w.load(ctx); err != nil {
 		return nil, err
 	}
+	behind, err := w.behind()
+	if err != nil {
+		return nil, err
+	}
 	s := w.state
 	item := &contract.Hook{
 		Name: w.hook.Name, Target: w.target.Scheme + "://" + w.target.Host, Events: slices.Clone(w.hook.Events), AllowPrivate: w.hook.AllowPrivate,
-		State: contract.HookActive, Cursor: s.Cursor, Behind: w.behind(), NextAttemptAt: s.NextAt,
+		State: s.status(), Cursor: s.Cursor, Behind: behind, NextAttemptAt: s.NextAt,
 		Delivered: s.Delivered, DeliveredAt: s.DeliveredAt, DeadLetters: slices.Clone(s.Dead), DeadTotal: s.DeadTotal,
 	}
 	if s.Pending != nil && s.Pending.Attempts > 0 {
 		pending := *s.Pending
-		item.Pending, item.State = &pending, contract.HookFailing
+		item.Pending = &pending
 	}
 	if s.Failure != nil {
 		failure := *s.Failure
 		item.Failure = &failure
 	}
-	if s.Disabled {
-		item.State = contract.HookDisabled
-	}
 	return item, nil
 }
 
-// behind is what the hook has not looked at. mu is held.
-func (w *worker) behind() writ.Position {
-	if tip := w.opts.Tip(); tip > w.state.Cursor {
-		return tip - w.state.Cursor
+// behind is how far the tenant's journals reach beyond where the hook stands. mu is
+// held.
+func (w *worker) behind() (writ.Position, error) {
+	tip, err := w.opts.Tip(w.hook.Tenant)
+	if err != nil || tip <= w.state.Cursor {
+		return 0, err
 	}
-	return 0
+	return tip - w.state.Cursor, nil
 }
 
 // Test is the operation contract.HookTest.

@@ -75,30 +75,32 @@ func (s *Service) Checks(ctx context.Context, tenant writ.TenantID) ([]contract.
 }
 
 // Meters are the hooks in numbers. One that was not read yet is not among them.
-func (s *Service) Meters() []contract.HookMeter {
-	var out []contract.HookMeter
-	for _, w := range s.workers {
-		if m, ok := w.meter(); ok {
-			out = append(out, m)
-		}
+func (s *Service) Meters() contract.HookMeters {
+	m := contract.HookMeters{
+		States:   map[contract.HookStatus]int{contract.HookActive: 0, contract.HookFailing: 0, contract.HookDisabled: 0},
+		Attempts: map[string]uint64{},
 	}
-	return out
+	for _, w := range s.workers {
+		w.meter(&m)
+	}
+	return m
 }
 
-func (w *worker) meter() (contract.HookMeter, bool) {
+func (w *worker) meter(m *contract.HookMeters) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.state == nil {
-		return contract.HookMeter{}, false
+		return
 	}
-	m := contract.HookMeter{
-		Name: w.hook.Name, Disabled: w.state.Disabled, Behind: w.behind(), DeadLetters: w.state.DeadTotal, Attempts: map[string]uint64{},
+	m.States[w.state.status()]++
+	if behind, err := w.behind(); err == nil { // else the journal has failed, and the process ends
+		m.Behind = max(m.Behind, behind)
 	}
+	m.DeadLetters += w.state.DeadTotal
 	for _, o := range outcomes {
-		m.Attempts[string(o)] = w.tally[o]
+		m.Attempts[string(o)] += w.tally[o]
 	}
 	if p := w.state.Pending; p != nil && p.Attempts > 0 {
-		m.Failing = w.opts.Clock().Sub(p.Since.Std()).Seconds()
+		m.Failing = max(m.Failing, w.opts.Clock().Sub(p.Since.Std()).Seconds())
 	}
-	return m, true
 }

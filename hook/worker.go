@@ -39,6 +39,16 @@ type state struct {
 // settle forgets the event that the hook stood at.
 func (s *state) settle() { s.Pending, s.Failure, s.NextAt = nil, nil, 0 }
 
+func (s *state) status() contract.HookStatus {
+	switch {
+	case s.Disabled:
+		return contract.HookDisabled
+	case s.Pending != nil && s.Pending.Attempts > 0:
+		return contract.HookFailing
+	}
+	return contract.HookActive
+}
+
 // sentBack forgets what was given up after the cursor: it is sent again.
 func (s *state) sentBack(cursor writ.Position) {
 	s.Cursor, s.Disabled = cursor, false
@@ -98,7 +108,9 @@ func (w *worker) load(ctx context.Context) error {
 	raw, err := w.opts.Store.Get(ctx, w.hook.Tenant, prefix+w.hook.Name)
 	switch {
 	case writ.IsCode(err, writ.CodeNotFound):
-		s.Cursor = w.opts.Tip()
+		if s.Cursor, err = w.opts.Tip(w.hook.Tenant); err != nil {
+			return err
+		}
 	case err != nil:
 		return err
 	default:

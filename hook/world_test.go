@@ -169,10 +169,21 @@ func (w *world) Feed(ctx context.Context, tenant writ.TenantID, after writ.Posit
 	}
 }
 
-func (w *world) tip() writ.Position {
+func (w *world) tip(tenant writ.TenantID) (writ.Position, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return writ.Position(len(w.records))
+	for i := len(w.records) - 1; i >= 0; i-- {
+		if w.records[i].Tenant == tenant {
+			return w.records[i].Position, nil
+		}
+	}
+	return 0, nil
+}
+
+// last is the position of the last record of the default tenant.
+func (w *world) last() writ.Position {
+	last, _ := w.tip(writ.DefaultTenant)
+	return last
 }
 
 // opened is an approval that is asked for in an execution of the tenant.

@@ -70,3 +70,34 @@ func TestWhatIsDecidedIsNotANote(t *testing.T) {
 		}
 	}
 }
+
+func TestLastIsOfTheTenant(t *testing.T) {
+	ctx := context.Background()
+	j := open(t, options(""))
+	last := func(of writ.TenantID, want writ.Position) {
+		t.Helper()
+		if got, err := j.Last(of); err != nil || got != want {
+			t.Errorf("%s: %d, %v, want %d", of, got, err, want)
+		}
+	}
+	last(tenant, 0)
+	for n, of := range []writ.TenantID{"a", tenant, "a", "zz"} {
+		receipt, err := j.Append(ctx, &writ.Batch{Tenant: of, Stream: writ.SystemStream, Expect: writ.AnySeq, Records: []writ.NewRecord{
+			{Type: writ.RecTrustChanged, Time: at(n), Actor: audit(), Body: writ.Body{System: &writ.SystemFacts{Subject: "k"}}},
+			{Type: writ.RecTrustChanged, Time: at(n), Actor: audit(), Body: writ.Body{System: &writ.SystemFacts{Subject: "k"}}},
+		}})
+		if err == nil {
+			err = j.Barrier(ctx, receipt.Position)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	last("a", 6)
+	last(tenant, 4)
+	last("zz", 8)
+	last("b", 0)
+	if _, err := j.Last(""); !writ.IsCode(err, writ.CodeInvalid) {
+		t.Errorf("no tenant: %v", err)
+	}
+}

@@ -76,7 +76,7 @@ func (h *home) wireHooks() error {
 	}
 	var err error
 	h.hooks, err = hook.New(hook.Options{
-		Hooks: hooks, Store: h.journal, Notes: h.journal, Journal: h.journal, Traces: h.journal, Tip: h.journal.Durable,
+		Hooks: hooks, Store: h.journal, Notes: h.journal, Journal: h.journal, Traces: h.journal, Tip: h.journal.Last,
 		Secrets: h.secrets, Clock: h.clock, Logger: h.log.Named("hook"),
 	})
 	return err
