@@ -173,6 +173,31 @@ func TestWhatIsRefusedIsGivenUpAndSeen(t *testing.T) {
 	}
 }
 
+// That a receiver was away does not count against an event that it refuses later.
+func TestAnAbsenceIsNoRefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, n := newWorld(), 0
+		r := &receiver{t: t, answer: func(*post) (int, http.Header, error) {
+			if n++; n <= 30 {
+				return 503, nil, nil
+			}
+			if n < 30+refusedAttempts {
+				return 400, nil, nil
+			}
+			return 200, nil, nil
+		}}
+		s, stop := w.start(t, r, pager())
+		defer stop()
+		synctest.Wait()
+		w.opened("default", "exe_1")
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		if got := r.executions(); !slices.Equal(got, []string{"exe_1"}) || shown(t, s, "default").DeadTotal != 0 {
+			t.Errorf("got %v, %+v", got, shown(t, s, "default"))
+		}
+	})
+}
+
 // A proxy's word, and no word at all, are tried for as long as it takes.
 func TestWhoIsAwayIsWaitedFor(t *testing.T) {
 	for _, status := range []int{408, 425, 429, 502, 503, 504} {

@@ -144,7 +144,9 @@ func (h *Hook) check() (*url.URL, error) {
 		return nil, writ.Errorf(writ.CodeInvalid, op, "is not a name of a hook").WithFix("use up to 32 lower-case letters, digits and dashes")
 	}
 	op = "hooks." + h.Name
-	h.Tenant = cmp.Or(h.Tenant, writ.DefaultTenant)
+	if h.Tenant = cmp.Or(h.Tenant, writ.DefaultTenant); !nameForm.MatchString(string(h.Tenant)) {
+		return nil, writ.Errorf(writ.CodeInvalid, op, "tenant: %.40q is not a name of a tenant", h.Tenant).WithFix("see `writ tenant list`")
+	}
 	target, err := h.target(op)
 	if err != nil {
 		return nil, err

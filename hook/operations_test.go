@@ -40,6 +40,8 @@ func TestHooksThatAreNone(t *testing.T) {
 		"a slip":                    {func(h *Hook) { h.Events = []string{"controlPlane.aproval.expired"} }, "did you mean controlPlane.approval.expired?"},
 		"a short slip":              {func(h *Hook) { h.Events = []string{"aproval.expired"} }, "did you mean controlPlane.approval.expired?"},
 		"no event at all":           {func(h *Hook) { h.Events = []string{"everything"} }, "events.md"},
+		"another's tenant":          {func(h *Hook) { h.Tenant = "acme" }, ""},
+		"no tenant at all":          {func(h *Hook) { h.Tenant = "Acme/x" }, "writ tenant list"},
 		"no secret":                 {func(h *Hook) { h.Secret = "" }, "writ secret set"},
 		"a link":                    {func(h *Hook) { h.Link = "https://console.example.com/{executionId}#{stepId}" }, ""},
 		"no link":                   {func(h *Hook) { h.Link = "/executions/{executionId}" }, "link:"},

@@ -32,8 +32,8 @@ const (
 	longestWait   = 15 * time.Minute
 	maxRetryAfter = 24 * time.Hour
 
-	refusedAttempts = 8  // of an event that the receiver refuses: about 10 minutes
-	faultAttempts   = 24 // of one at which it fails: about 4 hours, the others wait behind it
+	refusedAttempts = 8  // that the receiver refuses: about 10 minutes
+	faultAttempts   = 24 // at which it fails: about 4 hours, the others wait behind it
 )
 
 // outcome is what comes of an attempt.
@@ -176,7 +176,8 @@ func (w *worker) wait(n int, r *result) time.Duration {
 	return max(d, r.retryAfter)
 }
 
-// exhausted reports whether an event is given up after the n-th attempt.
+// exhausted reports whether an event is given up after the n-th answer that turned it
+// down.
 func (r *result) exhausted(n int) bool {
 	return (r.outcome == refused && n >= refusedAttempts) || (r.outcome == fault && n >= faultAttempts)
 }

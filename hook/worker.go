@@ -27,6 +27,7 @@ type state struct {
 	Cursor      writ.Position         `json:"cursor"`
 	Disabled    bool                  `json:"disabled,omitempty"`
 	Pending     *contract.HookPending `json:"pending,omitempty"`
+	Answers     int                   `json:"answers,omitempty"` // of those attempts, how many the receiver itself turned down
 	Failure     *contract.HookFailure `json:"failure,omitempty"`
 	NextAt      writ.Time             `json:"nextAt,omitempty"`
 	Delivered   uint64                `json:"delivered,omitempty"`
@@ -37,7 +38,7 @@ type state struct {
 }
 
 // settle forgets the event that the hook stood at.
-func (s *state) settle() { s.Pending, s.Failure, s.NextAt = nil, nil, 0 }
+func (s *state) settle() { s.Pending, s.Answers, s.Failure, s.NextAt = nil, 0, nil, 0 }
 
 func (s *state) status() contract.HookStatus {
 	switch {
@@ -298,18 +299,22 @@ func pause(ctx context.Context, d time.Duration) {
 // after notes what came of an attempt, and whether the event is done with.
 func (w *worker) after(ctx context.Context, turn int, p *parcel, r *result) (done bool, err error) {
 	log := w.opts.Logger.With("hook", w.hook.Name, "event", p.event.ID, "type", p.event.Type)
-	var n int
+	n, givenUp := 0, false
 	err = w.alter(ctx, turn, r.outcome != delivered, func(s *state) {
 		w.tally[r.outcome]++
 		s.Pending.Attempts++
 		n = s.Pending.Attempts
+		if r.outcome == refused || r.outcome == fault {
+			s.Answers++
+		}
+		givenUp = r.exhausted(s.Answers)
 		switch {
 		case r.outcome == delivered:
 			s.settle()
 			s.Delivered, s.DeliveredAt = s.Delivered+1, w.opts.Clock.Now()
 		case r.outcome == gone:
 			s.Disabled, s.Failure, s.NextAt = true, r.failure, 0
-		case r.exhausted(n):
+		case givenUp:
 			s.bury(p, n, r.failure)
 			s.settle()
 			s.Cursor = p.rec.Position
@@ -326,7 +331,7 @@ func (w *worker) after(ctx context.Context, turn int, p *parcel, r *result) (don
 	case r.outcome == gone:
 		log.Warn("the receiver is gone: the hook is disabled until it is configured anew")
 		return false, errTurn
-	case r.exhausted(n):
+	case givenUp:
 		log.Error("an event was given up", "attempts", n, "status", r.status, "code", r.failure.Code)
 		return true, nil
 	}
