@@ -3,6 +3,7 @@ package hook
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -176,6 +177,37 @@ func TestRedeliveryGoesBackAlone(t *testing.T) {
 		synctest.Wait()
 		if got := r.executions()[before:]; !slices.Equal(got, []string{"exe_3"}) {
 			t.Errorf("the next daemon sent %v", got)
+		}
+	})
+}
+
+// Who goes back while an event is on its way goes back all the same: what comes of that
+// event does not count any more.
+func TestRedeliveryInTheMiddleOfAnAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, gate := newWorld(), make(chan struct{})
+		r := &receiver{t: t, answer: func(p *post) (int, http.Header, error) {
+			if p.execution == "exe_1" {
+				<-gate
+			}
+			return 200, nil, nil
+		}}
+		s, stop := w.start(t, r, pager())
+		defer stop()
+		synctest.Wait()
+		first := w.opened("default", "exe_0")
+		w.opened("default", "exe_1")
+		synctest.Wait()
+		if _, err := s.Redeliver(as("default"), &contract.HookRedeliverInput{Name: "pager", From: first}); err != nil {
+			t.Fatal(err)
+		}
+		close(gate)
+		synctest.Wait()
+		if got := r.executions(); !slices.Equal(got, []string{"exe_0", "exe_1", "exe_0", "exe_1"}) {
+			t.Errorf("got %v", got)
+		}
+		if item := shown(t, s, "default"); item.Behind != 0 || item.State != contract.HookActive {
+			t.Errorf("got %+v", item)
 		}
 	})
 }

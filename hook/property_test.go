@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -192,6 +193,22 @@ func TestAStoreThatFails(t *testing.T) {
 		synctest.Wait()
 		if got := r.executions(); !slices.Equal(got, []string{"exe_1"}) || shown(t, s, "default").Behind != 0 {
 			t.Errorf("got %v", got)
+		}
+		// What could not be kept is kept later, although nothing else happens.
+		fails := func(err error) {
+			w.mu.Lock()
+			w.failing = err
+			w.mu.Unlock()
+		}
+		fails(writ.Errorf(writ.CodeUnavailable, "note", "full"))
+		last := w.opened("default", "exe_2")
+		time.Sleep(time.Minute)
+		fails(nil)
+		time.Sleep(2 * keepEvery)
+		synctest.Wait()
+		raw, err := w.Get(t.Context(), "default", "hook/pager")
+		if err != nil || !strings.Contains(string(raw), fmt.Sprintf(`"cursor":%d,`, last)) {
+			t.Errorf("kept: %s, %v", raw, err)
 		}
 	})
 }
