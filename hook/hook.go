@@ -22,8 +22,7 @@ import (
 	"github.com/writ-run/writ/egress"
 )
 
-// Bounds of a configuration. Each hook follows the journals by itself, and is a label
-// of the metrics.
+// Bounds of a configuration. Each hook reads the journals by itself.
 const (
 	MaxHooks = 32
 	maxURL   = 2048
@@ -112,6 +111,10 @@ func New(opts Options) (*Service, error) {
 // sync, which events would otherwise need one each.
 const keepEvery = time.Second
 
+// maxReread is how far a hook reads on over what is nothing to it before its place is
+// kept: to read that again takes less time than a sync each second.
+const maxReread = 10_000
+
 // Run delivers until ctx ends, and then keeps how far each hook has come.
 func (s *Service) Run(ctx context.Context) {
 	if len(s.workers) == 0 {
@@ -124,13 +127,15 @@ func (s *Service) Run(ctx context.Context) {
 	ticker := time.NewTicker(keepEvery)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
+		most := writ.Position(maxReread)
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
 			running.Wait()
+			most = 0
 		}
 		for _, w := range s.workers {
-			w.keep(context.WithoutCancel(ctx))
+			w.keep(context.WithoutCancel(ctx), most)
 		}
 	}
 }

@@ -198,7 +198,7 @@ func (w *worker) replace(ctx context.Context, by *writ.Principal, next *state, f
 		w.state = before
 		return err
 	}
-	w.dirty = false
+	w.dirty, w.saved = false, next.Cursor
 	return nil
 }
 

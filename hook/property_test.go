@@ -164,9 +164,29 @@ func TestNotesAreFew(t *testing.T) {
 			w.opened("default", fmt.Sprintf("exe_%d", n))
 			time.Sleep(3 * time.Millisecond)
 		}
-		stop()
-		if w.notes > 6 || len(r.executions()) != 1000 {
+		time.Sleep(time.Minute)
+		if w.notes > 5 || len(r.executions()) != 1000 {
 			t.Errorf("%d notes of %d events", w.notes, len(r.executions()))
+		}
+		// What is nothing to the hook costs one in ten thousand records.
+		before := w.notes
+		for range maxReread {
+			w.noise("default", "exe_x")
+		}
+		time.Sleep(time.Minute)
+		if w.notes != before {
+			t.Errorf("%d notes of nothing", w.notes-before)
+		}
+		w.noise("default", "exe_x")
+		time.Sleep(time.Minute)
+		if w.notes != before+1 {
+			t.Errorf("%d notes of %d records", w.notes-before, maxReread+1)
+		}
+		w.noise("default", "exe_x")
+		synctest.Wait()
+		stop()
+		if w.notes != before+2 {
+			t.Errorf("%d notes and an end", w.notes-before)
 		}
 	})
 }

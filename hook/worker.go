@@ -72,10 +72,11 @@ type worker struct {
 	wants  map[string]bool
 	config writ.Digest
 
-	mu    sync.Mutex // held while the state is written, under no other
-	state *state     // nil: not read yet
-	dirty bool       // it is not what is stored
-	turn  int        // counts how often the hook was sent back: what an earlier turn knows does not count
+	mu    sync.Mutex    // held while the state is written, under no other
+	state *state        // nil: not read yet
+	dirty bool          // it is not what is stored, but for the cursor
+	saved writ.Position // the cursor that is stored
+	turn  int           // counts how often the hook was sent back: what an earlier turn knows does not count
 	stop  context.CancelFunc
 	tally map[outcome]uint64
 }
@@ -123,7 +124,7 @@ func (w *worker) load(ctx context.Context) error {
 		s.Config, s.Disabled, w.dirty = w.config, false, true
 		s.settle()
 	}
-	w.state = s
+	w.state, w.saved = s, s.Cursor
 	return nil
 }
 
@@ -133,7 +134,9 @@ func (w *worker) write(ctx context.Context) error {
 	if err == nil {
 		err = w.opts.Notes.Note(context.WithoutCancel(ctx), w.hook.Tenant, change)
 	}
-	w.dirty = err != nil
+	if w.dirty = err != nil; !w.dirty {
+		w.saved = w.state.Cursor
+	}
 	return err
 }
 
@@ -142,11 +145,12 @@ func (w *worker) change() (writ.Change, error) {
 	return writ.Change{Key: prefix + w.hook.Name, Value: raw}, err
 }
 
-// keep stores what is not stored yet.
-func (w *worker) keep(ctx context.Context) {
+// keep stores what is not stored yet: what came of events, and a cursor that has gone
+// on by more than most.
+func (w *worker) keep(ctx context.Context, most writ.Position) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.state == nil || !w.dirty {
+	if w.state == nil || (!w.dirty && w.state.Cursor <= w.saved+most) {
 		return
 	}
 	if err := w.write(ctx); err != nil {
@@ -211,10 +215,21 @@ func (w *worker) alter(ctx context.Context, turn int, now bool, fn func(*state))
 		return errTurn
 	}
 	fn(w.state)
-	w.dirty = true
 	if now {
 		return w.write(ctx)
 	}
+	w.dirty = true
+	return nil
+}
+
+// pass goes on to the next record.
+func (w *worker) pass(turn int, position writ.Position) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.turn != turn {
+		return errTurn
+	}
+	w.state.Cursor = position
 	return nil
 }
 
@@ -239,7 +254,7 @@ func (w *worker) record(ctx context.Context, turn int, rec *writ.Stored) error {
 			}
 		}
 	}
-	return w.alter(ctx, turn, false, func(s *state) { s.Cursor = rec.Position })
+	return w.pass(turn, rec.Position)
 }
 
 // parcel is one event on its way.
@@ -311,6 +326,7 @@ func (w *worker) after(ctx context.Context, turn int, p *parcel, r *result) (don
 		switch {
 		case r.outcome == delivered:
 			s.settle()
+			s.Cursor = p.rec.Position
 			s.Delivered, s.DeliveredAt = s.Delivered+1, w.opts.Clock.Now()
 		case r.outcome == gone:
 			s.Disabled, s.Failure, s.NextAt = true, r.failure, 0
