@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -165,28 +166,81 @@ func TestNotesAreFew(t *testing.T) {
 			time.Sleep(3 * time.Millisecond)
 		}
 		time.Sleep(time.Minute)
-		if w.notes > 5 || len(r.executions()) != 1000 {
-			t.Errorf("%d notes of %d events", w.notes, len(r.executions()))
+		if w.noted() > 5 || len(r.executions()) != 1000 {
+			t.Errorf("%d notes of %d events", w.noted(), len(r.executions()))
 		}
 		// What is nothing to the hook costs one in ten thousand records.
-		before := w.notes
+		before := w.noted()
 		for range maxReread {
 			w.noise("default", "exe_x")
 		}
 		time.Sleep(time.Minute)
-		if w.notes != before {
-			t.Errorf("%d notes of nothing", w.notes-before)
+		if w.noted() != before {
+			t.Errorf("%d notes of nothing", w.noted()-before)
 		}
 		w.noise("default", "exe_x")
 		time.Sleep(time.Minute)
-		if w.notes != before+1 {
-			t.Errorf("%d notes of %d records", w.notes-before, maxReread+1)
+		if w.noted() != before+1 {
+			t.Errorf("%d notes of %d records", w.noted()-before, maxReread+1)
 		}
 		w.noise("default", "exe_x")
 		synctest.Wait()
 		stop()
-		if w.notes != before+2 {
-			t.Errorf("%d notes and an end", w.notes-before)
+		if w.noted() != before+2 {
+			t.Errorf("%d notes and an end", w.noted()-before)
+		}
+	})
+}
+
+// TestHammer is for the race detector: everything at once, and nothing is lost.
+func TestHammer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, r := newWorld(), &receiver{t: t}
+		s, stop := w.start(t, r, pager())
+		synctest.Wait()
+		var all sync.WaitGroup
+		for n := range 4 {
+			all.Go(func() {
+				for k := range 50 {
+					w.opened("default", fmt.Sprintf("exe_%d_%d", n, k))
+					time.Sleep(time.Duration(k) * time.Millisecond)
+				}
+			})
+		}
+		for _, do := range []func() error{
+			func() error { _, err := s.List(as("default"), &contract.HookListInput{}); return err },
+			func() error {
+				_, err := s.Redeliver(as("default"), &contract.HookRedeliverInput{Name: "pager", From: 1})
+				return err
+			},
+			func() error {
+				_, err := s.Dismiss(as("default"), &contract.HookDismissInput{Name: "pager"})
+				return err
+			},
+			func() error { _, err := s.Test(as("default"), &contract.HookTestInput{Name: "pager"}); return err },
+			func() error { _, err := s.Drift(t.Context(), "default"); return err },
+			func() error { _, err := s.Checks(t.Context(), "default"); return err },
+			func() error { _ = s.Meters(); return nil },
+		} {
+			all.Go(func() {
+				for range 30 {
+					if err := do(); err != nil {
+						t.Error(err)
+					}
+					time.Sleep(7 * time.Millisecond)
+				}
+			})
+		}
+		all.Wait()
+		synctest.Wait()
+		stop()
+		arrived := map[string]bool{}
+		for _, execution := range r.executions() {
+			arrived[execution] = true
+		}
+		delete(arrived, "") // samples
+		if len(arrived) != 200 {
+			t.Errorf("%d of 200 events arrived", len(arrived))
 		}
 	})
 }

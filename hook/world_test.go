@@ -2,6 +2,7 @@ package hook
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -76,17 +77,16 @@ func (w *world) Note(ctx context.Context, tenant writ.TenantID, changes ...writ.
 	defer w.mu.Unlock()
 	w.notes++
 	if w.failing != nil || ctx.Err() != nil {
-		return cmpErr(w.failing, ctx.Err())
+		return cmp.Or(w.failing, ctx.Err())
 	}
 	w.keep(tenant, changes)
 	return nil
 }
 
-func cmpErr(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
+func (w *world) noted() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.notes
 }
 
 func (w *world) keep(tenant writ.TenantID, changes []writ.Change) {
