@@ -101,3 +101,20 @@ func TestLastIsOfTheTenant(t *testing.T) {
 		t.Errorf("no tenant: %v", err)
 	}
 }
+
+// What a Note has answered outlasts a cut of the power.
+func TestANoteIsOnDisk(t *testing.T) {
+	ctx, dir := context.Background(), t.TempDir()
+	j := open(t, options(dir))
+	begin(t, j, 1, 1)
+	for n := range 5 {
+		value := []byte{'0' + byte(n)}
+		if err := j.Note(ctx, tenant, writ.Change{Key: "hook/pager", Value: value}); err != nil {
+			t.Fatal(err)
+		}
+		restored := open(t, options(copyHome(t, dir)))
+		if got, err := restored.Get(ctx, tenant, "hook/pager"); err != nil || !bytes.Equal(got, value) {
+			t.Errorf("got %s, %v, want %s", got, err, value)
+		}
+	}
+}
