@@ -128,11 +128,16 @@ func (w *worker) load(ctx context.Context) error {
 	return nil
 }
 
+const noteTimeout = 10 * time.Second
+
 // write stores the state. mu is held.
 func (w *worker) write(ctx context.Context) error {
 	change, err := w.change()
 	if err == nil {
-		err = w.opts.Notes.Note(context.WithoutCancel(ctx), w.hook.Tenant, change)
+		// Also when the daemon stops, which a disk that hangs must not keep from it.
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
+		defer cancel()
+		err = w.opts.Notes.Note(bounded, w.hook.Tenant, change)
 	}
 	if w.dirty = err != nil; !w.dirty {
 		w.saved = w.state.Cursor

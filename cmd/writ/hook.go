@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -57,7 +56,11 @@ func hookTroubles(t *table, h *contract.Hook) {
 		t.line("%s: %s  what to do: %s", h.Name, clean(f.Message), clean(f.Fix))
 	}
 	for _, l := range h.DeadLetters {
-		t.line("%s: given up after %d: %s %s (position %d): %s", h.Name, l.Attempts, l.Type, strings.TrimSpace(string(l.ExecutionID)), l.Position, clean(l.Failure.Message))
+		event := l.Type
+		if l.ExecutionID != "" {
+			event += " of " + string(l.ExecutionID)
+		}
+		t.line("%s: given up after %d attempt(s): %s (position %d): %s", h.Name, l.Attempts, event, l.Position, clean(l.Failure.Message))
 	}
 }
 
