@@ -24,6 +24,7 @@ const module = "github.com/writ-run/writ"
 var layers = map[string][]string{
 	"abi":      {},
 	"canon":    {},
+	"egress":   {}, // knows addresses alone
 	".":        {"abi", "canon"},
 	"contract": {".", "abi", "canon"},
 
@@ -36,7 +37,8 @@ var layers = map[string][]string{
 	"registry/feed":   {".", "canon"},
 	"drift":           {".", "contract", "abi", "canon"},
 	"freeze":          {".", "contract", "abi", "canon"},
-	"host":            {".", "contract", "abi", "canon"},
+	"host":            {".", "contract", "abi", "canon", "egress"},
+	"hook":            {".", "contract", "abi", "canon", "egress"},
 	"engine":          {".", "contract", "abi", "canon"},
 	"trace":           {".", "contract", "abi", "canon"},
 
@@ -86,6 +88,7 @@ var owners = map[string][]string{
 	"github.com/wI2L/jsondiff":                          {"skills/json"},
 	"github.com/santhosh-tekuri/jsonschema":             {"skills/json"},
 	"filippo.io/age":                                    {"host/secret", "identity"},
+	"github.com/standard-webhooks/standard-webhooks":    {"hook"},
 	"github.com/secure-systems-lab/go-securesystemslib": {"identity", "trace", "registry/keyless/keylesstest"},
 }
 

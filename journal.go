@@ -128,13 +128,22 @@ type ExecutionPage struct {
 
 // Change sets or deletes (nil Value) one document of the tenant's store. Keys
 // are slash-separated; the first segment names the owner: kv, skill, trust,
-// token, principal, policy, grant, freeze.
+// token, principal, policy, grant, freeze, hook.
 type Change struct {
 	Key   string
 	Value []byte
 }
 
-// Store reads the documents that Batches change. It shows durable state only.
+// Notes change documents without a record: how far something has come that no
+// decision and no replay rests on. A record of each step would be the larger part of
+// a journal, and move the tenant's epoch.
+type Notes interface {
+	// Note is on disk when it returns. CodeInvalid for a document whose owner may not
+	// change it so, CodeUnavailable where the store is closing or failed.
+	Note(ctx context.Context, tenant TenantID, changes ...Change) error
+}
+
+// Store reads the documents that Batches and Notes change. It shows durable state only.
 type Store interface {
 	// Get is CodeNotFound where there is no document.
 	Get(ctx context.Context, tenant TenantID, key string) ([]byte, error)

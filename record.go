@@ -68,6 +68,7 @@ const (
 	RecDriftGone         RecordType = "drift.gone"
 	RecFreezeChanged     RecordType = "freeze.changed"
 	RecHostAccepted      RecordType = "host.accepted"
+	RecHookChanged       RecordType = "hook.changed" // tested, or sent back by hand
 )
 
 // Record is one entry of a journal: a link of its hash chain. It is encoded once

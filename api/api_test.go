@@ -307,6 +307,12 @@ func TestLogHasNoBodiesTokensOrForeignPaths(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	r := newRig(t, func(o *api.Options) {
 		o.Findings = func() map[contract.DriftCode]int { return map[contract.DriftCode]int{contract.DriftFeedStale: 2} }
+		o.Hooks = func() contract.HookMeters {
+			return contract.HookMeters{
+				States: map[contract.HookStatus]int{contract.HookActive: 3, contract.HookDisabled: 1}, Behind: 12, DeadLetters: 4, Failing: 1.5,
+				Attempts: map[string]uint64{"delivered": 7},
+			}
+		}
 	})
 	r.send("POST", submit, intent, nil)
 	r.send("POST", "/v1/made.up", intent, nil)
@@ -315,6 +321,8 @@ func TestMetrics(t *testing.T) {
 		`writ_requests_total{code="ok",operation="controlPlane.intent.submit"} 1`,
 		`writ_requests_total{code="not_found",operation="unknown"} 1`,
 		`writ_drift_findings{code="FEED_STALE"} 2`,
+		`writ_hooks{state="active"} 3`, `writ_hooks{state="disabled"} 1`, "writ_hook_behind_positions 12", "writ_hook_dead_letters 4",
+		"writ_hook_failing_seconds 1.5", `writ_hook_attempts_total{outcome="delivered"} 7`,
 	} {
 		if !bytes.Contains(raw, []byte(want)) {
 			t.Errorf("lacks %s: %s", want, raw)

@@ -21,7 +21,8 @@ type meters struct {
 	*approvalMeters
 }
 
-func newMeters(registry *prometheus.Registry, findings func() map[contract.DriftCode]int) *meters {
+func newMeters(opts *Options) *meters {
+	registry := opts.Metrics
 	m := &meters{
 		registry: registry,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -38,8 +39,11 @@ func newMeters(registry *prometheus.Registry, findings func() map[contract.Drift
 		}, []string{"door", "reason"}),
 	}
 	registry.MustRegister(m.requests, m.duration, m.streams, m.failures)
-	if findings != nil {
-		registry.MustRegister(findingsGauge{findings})
+	if opts.Findings != nil {
+		registry.MustRegister(findingsGauge{opts.Findings})
+	}
+	if opts.Hooks != nil {
+		registry.MustRegister(hookMeters{opts.Hooks})
 	}
 	m.approvalMeters = newApprovalMeters(registry)
 	return m

@@ -49,8 +49,10 @@ type Options struct {
 	Metrics *prometheus.Registry // nil: one of its own
 	// Findings are those of drift by code, for /metrics; nil: there are none.
 	Findings func() map[contract.DriftCode]int
-	Clock    writ.Clock // nil: the system's
-	Entropy  io.Reader  // of request ids; nil: crypto/rand
+	// Hooks are the notification hooks in numbers, for /metrics; nil: there are none.
+	Hooks   func() contract.HookMeters
+	Clock   writ.Clock // nil: the system's
+	Entropy io.Reader  // of request ids; nil: crypto/rand
 }
 
 // Server is the HTTP door. It is an http.Handler for requests that come over a
@@ -73,7 +75,7 @@ type Server struct {
 func NewServer(opts Options) *Server {
 	opts = opts.withDefaults()
 	s := &Server{
-		opts: opts, hosts: map[string]bool{}, mux: http.NewServeMux(), meters: newMeters(opts.Metrics, opts.Findings),
+		opts: opts, hosts: map[string]bool{}, mux: http.NewServeMux(), meters: newMeters(&opts),
 		flights: make(chan struct{}, opts.MaxInFlight), streams: make(chan struct{}, opts.MaxStreams),
 		stopping: make(chan struct{}), throttle: newThrottle(opts.Clock),
 	}

@@ -31,6 +31,18 @@ func Nearest(word string, candidates []string) string {
 	return best
 }
 
+// NearestEvent is the key of an event that is likely meant by word, or "".
+func NearestEvent(word string) string {
+	keys := make([]string, 0, len(events))
+	for _, e := range events {
+		keys = append(keys, e.Key)
+	}
+	if near := Nearest(word, keys); near != "" {
+		return near
+	}
+	return Nearest("controlPlane."+word, keys)
+}
+
 // distance is Levenshtein's.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)

@@ -24,6 +24,7 @@ func All() []*Contract {
 		TokenCreate.Contract, TokenRotate.Contract, TokenRevoke.Contract, TokenList.Contract, SessionEnd.Contract,
 		GrantCreate.Contract, GrantRevoke.Contract, GrantList.Contract, GrantWhy.Contract, GrantBreakGlass.Contract, GrantReview.Contract,
 		TenantCreate.Contract, TenantList.Contract,
+		HookList.Contract, HookTest.Contract, HookRedeliver.Contract, HookDismiss.Contract,
 		SystemStatus.Contract, ConfigAcknowledge.Contract,
 	}
 }

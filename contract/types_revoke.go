@@ -146,6 +146,7 @@ const (
 	DriftConfigChanged     DriftCode = "CONFIG_CHANGED"      // a setting has another value than was acknowledged
 	DriftApprovalOverdue   DriftCode = "APPROVAL_OVERDUE"    // half of its time is over, or it was escalated
 	DriftReplayBroken      DriftCode = "REPLAY_BROKEN"       // a completed execution comes out differently
+	DriftHookFailing       DriftCode = "HOOK_FAILING"        // a notification hook is disabled, has failed for long or has given up events
 )
 
 // DriftListInput is the input of DriftList.

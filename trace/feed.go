@@ -95,3 +95,27 @@ func (j *Journal) feedPage(tenant writ.TenantID, after writ.Position) (page []wr
 	})
 	return page, last, err
 }
+
+// Last is the position of the tenant's last record that a Feed would have come to; 0
+// where there is none.
+func (j *Journal) Last(tenant writ.TenantID) (last writ.Position, err error) {
+	if !validName(string(tenant)) {
+		return 0, writ.Errorf(writ.CodeInvalid, "feed", "no tenant is named")
+	}
+	err = j.view(func(txn *badger.Txn) error {
+		opts := badger.DefaultIteratorOptions
+		opts.Reverse, opts.PrefetchValues, opts.Prefix = true, false, tenantKey(spacePosition, tenant)
+		it := txn.NewIterator(opts)
+		defer it.Close()
+		it.Seek(positionKey(tenant, ^writ.Position(0)))
+		if !it.Valid() {
+			return nil
+		}
+		var ok bool
+		if _, last, ok = splitPositionKey(it.Item().Key()); !ok {
+			return noIndex()
+		}
+		return nil
+	})
+	return last, err
+}

@@ -76,7 +76,7 @@ type Options struct {
 	ReanchorUnsafe bool
 }
 
-// Journal implements writ.Journal, writ.Traces and writ.Store.
+// Journal implements writ.Journal, writ.Traces, writ.Store and writ.Notes.
 type Journal struct {
 	opts   Options
 	log    hclog.Logger
@@ -142,6 +142,7 @@ var (
 	_ writ.Journal = (*Journal)(nil)
 	_ writ.Traces  = (*Journal)(nil)
 	_ writ.Store   = (*Journal)(nil)
+	_ writ.Notes   = (*Journal)(nil)
 )
 
 const (

@@ -30,8 +30,14 @@ const compatDir = "../../testdata/compat/v1"
 
 func testHome(t *testing.T, upstreams map[string]string) *home {
 	t.Helper()
+	return homeOf(t, &config{Upstreams: upstreams})
+}
+
+// homeOf opens a new home with a configuration.
+func homeOf(t *testing.T, c *config) *home {
+	t.Helper()
 	a := &app{stdio: stdio{in: bytes.NewReader(nil), out: io.Discard, err: io.Discard}, clock: time.Now}
-	c := &config{Home: t.TempDir(), Sandbox: "writ", Upstreams: upstreams, Payloads: time.Hour, Entries: time.Hour, LogLevel: "off"}
+	c.Home, c.Sandbox, c.Payloads, c.Entries, c.LogLevel = t.TempDir(), "writ", time.Hour, time.Hour, "off"
 	if err := makeKeys(c.Home); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -49,6 +50,7 @@ type config struct {
 	PolicyPin       writ.Digest // of the bundle that is to decide; "": whichever is active
 	OIDC            oidcSetting // where people log in
 	TLS             tlsSetting  // of the HTTP listener
+	Hooks           []hookSetting
 	// Files with which commands reach a daemon at a URL.
 	ClientCert, ClientKey, ClientCA string
 
@@ -62,6 +64,7 @@ type setting struct {
 	value   any
 	meaning string
 	secret  bool
+	names   bool // its names alone are shown: the URL of a hook may be a credential
 }
 
 var settings = []setting{
@@ -87,6 +90,7 @@ var settings = []setting{
 	{key: "secrets.names", value: map[string]any{}, meaning: "secret: {provider, path, field} of a secret that a provider keeps"},
 	{key: "oidc", value: map[string]any{}, meaning: "{issuer, clientId, clientSecretFile, scopes, session, ca, rules} of the OpenID provider at which people log in; none: tokens alone"},
 	{key: "tls", value: map[string]any{}, meaning: "{cert, key, clientCA, trustDomain, rules} of the HTTP listener; none: plain HTTP"},
+	{key: "hooks", value: map[string]any{}, meaning: "name: {url, events, secret, tenant, allowPrivate, link, ca} of who outside is told of events", names: true},
 	{key: "client.cert", value: "", meaning: "certificate chain (PEM) with which commands come to a daemon, instead of a token"},
 	{key: "client.key", value: "", meaning: "its key (PEM)"},
 	{key: "client.ca", value: "", meaning: "authorities (PEM) of the daemon's certificate, instead of the system's"},
@@ -297,7 +301,7 @@ func (c *config) fill() error {
 	if len(c.CompilerWrapper) > 0 && !filepath.IsAbs(c.CompilerWrapper[0]) {
 		return usage("compiler.wrapper: %q is not an absolute path", c.CompilerWrapper[0])
 	}
-	if err := c.fillSecrets(); err != nil {
+	if err := errors.Join(c.fillSecrets(), c.fillHooks()); err != nil {
 		return err
 	}
 	c.ClientCert, c.ClientKey, c.ClientCA = v.String("client/cert"), v.String("client/key"), v.String("client/ca")
@@ -359,6 +363,9 @@ func (a *app) configCommand() *cobra.Command {
 }
 
 func shown(s setting, value any) string {
+	if all, ok := value.(map[string]any); ok && s.names {
+		return strings.Join(slices.Sorted(maps.Keys(all)), " ")
+	}
 	text := strings.Trim(strings.TrimPrefix(sprint(value), "map"), "[]")
 	if s.secret && text != "" {
 		return "(set)"

@@ -17,6 +17,7 @@ import (
 	"github.com/writ-run/writ/drift"
 	"github.com/writ-run/writ/engine"
 	"github.com/writ-run/writ/freeze"
+	"github.com/writ-run/writ/hook"
 	"github.com/writ-run/writ/host"
 	"github.com/writ-run/writ/host/secret"
 	"github.com/writ-run/writ/host/toolbox"
@@ -43,6 +44,7 @@ type home struct {
 	engine     *engine.Engine
 	drift      *drift.Service
 	freezes    *freeze.Service
+	hooks      *hook.Service
 	baseline   *drift.Baseline
 	sampler    *drift.Sampler
 	dispatcher *contract.Dispatcher
@@ -132,6 +134,9 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 		return err
 	}
 	if err := h.wireEngine(tools); err != nil {
+		return err
+	}
+	if err := h.wireHooks(); err != nil {
 		return err
 	}
 	if err := h.wireDrift(); err != nil {

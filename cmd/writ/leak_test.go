@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/contract"
 )
 
 // planted are secrets of every provider. Each needs escaping wherever it goes, and is
@@ -30,6 +31,7 @@ var planted = map[string]string{
 	"vaulted":   `V4ulted+/="&<\ %45 välue-5`,
 	"vault's":   `hvs.t0ken-of-the-vault`,
 	"forgotten": `F0rgotten+/="&<\ %46 välue-6`,
+	"hook's":    hookKey,
 }
 
 const leaker = `apiVersion: writ/v1
@@ -126,7 +128,11 @@ func TestNoSecretIsLeftAnywhere(t *testing.T) {
 	}))
 	defer server.Close()
 	configuration, mounted := providers(t, server.URL)
-	w := newWhole(t, configuration)
+	receiver := startReceiver()
+	defer receiver.server.Close()
+	w := newWhole(t, configuration+hearsAll(receiver.server.URL))
+	w.must(planted["hook's"]+"\n", "secret", "set", "pager-key")
+	w.must("", "hook", "test", "pager")
 	w.must(planted["forgotten"]+"\n", "secret", "set", "stored")
 	events := w.listen()
 	page := func(secret, form string) map[string]any {
@@ -163,15 +169,43 @@ func TestNoSecretIsLeftAnywhere(t *testing.T) {
 	if err != nil || !bytes.Contains(text, []byte("writ_requests_total")) {
 		t.Fatalf("%v %s", err, text)
 	}
+	w.allTold()
 	w.stop()
 	heard := <-events
 	s := &searcher{t, planted}
+	s.in("what a hook sent", receiver.raw.Bytes())
+	if n := len(receiver.events); n < len(executions) || len(receiver.bad) > 0 || !bytes.Contains(receiver.raw.Bytes(), []byte(abi.FailSecretLeak)) {
+		t.Errorf("the hook told of %d events of %d executions: %v", n, len(executions), receiver.bad)
+	}
 	s.in("/metrics", text)
 	s.in("the event stream", heard)
 	s.in("the log", w.logs.bytes())
 	s.in("the command line", w.said.Bytes())
 	s.below(w.home)
 	w.canaries(heard, len(executions))
+}
+
+// hearsAll is a hook for all events.
+func hearsAll(url string) string {
+	var keys []string
+	for _, e := range contract.Events() {
+		keys = append(keys, e.Key)
+	}
+	return fmt.Sprintf("hooks: {pager: {url: %q, allowPrivate: true, secret: pager-key, events: [%s]}}\n", url, strings.Join(keys, ", "))
+}
+
+// allTold waits until the hook has told of everything.
+func (w *whole) allTold() {
+	w.t.Helper()
+	for {
+		said := w.must("", "hook", "list", "-o", "json")
+		if strings.Contains(said, `"behind": 0`) {
+			return
+		}
+		if !strings.Contains(said, `"active"`) {
+			w.t.Fatal(said)
+		}
+	}
 }
 
 // faults are what is said where a provider has nothing to give.
@@ -222,6 +256,8 @@ func (w *whole) look(executions []string) {
 		{"secret", "list", "-o", "json"},
 		{"doctor"},
 		{"drift", "list"},
+		{"hook", "list"},
+		{"hook", "test", "pager"},
 		{"skill", "list", "-o", "json"},
 		{"secret", "set", "variable"},
 		{"secret", "rotate", "nobody"},
@@ -290,7 +326,7 @@ func TestWhatAGuestSendsElsewhere(t *testing.T) {
 	// What Vault keeps is known from when it was asked for.
 	w.must("", "secret", "list", "--check")
 	for name, secret := range planted {
-		if name == "vault's" || name == "forgotten" {
+		if name == "vault's" || name == "forgotten" || name == "hook's" {
 			continue // no secrets of this host
 		}
 		for where, args := range map[string]map[string]any{

@@ -61,6 +61,7 @@ func TestScripts(t *testing.T) {
 			e.Vars = append(e.Vars,
 				"TOMORROW="+time.Now().AddDate(0, 0, 1).Format(time.DateOnly), "WRIT_HOME="+home, "WRIT_PASSPHRASE=correct horse battery", "HOME="+e.WorkDir, "MODULES="+modules, "BASELINE="+baseline, "CONFORMANCE="+conformance, "FIRSTSKILL="+filepath.Join(conformance, "..", "..", "sdk", "scaffold", "testdata"))
 			newEffects(e)
+			newReceiver(e)
 			if err := newFeed(e); err != nil {
 				return err
 			}
@@ -70,7 +71,7 @@ func TestScripts(t *testing.T) {
 			"exits": scriptExits, "json": scriptJSON, "follow": scriptFollow, "dial": scriptDial,
 			"address": scriptAddress, "http": scriptHTTP, "craft": scriptCraft, "flipjson": scriptFlipJSON, "flipmodules": scriptFlipModules,
 			"mode": scriptMode, "snapshot": scriptSnapshot, "arrived": scriptArrived, "answer": scriptAnswer, "effects": scriptEffects, "fill": scriptFill, "feed": scriptFeed,
-			"sigstore": scriptSigstore, "certs": scriptCerts,
+			"hooked": scriptHooked, "receiver": scriptReceiver, "sigstore": scriptSigstore, "certs": scriptCerts,
 		},
 		RequireUniqueNames: true,
 	})

@@ -12,6 +12,10 @@ func (h *home) bind(d *contract.Dispatcher) {
 	h.bindTrust(d)
 	h.bindFreezes(d)
 	h.bindLaw(d)
+	contract.Bind(d, contract.HookList, h.hooks.List)
+	contract.Bind(d, contract.HookTest, h.hooks.Test)
+	contract.Bind(d, contract.HookRedeliver, h.hooks.Redeliver)
+	contract.Bind(d, contract.HookDismiss, h.hooks.Dismiss)
 	contract.Bind(d, contract.SystemStatus, h.systemStatus)
 	contract.Bind(d, contract.ConfigAcknowledge, h.baseline.Acknowledge)
 }

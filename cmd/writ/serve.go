@@ -81,7 +81,7 @@ func (a *app) serveHome(ctx context.Context, h *home, log hclog.Logger) error {
 	}
 	server := api.NewServer(api.Options{
 		Caller: h.dispatcher, Auth: h.identity, Traces: h.journal, Logins: logins, Hosts: a.config.Hosts,
-		Log: log.Named("api"), Clock: a.clock, MaxBody: maxCall, Findings: h.drift.Counts,
+		Log: log.Named("api"), Clock: a.clock, MaxBody: maxCall, Findings: h.drift.Counts, Hooks: h.hooks.Meters,
 		Ready: func(context.Context) error { return h.journal.Accepting() },
 	})
 	count := server.Decided // before the first deadline can pass
@@ -95,6 +95,11 @@ func (a *app) serveHome(ctx context.Context, h *home, log hclog.Logger) error {
 	go h.sweep(ctx)
 	go h.giveBack(ctx)
 	go h.watchTrust(ctx)
+	told := make(chan struct{})
+	go func() {
+		h.hooks.Run(ctx)
+		close(told)
+	}()
 	go func() {
 		select {
 		case err := <-h.poisoned:
@@ -106,6 +111,8 @@ func (a *app) serveHome(ctx context.Context, h *home, log hclog.Logger) error {
 		log.Info("listening", "address", l.Addr().String())
 	}
 	err = server.Serve(ctx, listeners...)
+	cancel(nil)
+	<-told // before the journal closes: how far they have come is kept there
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		// Nothing after a failed commit may be acknowledged: end and recover.
 		return writ.Errorf(writ.CodeUnavailable, "journal", "a commit failed: %w", cause).WithFix("look at the disk, then start again: what was acknowledged is kept")

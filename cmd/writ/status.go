@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
@@ -47,7 +48,11 @@ func (h *home) systemStatus(ctx context.Context, _ *contract.SystemStatusInput) 
 	if out.BreakGlass, err = h.identity.Emergencies(ctx, p.Tenant); err != nil {
 		return nil, err
 	}
-	out.Checks = append(h.checks(skills), reviews(out.BreakGlass)...)
+	hooks, err := h.hooks.Checks(ctx, p.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	out.Checks = slices.Concat(h.checks(skills), reviews(out.BreakGlass), hooks)
 	return out, nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/writ-run/writ/api"
 	"github.com/writ-run/writ/canon"
 	"github.com/writ-run/writ/contract"
+	"github.com/writ-run/writ/hook"
 	"github.com/writ-run/writ/host/wasmtest"
 	"github.com/writ-run/writ/registry"
 	"github.com/writ-run/writ/registry/feed/feedtest"
@@ -39,6 +40,7 @@ type things struct {
 	Publisher, Feed, Root       string
 	Deputy                      writ.PrincipalID
 	Delegation, Glass, Channel  string
+	Hook                        string
 }
 
 // all are the ids, those that are part of others last.
@@ -46,7 +48,7 @@ func (x *things) all() []string {
 	out := []string{
 		string(x.Execution), string(x.Waiting), string(x.Intent), string(x.Plan), string(x.Step), string(x.Digest), string(x.Artifact),
 		x.Token, x.Grant, x.Secret, x.KeyID, string(x.Principal), string(x.Workspace), string(x.Skill), x.Publisher, x.Feed, x.Root,
-		string(x.Deputy), x.Delegation, x.Glass, x.Channel,
+		string(x.Deputy), x.Delegation, x.Glass, x.Channel, x.Hook,
 	}
 	for _, one := range out {
 		if one == "" {
@@ -79,7 +81,7 @@ func (x *things) forged() *things {
 		Token: turn(x.Token), Grant: rest(x.Grant, "grant_"), Secret: turn(x.Secret), KeyID: turn(x.KeyID),
 		Principal: writ.PrincipalID(rest(string(x.Principal), "agent:")), Workspace: writ.WorkspaceID(turn(string(x.Workspace))),
 		Skill: "fictional/nothing", Publisher: "fictional", Feed: turn(x.Feed), Root: turn(x.Root),
-		Deputy: writ.PrincipalID(rest(string(x.Deputy), "human:")), Delegation: rest(x.Delegation, "dlg_"), Glass: rest(x.Glass, "grant_"), Channel: turn(x.Channel),
+		Deputy: writ.PrincipalID(rest(string(x.Deputy), "human:")), Delegation: rest(x.Delegation, "dlg_"), Glass: rest(x.Glass, "grant_"), Channel: turn(x.Channel), Hook: turn(x.Hook),
 	}
 }
 
@@ -181,6 +183,11 @@ func trespasses(x *things) map[string][]any {
 		// Refused before they look; who looks after the host sees names of tenants and of their makers.
 		contract.TenantCreate.Key: {contract.TenantCreateInput{TenantID: "A", Operator: "x"}},
 		contract.TenantList.Key:   {contract.TenantListInput{}},
+
+		contract.HookList.Key:      {contract.HookListInput{}, contract.HookListInput{Name: x.Hook}},
+		contract.HookTest.Key:      {contract.HookTestInput{Name: x.Hook}},
+		contract.HookRedeliver.Key: {contract.HookRedeliverInput{Name: x.Hook, From: 1}},
+		contract.HookDismiss.Key:   {contract.HookDismissInput{Name: x.Hook}},
 	}
 }
 
@@ -231,7 +238,7 @@ func TestTenantsSeeNothingOfEachOther(t *testing.T) {
 }
 
 func testTwoTenants(t *testing.T, owner writ.TenantID) {
-	h := testHome(t, nil)
+	h := homeOf(t, &config{Hooks: []hookSetting{tenantsHook(writ.DefaultTenant), tenantsHook("acme")}})
 	r := &rehearsal{home: h, work: &work{}}
 	r.prepare(t)
 	tokens := map[writ.TenantID]string{}
@@ -266,7 +273,7 @@ func testTwoTenants(t *testing.T, owner writ.TenantID) {
 	false_ := real.forged()
 	before := inventory(t, &direct{home: h, principal: mine}, real)
 
-	server := httptest.NewServer(api.NewServer(api.Options{Caller: h.dispatcher, Auth: h.identity, Traces: h.journal}))
+	server := httptest.NewServer(api.NewServer(api.Options{Caller: h.dispatcher, Auth: h.identity, Traces: h.journal, Hooks: h.hooks.Meters}))
 	defer server.Close()
 	client, err := api.NewClient(api.ClientOptions{URL: server.URL, Token: tokens[stranger]})
 	if err != nil {
@@ -372,8 +379,12 @@ func populate(t *testing.T, h *home, admin *writ.Principal) *things {
 // entrust is populate for what people give each other for a time, and take away.
 func (h *home) entrust(t *testing.T, ctx context.Context, x *things) {
 	t.Helper()
-	x.Deputy, x.Channel = "human:deputy", "mail:desk"
-	_, err := h.identity.TokenCreate(ctx, &contract.TokenCreateInput{PrincipalID: x.Deputy, Kind: writ.Human})
+	by, err := writ.PrincipalFrom(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.Deputy, x.Channel, x.Hook = "human:deputy", "mail:desk", tenantsHook(by.Tenant).Name
+	_, err = h.identity.TokenCreate(ctx, &contract.TokenCreateInput{PrincipalID: x.Deputy, Kind: writ.Human})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -392,6 +403,13 @@ func (h *home) entrust(t *testing.T, ctx context.Context, x *things) {
 	if _, err := h.freezes.Freeze(ctx, &contract.FreezeInput{FreezeSubject: contract.FreezeSubject{ChannelKey: x.Channel}, Reason: "odd mails"}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// tenantsHook is the hook of a tenant.
+func tenantsHook(tenant writ.TenantID) hookSetting {
+	return hookSetting{Hook: hook.Hook{
+		Name: "pager-of-" + string(tenant), Tenant: tenant, URL: "https://127.0.0.1:1", Events: []string{contract.EventApprovalRequested}, Secret: "hook-key",
+	}}
 }
 
 func follow(t *testing.T, h *home, ctx context.Context, name string) {
@@ -432,6 +450,7 @@ func inventory(t *testing.T, caller contract.Caller, x *things) string {
 		{contract.PolicyList.Key, contract.PolicyListInput{}},
 		{contract.ApprovalDelegations.Key, contract.ApprovalDelegationsInput{IncludePast: true}},
 		{contract.FreezeList.Key, contract.FreezeListInput{}},
+		{contract.HookList.Key, contract.HookListInput{}},
 	} {
 		answer := answered(t, caller, q.key, q.in)
 		if !strings.HasPrefix(answer, "{") {

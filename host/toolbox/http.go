@@ -13,6 +13,7 @@ import (
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
 	"github.com/writ-run/writ/canon"
+	"github.com/writ-run/writ/egress"
 )
 
 // maxRedirects bounds one call; browsers allow 20, APIs need one or two.
@@ -250,19 +251,19 @@ func failedBefore(ctx context.Context, err error) *abi.Failure {
 		return failTimeout("the time was up before anything was sent")
 	case ctx.Err() != nil:
 		return failUnavailable("the call was cancelled before anything was sent")
-	case errors.Is(err, errPrivate):
-		return failDenied(errPrivate.Error(), "an operator may allow its range, or map the host to an upstream")
-	case errors.Is(err, errResolve), errors.Is(err, errConnect):
+	case errors.Is(err, egress.ErrRefused):
+		return failDenied(egress.ErrRefused.Error(), "an operator may allow its range, or map the host to an upstream")
+	case errors.Is(err, egress.ErrResolve), errors.Is(err, egress.ErrConnect):
 		return failUnavailable(unwrapDial(err).Error())
 	}
 	return failUnavailable("no connection that can be trusted could be made")
 }
 
 func unwrapDial(err error) error {
-	if errors.Is(err, errResolve) {
-		return errResolve
+	if errors.Is(err, egress.ErrResolve) {
+		return egress.ErrResolve
 	}
-	return errConnect
+	return egress.ErrConnect
 }
 
 // failedAfter words an error that came after something may have been sent.

@@ -22,6 +22,7 @@ import (
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
 	"github.com/writ-run/writ/canon"
+	"github.com/writ-run/writ/egress"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -291,7 +292,7 @@ func TestUpstreams(t *testing.T) {
 
 func TestNoProxyAndModernTLS(t *testing.T) {
 	b := newBench(t, Options{}, anyHTTP())
-	transport := b.transport(&dialer{})
+	transport := b.transport(&egress.Dialer{})
 	if transport.Proxy != nil {
 		t.Error("a proxy may stand between")
 	}

@@ -10,12 +10,14 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/egress"
 )
 
 // maxResponseHeader bounds status line and headers: servers send one to four
@@ -78,9 +80,9 @@ func (h *hop) lost() writ.Outcome {
 // tenants, not between a mapped and an unmapped host, and net/http sends a
 // request with an Idempotency-Key again by itself when a reused connection dies,
 // which would be an effect that no record names.
-func (t *Toolbox) transport(d *dialer) *http.Transport {
+func (t *Toolbox) transport(d *egress.Dialer) *http.Transport {
 	return &http.Transport{
-		DialContext:            d.dial,
+		DialContext:            d.Dial,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: t.opts.RootCAs},
 		ForceAttemptHTTP2:      true,
 		DisableKeepAlives:      true,
@@ -96,15 +98,18 @@ func (onceBody) Close() error { return nil }
 
 // request is what really leaves: with secrets, the idempotency key and the
 // upstream's address.
-func (e *exchange) request(ctx context.Context, h *hop) (*http.Request, *dialer, *abi.Failure) {
+func (e *exchange) request(ctx context.Context, h *hop) (*http.Request, *egress.Dialer, *abi.Failure) {
 	u := *h.url
 	request := &http.Request{Method: h.target.Method, URL: &u, Header: h.header.Clone()}
 	if failure := e.inject(ctx, h, request); failure != nil {
 		return nil, nil, failure
 	}
-	d := &dialer{resolver: e.tools.opts.Resolver, allowed: e.tools.opts.AllowPrivate}
+	d := &egress.Dialer{Resolver: e.tools.opts.Resolver, Admit: func(addr netip.Addr) bool {
+		return egress.Reachable(addr, e.tools.opts.AllowPrivate)
+	}}
 	if up, ok := e.tools.upstreams[h.target.Host]; ok {
-		request.URL, d.exempt = up.rewrite(request.URL), true
+		request.URL = up.rewrite(request.URL)
+		d.Admit = func(netip.Addr) bool { return true } // an upstream that the operator named
 	}
 	if h.writes() {
 		if len(h.body) > 0 {

@@ -19,6 +19,7 @@ import (
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
 	"github.com/writ-run/writ/canon"
+	"github.com/writ-run/writ/egress"
 )
 
 // Defaults and bounds of Options.
@@ -55,8 +56,8 @@ type Options struct {
 	// private address: it is the operator who names it. Guest and trace go on
 	// seeing the original URL.
 	Upstreams map[string]string
-	Resolver  Resolver       // nil: the system's resolver
-	RootCAs   *x509.CertPool // nil: the system's roots
+	Resolver  egress.Resolver // nil: the system's resolver
+	RootCAs   *x509.CertPool  // nil: the system's roots
 	// Script answers a call in place of its tool, once the permit and the arguments are
 	// found to be right; where it answers nil the tool does. It is for tests of skills;
 	// nil: there is none.
@@ -84,7 +85,7 @@ func New(opts Options) (*Toolbox, error) {
 		opts.Logger = hclog.NewNullLogger()
 	}
 	if opts.Resolver == nil {
-		opts.Resolver = systemResolver()
+		opts.Resolver = egress.System()
 	}
 	upstreams, err := parseUpstreams(opts.Upstreams)
 	if err != nil {
