@@ -35,9 +35,15 @@ type Plan struct {
 }
 
 // PlanRules are the rules by which this host finds labels. A plan keeps those it
-// was compiled by, so that a later host derives the same from it. The first
-// knew no private data, and took a call's arguments for no sink.
-const PlanRules = 1
+// was compiled by, so that a later host derives the same from it. The first, of a
+// plan that says none, knew no private data, and took a call's arguments for no
+// sink; of the next, grants did not ask how sensitive data are.
+const (
+	PlanRules            = 2
+	PlanRulesSensitivity = 2 // from these on grants ask
+
+	NoPlanRules = -1 // of CompileRequest, for a plan from before there were rules
+)
 
 // Step is one governed action of a plan.
 type Step struct {
@@ -158,9 +164,9 @@ type CompileRequest struct {
 	Origin    Origin
 	Intent    json.RawMessage // canonical JSON of the Intent; its shape types `intent`
 	Catalogue Catalogue
-	// FirstRules compiles by the labels of a plan without Rules. Only what is
-	// derived again asks for it.
-	FirstRules bool
+	// Rules are those of a stored plan that is derived again, NoPlanRules where it
+	// has none; zero: PlanRules.
+	Rules int
 }
 
 // Catalogue is a snapshot of the installed, enabled skills.

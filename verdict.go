@@ -225,6 +225,8 @@ type TaintFacts struct {
 	Labels    []Label    `json:"labels"`
 	Untrusted bool       `json:"untrusted"`
 	Sinks     []SinkFlow `json:"sinks"`
+	// Sensitivity is that of the labels; empty where the plan's rules do not ask.
+	Sensitivity Sensitivity `json:"sensitivity,omitempty"`
 }
 
 // HistoryFacts count what the principal did before. Values are as of this

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -113,7 +114,9 @@ func (x *execution) compileRequest(catalogue writ.Catalogue) writ.CompileRequest
 // compileAgain is compileRequest by the rules that a stored plan was compiled by.
 func (x *execution) compileAgain(catalogue writ.Catalogue, stored *writ.Plan) writ.CompileRequest {
 	req := x.compileRequest(catalogue)
-	req.FirstRules = stored != nil && stored.Rules == 0
+	if stored != nil {
+		req.Rules = cmp.Or(stored.Rules, writ.NoPlanRules)
+	}
 	return req
 }
 

@@ -276,9 +276,7 @@ func (c *compiler) assemble(origin writ.Origin) (*writ.CompiledPlan, error) {
 		origin = writ.OriginChannel // also what is unknown
 	}
 	p := &writ.Plan{APIVersion: APIVersion, Kind: "CompiledPlan", Origin: origin, Steps: []writ.Step{}}
-	if !c.labelling.first {
-		p.Rules = writ.PlanRules
-	}
+	p.Rules = c.labelling.rules
 	for _, w := range c.order {
 		p.Steps = append(p.Steps, w.step)
 		keep := func(s *schema) {

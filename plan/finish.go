@@ -153,7 +153,7 @@ func (c *compiler) labellingOf(w *work) *labelling {
 func (c *compiler) flows(w *work) *flows {
 	of := c.labellingOf(w)
 	gates := [][]writ.Label{of.item, of.forward}
-	if !of.first { // a step that needs another runs where that one's condition let it
+	if of.rules > 0 { // a step that needs another runs where that one's condition let it
 		for _, name := range w.needs {
 			if need := c.byName[name]; need != nil {
 				gates = append(gates, need.gate)

@@ -37,7 +37,7 @@ func memoKey(req *writ.CompileRequest, of *labelling) string {
 	if err != nil {
 		return ""
 	}
-	sum := canon.Hash(canon.DomainPlan, []byte("memo"), strconv.AppendBool(nil, of.first), []byte(req.Draft.Source), []byte(req.Draft.Format), []byte(req.Origin), labels, req.Draft.Raw)
+	sum := canon.Hash(canon.DomainPlan, []byte("memo"), strconv.AppendInt(nil, int64(of.rules), 10), []byte(req.Draft.Source), []byte(req.Draft.Format), []byte(req.Origin), labels, req.Draft.Raw)
 	return string(sum[:])
 }
 

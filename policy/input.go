@@ -38,11 +38,13 @@ func (m *memory) questionValue(q *writ.Question) (ast.Value, error) {
 }
 
 func taintValue(t *writ.TaintFacts) ast.Value {
-	return ast.NewObject(
-		[2]*ast.Term{keyLabels, array(t.Labels, strOf)},
-		[2]*ast.Term{keyUntrusted, ast.InternedTerm(t.Untrusted)},
-		[2]*ast.Term{keySinks, array(t.Sinks, sinkTerm)},
-	)
+	f := fields{
+		{keyLabels, array(t.Labels, strOf)},
+		{keyUntrusted, ast.InternedTerm(t.Untrusted)},
+		{keySinks, array(t.Sinks, sinkTerm)},
+	}
+	f.optional(keySensitivity, string(t.Sensitivity))
+	return f.term().Value
 }
 
 // noHistory is that of the first thing that a principal does with a step.
@@ -153,6 +155,7 @@ func grantTerm(g *writ.Grant) *ast.Term {
 	if g.Uses != 0 {
 		f.put(keyUses, integer(g.Uses))
 	}
+	f.optional(keyMaxSensitivity, string(g.MaxSensitivity))
 	if g.BreakGlass {
 		f.put(keyBreakGlass, ast.InternedTerm(true))
 	}

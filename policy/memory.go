@@ -91,7 +91,8 @@ func (m *memory) taint(q *writ.Question) ast.Value {
 	if e := slot.Load(); e != nil && sameTaint(&e.of, &q.Taint) {
 		return e.form
 	}
-	kept := writ.TaintFacts{Labels: slices.Clone(q.Taint.Labels), Untrusted: q.Taint.Untrusted, Sinks: slices.Clone(q.Taint.Sinks)}
+	kept := q.Taint
+	kept.Labels, kept.Sinks = slices.Clone(q.Taint.Labels), slices.Clone(q.Taint.Sinks)
 	for i := range kept.Sinks {
 		kept.Sinks[i].Labels = slices.Clone(kept.Sinks[i].Labels)
 	}
@@ -116,7 +117,7 @@ func samePrincipal(a, b *writ.Principal) bool {
 
 func sameGrant(a, b writ.Grant) bool {
 	return a.ID == b.ID && a.Parent == b.Parent && a.Principal == b.Principal && a.Tenant == b.Tenant &&
-		a.MaxRisk == b.MaxRisk && a.Expires == b.Expires && a.MaxUses == b.MaxUses && a.Uses == b.Uses && a.BreakGlass == b.BreakGlass &&
+		a.MaxRisk == b.MaxRisk && a.MaxSensitivity == b.MaxSensitivity && a.Expires == b.Expires && a.MaxUses == b.MaxUses && a.Uses == b.Uses && a.BreakGlass == b.BreakGlass &&
 		slices.Equal(a.Skills, b.Skills) && sameCapability(a.Capability, b.Capability)
 }
 
@@ -136,7 +137,7 @@ func sameStep(a, b *writ.StepFacts) bool {
 }
 
 func sameTaint(a, b *writ.TaintFacts) bool {
-	return a.Untrusted == b.Untrusted && sameList(a.Labels, b.Labels) && sameNil(a.Sinks, b.Sinks) &&
+	return a.Untrusted == b.Untrusted && a.Sensitivity == b.Sensitivity && sameList(a.Labels, b.Labels) && sameNil(a.Sinks, b.Sinks) &&
 		slices.EqualFunc(a.Sinks, b.Sinks, func(x, y writ.SinkFlow) bool { return x.Path == y.Path && sameList(x.Labels, y.Labels) })
 }
 
