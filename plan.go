@@ -27,6 +27,9 @@ type Plan struct {
 	// Rules are those that its labels were found by: PlanRules of the host that
 	// compiled it, absent for the first ones.
 	Rules int `json:"rules,omitempty"`
+	// Law is the policy whose declassifications some of its steps have; empty where
+	// none has one.
+	Law Digest `json:"law,omitempty"`
 	// Inputs are the literals that expressions read as `inputs`, an object.
 	Inputs json.RawMessage `json:"inputs,omitempty"`
 	// Schemas are the output schemas, by digest, of the steps that expressions
@@ -64,6 +67,7 @@ type Step struct {
 	Risk         Risk            `json:"risk"`
 	Taint        []Label         `json:"taint"` // of the whole input
 	Sinks        []SinkFlow      `json:"sinks"`
+	Declassified *Declassified   `json:"declassified,omitempty"` // the output is public, by this rule
 	Retry        Retry           `json:"retry"`
 	Timeout      abi.Duration    `json:"timeout,omitempty"`
 	Limits       abi.Limits      `json:"limits"`
@@ -167,6 +171,9 @@ type CompileRequest struct {
 	// Rules are those of a stored plan that is derived again, NoPlanRules where it
 	// has none; zero: PlanRules.
 	Rules int
+	// Declassify are the rules of the policy Law.
+	Declassify []Declassification
+	Law        Digest
 }
 
 // Catalogue is a snapshot of the installed, enabled skills.

@@ -207,6 +207,7 @@ type StepFacts struct {
 	Input        json.RawMessage `json:"input"`
 	Resolved     bool            `json:"resolved"`
 	Attempt      int             `json:"attempt"`
+	Declassified *Declassified   `json:"declassified,omitempty"` // by which rule its output is public
 }
 
 // CallFacts describe one tool call.

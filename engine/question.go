@@ -32,7 +32,7 @@ func (x *execution) derivedQuestion(step *writ.Step, resolved *writ.ResolvedStep
 	facts := writ.StepFacts{
 		ID: step.ID, Name: step.Name, Skill: step.Skill.Key, Publisher: step.Skill.Key.Publisher(),
 		Version: step.Skill.Version, Digest: step.Skill.Digest, Action: step.Action,
-		Effect: step.Effect, Attempt: attempt,
+		Effect: step.Effect, Attempt: attempt, Declassified: step.Declassified,
 	}
 	if resolved != nil {
 		capabilities, taint, sinks, risk = resolved.Capabilities, resolved.Taint, resolved.Sinks, resolved.Risk
@@ -84,8 +84,16 @@ func (d *dispatch) seen() []writ.Label {
 	return writ.JoinLabels(d.resolved.Taint, d.attempt.labels)
 }
 
-// yield is the labels of what the guest gives out.
+// yield is the labels of the output.
 func (d *dispatch) yield() []writ.Label {
+	if d.step.Declassified != nil {
+		return writ.Declassify(d.said())
+	}
+	return d.said()
+}
+
+// said is the labels of whatever the guest gives out: no rule is about a failure.
+func (d *dispatch) said() []writ.Label {
 	if d.action.Sensitivity == abi.SensitivityPrivate {
 		return writ.JoinLabels(d.seen(), []writ.Label{writ.LabelPrivate})
 	}

@@ -21,7 +21,8 @@ func (c *compiler) finish(w *work) {
 		return
 	}
 	c.derive(w)
-	c.labelling.outputs[w.draft.Name] = writ.JoinLabels(w.step.Taint, c.yieldLabels(&w.step, w.action))
+	c.declassify(w)
+	c.labelling.outputs[w.draft.Name] = c.outputLabels(w)
 	if w.undo != nil && w.undo.input != nil && w.undo.output != nil {
 		c.derive(w.undo)
 		c.identify(w.undo)

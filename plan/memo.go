@@ -33,7 +33,7 @@ func memoKey(req *writ.CompileRequest, of *labelling) string {
 	if len(req.Draft.Raw) > maxMemoDraft {
 		return ""
 	}
-	labels, err := json.Marshal([][]writ.Label{of.author, of.words})
+	labels, err := json.Marshal([]any{of.author, of.words, req.Declassify, req.Law})
 	if err != nil {
 		return ""
 	}

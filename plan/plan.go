@@ -86,7 +86,7 @@ func (p *Planner) Compile(req writ.CompileRequest) (*writ.CompiledPlan, error) {
 	if len(ps.list) > 0 {
 		return nil, rejected(op, ps.sorted())
 	}
-	c := &compiler{planner: p, problems: ps, draft: draft, labelling: of, catalogue: catalogue}
+	c := &compiler{planner: p, problems: ps, draft: draft, labelling: of, catalogue: catalogue, declassifies: req.Declassify, law: req.Law}
 	if err := c.run(); err != nil {
 		return nil, err
 	}

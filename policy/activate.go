@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
@@ -245,6 +246,13 @@ func (s *Service) record(ctx context.Context, t *turn, inForce *law) error {
 	facts := &writ.SystemFacts{Subject: "policy", Digest: inForce.ref.Digest, Version: inForce.ref.Version, Status: "active", Reason: t.reason, Details: details}
 	if t.to != nil {
 		facts.Digest, facts.Version, details["signer"] = t.to.ref.Digest, t.to.ref.Version, builtinSigner
+	}
+	if t.to != nil && len(t.to.declassifies) > 0 {
+		var names []string
+		for i := range t.to.declassifies {
+			names = append(names, t.to.declassifies[i].Name)
+		}
+		details["declassifies"] = strings.Join(names, ", ")
 	}
 	if t.before != "" {
 		details["previous"] = string(t.before)

@@ -75,7 +75,7 @@ func (m *memory) step(s *writ.StepFacts) ast.Value {
 
 // plannedMembers are those that a step has in each of its questions.
 func plannedMembers(s *writ.StepFacts) map[string]any {
-	return map[string]any{
+	members := map[string]any{
 		"id":           word(s.ID),
 		"name":         word(s.Name),
 		"skill":        word(s.Skill),
@@ -88,6 +88,12 @@ func plannedMembers(s *writ.StepFacts) map[string]any {
 		"capabilities": array(s.Capabilities, capabilityTerm).Value,
 		"tools":        array(s.Tools, strOf).Value,
 	}
+	if d := s.Declassified; d != nil {
+		members["declassified"] = ast.NewObject(
+			[2]*ast.Term{keyRule, str(d.Rule)}, [2]*ast.Term{keyFrom, str(d.From)}, [2]*ast.Term{keyTo, str(d.To)}, [2]*ast.Term{keyReason, str(d.Reason)},
+		)
+	}
+	return members
 }
 
 func callValue(c *writ.CallFacts) ast.Value {

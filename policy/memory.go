@@ -132,8 +132,12 @@ func sameCapability(a, b abi.Capability) bool {
 // list is null to a rule.
 func sameStep(a, b *writ.StepFacts) bool {
 	return a.ID == b.ID && a.Name == b.Name && a.Skill == b.Skill && a.Publisher == b.Publisher && a.Version == b.Version &&
-		a.Digest == b.Digest && a.Action == b.Action && a.Effect == b.Effect && a.Risk == b.Risk &&
+		a.Digest == b.Digest && a.Action == b.Action && a.Effect == b.Effect && a.Risk == b.Risk && sameDeclassified(a.Declassified, b.Declassified) &&
 		sameList(a.Tools, b.Tools) && sameNil(a.Capabilities, b.Capabilities) && slices.EqualFunc(a.Capabilities, b.Capabilities, sameCapability)
+}
+
+func sameDeclassified(a, b *writ.Declassified) bool {
+	return (a == nil) == (b == nil) && (a == nil || *a == *b)
 }
 
 func sameTaint(a, b *writ.TaintFacts) bool {
