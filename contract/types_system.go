@@ -227,7 +227,8 @@ func GrantFrom(g *writ.Grant) Grant {
 // SystemStatusInput is the input of SystemStatus.
 type SystemStatusInput struct{}
 
-// SystemStatusOutput is the output of SystemStatus. Status is ok or degraded.
+// SystemStatusOutput is the output of SystemStatus. Status is ok, or degraded where
+// a check fails.
 type SystemStatusOutput struct {
 	Result
 	Version          string           `json:"version" jsonschema:"Of the host."`
