@@ -161,13 +161,12 @@ type GrantCreateInput struct {
 	Capability  writ.Capability  `json:"capability" jsonschema:"A tool and its scope; tool * with no scope covers every tool."`
 	Skills      []writ.SkillKey  `json:"skills,omitempty" jsonschema:"Absent: any skill."`
 	MaxRisk     writ.Risk        `json:"maxRisk,omitempty" jsonschema:"Absent: low."`
+	ExpiresIn   abi.Duration     `json:"expiresIn,omitempty" jsonschema:"Such as 24h; absent: does not expire."`
+	MaxUses     int              `json:"maxUses,omitempty" jsonschema:"A use is an attempt of a step that needed the grant; absent: not counted."`
+	Parent      string           `json:"parent,omitempty" jsonschema:"Delegates this grant; never wider than it."`
+	Reason      string           `json:"reason,omitempty"`
 
 	MaxSensitivity writ.Sensitivity `json:"maxSensitivity,omitempty" jsonschema:"Of the data in a step's input: public, private (absent) or secret."`
-
-	ExpiresIn abi.Duration `json:"expiresIn,omitempty" jsonschema:"Such as 24h; absent: does not expire."`
-	MaxUses   int          `json:"maxUses,omitempty" jsonschema:"A use is an attempt of a step that needed the grant; absent: not counted."`
-	Parent    string       `json:"parent,omitempty" jsonschema:"Delegates this grant; never wider than it."`
-	Reason    string       `json:"reason,omitempty"`
 }
 
 // GrantCreateOutput is the output of GrantCreate.
@@ -207,13 +206,12 @@ type Grant struct {
 	Capability  writ.Capability  `json:"capability"`
 	Skills      []writ.SkillKey  `json:"skills,omitempty"`
 	MaxRisk     writ.Risk        `json:"maxRisk,omitempty"`
+	ExpiresAt   writ.Time        `json:"expiresAt,omitempty"`
+	MaxUses     int              `json:"maxUses,omitempty"`
+	Uses        int              `json:"uses,omitempty"`
+	BreakGlass  bool             `json:"breakGlass,omitempty" jsonschema:"Given in an emergency."`
 
 	MaxSensitivity writ.Sensitivity `json:"maxSensitivity,omitempty" jsonschema:"Of the data in a step's input: public, private or secret."`
-
-	ExpiresAt  writ.Time `json:"expiresAt,omitempty"`
-	MaxUses    int       `json:"maxUses,omitempty"`
-	Uses       int       `json:"uses,omitempty"`
-	BreakGlass bool      `json:"breakGlass,omitempty" jsonschema:"Given in an emergency."`
 }
 
 // GrantFrom converts a grant.

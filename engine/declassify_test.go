@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,22 +14,22 @@ import (
 	"github.com/writ-run/writ/policy"
 )
 
-// declassifying is the default bundle with the rule that what test/own#run gives out
-// is public.
-func (r *rig) declassifying(change func(*writ.Declassification)) writ.Judge {
-	r.t.Helper()
-	rule := writ.Declassification{
-		Name: "own", Skill: "test/own", Digest: r.skills["test/own"].Digest, Action: "run",
+// declassification is the rule that what a skill's action run gives out is public.
+func (r *rig) declassification(key writ.SkillKey) writ.Declassification {
+	return writ.Declassification{
+		Name: string(key), Skill: key, Digest: r.skills[key].Digest, Action: "run",
 		From: writ.SensitivityPrivate, To: writ.SensitivityPublic, Reason: "it gives out a number alone",
 	}
-	if change != nil {
-		change(&rule)
-	}
+}
+
+// declassifying is the default bundle with rules.
+func (r *rig) declassifying(rules ...writ.Declassification) writ.Judge {
+	r.t.Helper()
 	dir := r.t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS("../policy/bundle")); err != nil {
 		r.t.Fatal(err)
 	}
-	raw, err := canon.MarshalJSON(map[string]any{"rules": []writ.Declassification{rule}})
+	raw, err := canon.MarshalJSON(map[string]any{"rules": rules})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -53,7 +54,11 @@ func (r *rig) declassifying(change func(*writ.Declassification)) writ.Judge {
 func sanitised(t *testing.T, change func(*writ.Declassification)) *rig {
 	r := sensitiveRig(t, writ.SensitivityPrivate)
 	r.private()
-	r.judges = judges{r.declassifying(change)}
+	rule := r.declassification("test/own")
+	if change != nil {
+		change(&rule)
+	}
+	r.judges = judges{r.declassifying(rule)}
 	r.reboot()
 	return r
 }
@@ -129,4 +134,39 @@ func TestAWithdrawnDeclassificationStopsItsPlans(t *testing.T) {
 	if out, err := r.engine.ReplayRun(as(approver), &contract.ReplayRunInput{ExecutionID: id}); err == nil && out.Identical {
 		t.Errorf("it replays without its law: %+v", out)
 	}
+}
+
+// TestDeclassifiedTextsReachNoSinkUnseen: where every skill is taken for a sanitiser,
+// what somebody untrusted wrote still reaches no sink that nobody has seen.
+func TestDeclassifiedTextsReachNoSinkUnseen(t *testing.T) {
+	w := newWorld(t, defaultJudge(t))
+	var rules []writ.Declassification
+	for _, key := range slices.Sorted(maps.Keys(w.skills)) {
+		rules = append(rules, w.declassification(key))
+	}
+	w.judges = judges{w.declassifying(rules...)}
+	w.reboot()
+	texts, flows, declassified := corpus(t), 0, 0
+	for i := 0; i < len(texts); i += 5 {
+		for shape := range shapes {
+			id := w.run(&texts[i], shape, []string{"ask", "tell"}[i%2])
+			if out := w.reached(); len(out) != 0 {
+				t.Fatalf("%s, %s: reached the sink unseen: %s", texts[i].Name, shapes[shape].name, out[0])
+			}
+			state := w.expect(id, writ.ExecAwaitingApproval)
+			if read := state.Step("read"); read != nil && texts[i].Enters != "http" {
+				if slices.Contains(read.Labels, writ.LabelPrivate) || !slices.Contains(read.Labels, writ.LabelStored) {
+					t.Fatalf("%s: %v", texts[i].Name, read.Labels)
+				}
+				declassified++
+			}
+			if flows++; flows%11 == 0 {
+				w.identical(id)
+			}
+		}
+	}
+	if flows < 50 || declassified == 0 {
+		t.Errorf("%d flows, %d declassified", flows, declassified)
+	}
+	t.Logf("%d flows, %d of them through a declassified output: 0 effects before approval", flows, declassified)
 }

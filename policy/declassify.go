@@ -101,7 +101,9 @@ func (p *Policy) holdDeclassified(q *writ.Question, v *writ.Verdict) {
 	if p.has(&writ.Declassification{Name: s.Declassified.Rule, Skill: s.Skill, Digest: s.Digest, Action: s.Action}) {
 		return
 	}
-	v.Clamps = append(v.Clamps, writ.Clamp{Rule: ClampDeclassified, From: v.Mode, To: writ.Blocked})
+	if v.Mode != writ.Blocked {
+		v.Clamps = append(v.Clamps, writ.Clamp{Rule: ClampDeclassified, From: v.Mode, To: writ.Blocked})
+	}
 	v.Mode, v.Approvals = writ.Blocked, writ.Requirement{}
 	v.Reasons = append([]writ.Reason{{
 		Rule:    ClampDeclassified,

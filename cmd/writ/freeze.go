@@ -66,7 +66,7 @@ What is frozen waits, and goes on by itself when nothing freezes it any more; wi
 			})
 		},
 	}
-	c.Flags().StringVar(&in.Reason, "reason", "", "why (needed): whoever is held sees it")
+	c.Flags().StringVar(&in.Reason, "reason", "", "why (needed): whoever is held sees it; of all, the host's own tenant alone")
 	c.Flags().StringVar((*string)(&in.Mode), "mode", "", "wait: it goes on by itself later (default); fail: its steps fail")
 	c.AddCommand(a.freezeList())
 	return c
