@@ -56,15 +56,34 @@ func (f *Freeze) What() string {
 // longestReason of a freeze fits into one line of a list.
 const longestReason = 256
 
-// Said is who froze it and why, for lists.
-func (f *Freeze) Said() string {
-	return "frozen by " + Clip(string(f.By), longestReason) + ": " + Clip(f.Reason, longestReason)
+// ToOthers is the freeze as tenants see it that it is not of: the host did it, and
+// why is the host's matter.
+func (f *Freeze) ToOthers() *Freeze {
+	return &Freeze{Scope: f.Scope, Mode: f.Mode, By: HostPrincipal, At: f.At}
 }
+
+// Who froze it, for people.
+func (f *Freeze) Who() string {
+	if f.By == HostPrincipal {
+		return "the host"
+	}
+	return Clip(string(f.By), longestReason)
+}
+
+// Why it was frozen, as it follows who and when: empty where that is not said.
+func (f *Freeze) Why() string {
+	if f.Reason == "" {
+		return ""
+	}
+	return ": " + Clip(f.Reason, longestReason)
+}
+
+// Said is who froze it and why, for lists.
+func (f *Freeze) Said() string { return "frozen by " + f.Who() + f.Why() }
 
 // Refusal is what a step or an intent is told that the freeze does not let wait.
 func (f *Freeze) Refusal(op, fix string) *Error {
-	return Errorf(CodeFrozen, op, "%s is frozen by %s since %s: %s",
-		f.What(), Clip(string(f.By), longestReason), f.At, Clip(f.Reason, longestReason)).WithFix("%s", fix)
+	return Errorf(CodeFrozen, op, "%s is frozen by %s since %s%s", f.What(), f.Who(), f.At, f.Why()).WithFix("%s", fix)
 }
 
 // FreezeTarget is work that a freeze may cover.

@@ -22,6 +22,8 @@ type Grant struct {
 	MaxUses    int         `json:"maxUses,omitempty"` // zero: not counted
 	Uses       int         `json:"uses,omitempty"`
 	BreakGlass bool        `json:"breakGlass,omitempty"` // given in an emergency, to be reviewed
+
+	MaxSensitivity Sensitivity `json:"maxSensitivity,omitempty"` // of the data in a step's input; empty: private
 }
 
 // AnyTool as a grant's tool covers every tool.
@@ -95,7 +97,7 @@ func (g *Grant) Reaches(wanted *Capability) bool {
 func (g *Grant) Counts(q *Question) bool {
 	p := q.Principal
 	return p != nil && p.ID != "" && q.Time != 0 && g.Principal == p.ID && g.Tenant == p.Tenant &&
-		!g.Expired(q.Time) && !g.Spent() && g.ForRisk(q.Step.Risk) && g.ForSkill(q.Step.Skill)
+		!g.Expired(q.Time) && !g.Spent() && g.ForRisk(q.Step.Risk) && g.ForSkill(q.Step.Skill) && g.ForSensitivity(q.Taint.Sensitivity)
 }
 
 // GrantsNeeded are the grants of a question that its step needs: for each of its
@@ -155,5 +157,5 @@ func (g *Grant) wider(other *Grant) bool { return g.includes(other) && !other.in
 func (g *Grant) includes(other *Grant) bool {
 	skills := len(g.Skills) == 0 || len(other.Skills) > 0 &&
 		!slices.ContainsFunc(other.Skills, func(k SkillKey) bool { return !slices.Contains(g.Skills, k) })
-	return skills && g.highest().Rank() >= other.highest().Rank() && g.Reaches(&other.Capability)
+	return skills && g.highest().Rank() >= other.highest().Rank() && g.ForSensitivity(other.Sensitivity()) && g.Reaches(&other.Capability)
 }

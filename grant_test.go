@@ -109,11 +109,14 @@ func TestPropertyWhichGrantsAreNeeded(t *testing.T) {
 			g.Capability = rapid.SampledFrom([]writ.Capability{get("api.x"), get("*.x"), get("**.x"), get("y"), {Tool: writ.AnyTool}}).Draw(t, "capability")
 			g.Skills = rapid.SampledFrom([][]writ.SkillKey{nil, {"acme/a"}, {"acme/a", "acme/b"}}).Draw(t, "skills")
 			g.MaxRisk = rapid.SampledFrom([]writ.Risk{"", writ.RiskLow, writ.RiskHigh}).Draw(t, "risk")
+			g.MaxSensitivity = rapid.SampledFrom([]writ.Sensitivity{"", writ.SensitivityPublic, writ.SensitivityPrivate, writ.SensitivitySecret}).Draw(t, "sensitivity")
 			grants = append(grants, g)
 		}
 		q := question(slices.Clone(grants)...)
+		q.Taint.Sensitivity = rapid.SampledFrom([]writ.Sensitivity{"", writ.SensitivityPublic, writ.SensitivityPrivate, writ.SensitivitySecret}).Draw(t, "data")
 		got := writ.GrantsNeeded(q, nil)
 		shuffled := question(rapid.Permutation(grants).Draw(t, "order")...)
+		shuffled.Taint.Sensitivity = q.Taint.Sensitivity
 		if again := writ.GrantsNeeded(shuffled, nil); !slices.Equal(ids(again), ids(got)) {
 			t.Fatalf("%v in one order, %v in another", ids(got), ids(again))
 		}
@@ -129,9 +132,34 @@ func TestPropertyWhichGrantsAreNeeded(t *testing.T) {
 			if best := got[0]; best.MaxUses != 0 && g.MaxUses == 0 {
 				t.Fatalf("%s is counted and %s is not", best.ID, g.ID)
 			}
-			if best := got[0]; (best.MaxUses == 0) == (g.MaxUses == 0) && best.Reaches(&g.Capability) && !g.Reaches(&best.Capability) && len(g.Skills) == len(best.Skills) && g.ForRisk(writ.RiskHigh) == best.ForRisk(writ.RiskHigh) {
+			if best := got[0]; (best.MaxUses == 0) == (g.MaxUses == 0) && best.Reaches(&g.Capability) && !g.Reaches(&best.Capability) && len(g.Skills) == len(best.Skills) && g.ForRisk(writ.RiskHigh) == best.ForRisk(writ.RiskHigh) && g.Sensitivity() == best.Sensitivity() {
 				t.Fatalf("%s is narrower than %s", g.ID, best.ID)
 			}
 		}
 	})
+}
+
+// TestWhichDataAGrantReaches: nothing named is private, nothing known is public, and
+// what is not asked is reached by every grant.
+func TestWhichDataAGrantReaches(t *testing.T) {
+	reach := map[writ.Sensitivity]int{"": 2, writ.SensitivityPublic: 1, writ.SensitivityPrivate: 2, writ.SensitivitySecret: 3, "cosmic": 1}
+	for most, reaches := range reach {
+		g := writ.Grant{MaxSensitivity: most}
+		for i, s := range []writ.Sensitivity{writ.SensitivityPublic, writ.SensitivityPrivate, writ.SensitivitySecret, "cosmic"} {
+			if got := g.ForSensitivity(s); got != (i < reaches) {
+				t.Errorf("a grant for %q reaches %q: %v", most, s, got)
+			}
+		}
+		if !g.ForSensitivity("") {
+			t.Errorf("a grant for %q is asked by a plan that does not ask", most)
+		}
+	}
+	for want, labels := range map[writ.Sensitivity][]writ.Label{
+		writ.SensitivityPublic: {writ.LabelHTTP, writ.LabelStored, "odd"}, writ.SensitivityPrivate: {writ.LabelPrivate, writ.LabelModel},
+		writ.SensitivitySecret: {writ.LabelPrivate, writ.LabelSecret},
+	} {
+		if got := writ.SensitivityOf(labels); got != want {
+			t.Errorf("%v is %s, want %s", labels, got, want)
+		}
+	}
 }

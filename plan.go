@@ -27,6 +27,9 @@ type Plan struct {
 	// Rules are those that its labels were found by: PlanRules of the host that
 	// compiled it, absent for the first ones.
 	Rules int `json:"rules,omitempty"`
+	// Law is the policy whose declassifications some of its steps have; empty where
+	// none has one.
+	Law Digest `json:"law,omitempty"`
 	// Inputs are the literals that expressions read as `inputs`, an object.
 	Inputs json.RawMessage `json:"inputs,omitempty"`
 	// Schemas are the output schemas, by digest, of the steps that expressions
@@ -35,9 +38,15 @@ type Plan struct {
 }
 
 // PlanRules are the rules by which this host finds labels. A plan keeps those it
-// was compiled by, so that a later host derives the same from it. The first
-// knew no private data, and took a call's arguments for no sink.
-const PlanRules = 1
+// was compiled by, so that a later host derives the same from it. The first, of a
+// plan that says none, knew no private data, and took a call's arguments for no
+// sink; of the next, grants did not ask how sensitive data are.
+const (
+	PlanRules            = 2
+	PlanRulesSensitivity = 2 // from these on grants ask
+
+	NoPlanRules = -1 // of CompileRequest, for a plan from before there were rules
+)
 
 // Step is one governed action of a plan.
 type Step struct {
@@ -58,6 +67,7 @@ type Step struct {
 	Risk         Risk            `json:"risk"`
 	Taint        []Label         `json:"taint"` // of the whole input
 	Sinks        []SinkFlow      `json:"sinks"`
+	Declassified *Declassified   `json:"declassified,omitempty"` // the output is public, by this rule
 	Retry        Retry           `json:"retry"`
 	Timeout      abi.Duration    `json:"timeout,omitempty"`
 	Limits       abi.Limits      `json:"limits"`
@@ -158,9 +168,12 @@ type CompileRequest struct {
 	Origin    Origin
 	Intent    json.RawMessage // canonical JSON of the Intent; its shape types `intent`
 	Catalogue Catalogue
-	// FirstRules compiles by the labels of a plan without Rules. Only what is
-	// derived again asks for it.
-	FirstRules bool
+	// Rules are those of a stored plan that is derived again, NoPlanRules where it
+	// has none; zero: PlanRules.
+	Rules int
+	// Declassify are the rules of the policy Law.
+	Declassify []Declassification
+	Law        Digest
 }
 
 // Catalogue is a snapshot of the installed, enabled skills.

@@ -155,6 +155,7 @@ type CompiledFacts struct {
 	Steps []PlannedStep `json:"steps,omitempty"`
 	// Templates are judged with the plan, and become steps only when they must.
 	Templates []PlannedStep `json:"templates,omitempty"`
+	Law       Digest        `json:"law,omitempty"` // as in the plan
 	Problems  []Problem     `json:"problems,omitempty"`
 	// Resolutions are what the catalogue answered, so that a replay compiles
 	// against the same skills whatever is installed by then.

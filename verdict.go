@@ -207,6 +207,7 @@ type StepFacts struct {
 	Input        json.RawMessage `json:"input"`
 	Resolved     bool            `json:"resolved"`
 	Attempt      int             `json:"attempt"`
+	Declassified *Declassified   `json:"declassified,omitempty"` // by which rule its output is public
 }
 
 // CallFacts describe one tool call.
@@ -225,6 +226,8 @@ type TaintFacts struct {
 	Labels    []Label    `json:"labels"`
 	Untrusted bool       `json:"untrusted"`
 	Sinks     []SinkFlow `json:"sinks"`
+	// Sensitivity is that of the labels; empty where the plan's rules do not ask.
+	Sensitivity Sensitivity `json:"sensitivity,omitempty"`
 }
 
 // HistoryFacts count what the principal did before. Values are as of this

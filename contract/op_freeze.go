@@ -10,9 +10,9 @@ func exFrozen() Frozen {
 
 // Freeze is the kill switch.
 var Freeze = define[FreezeInput, FreezeOutput](Contract{
-	Key: "controlPlane.freeze", Kind: Command, Capability: CapCore, Auth: Admin,
+	Key: "controlPlane.freeze", Version: "1.0.1", Kind: Command, Capability: CapCore, Auth: Admin,
 	CLI: "writ freeze", Title: "Freeze", Idempotent: true,
-	Description: "Holds everything, the tenant, a channel, a principal or a skill: no step of it begins, a running one makes no further tool call, and no intent of it is taken. A call under way is waited for and its answer kept. Frozen work waits and goes on by itself when nothing freezes it any more, or fails, as mode says; what undoes a failed execution waits in both. Deadlines of approvals go on; the time of steps does not. Freezing the same again replaces mode and reason.",
+	Description: "Holds everything, the tenant, a channel, a principal or a skill: no step of it begins, a running one makes no further tool call, and no intent of it is taken. A call under way is waited for and its answer kept. Frozen work waits and goes on by itself when nothing freezes it any more, or fails, as mode says; what undoes a failed execution waits in both. Deadlines of approvals go on; the time of steps does not. Freezing the same again replaces mode and reason. Of a freeze of everything other tenants see that the host did it, not who and why.",
 	Goal:        "Stop at once what does harm, before it is known why.",
 	Context:     "At any time. It is durable and in force when it is answered, and outlasts a restart.",
 	PII:         []string{"input.principalId", "input.channelKey", "input.reason", "output.freeze.subject", "output.freeze.reason", "output.freeze.by"},

@@ -88,7 +88,7 @@ var FeedList = define[FeedListInput, FeedListOutput](Contract{
 
 // DriftList shows what is no longer as it was approved.
 var DriftList = define[DriftListInput, DriftListOutput](Contract{
-	Key: "controlPlane.drift.list", Version: "1.0.1", Kind: Query, Capability: CapAudit, Auth: User,
+	Key: "controlPlane.drift.list", Version: "1.0.2", Kind: Query, Capability: CapAudit, Auth: User,
 	CLI: "writ drift list", Title: "List drift", Idempotent: true,
 	Description: "Lists what is no longer as it was approved: skills that were revoked, changed on disk, fell below a minimum, no longer fit this host or are superseded; feeds that are stale or fail; a policy that is not the pinned or recorded one; settings and contracts that were not acknowledged; approvals that are overdue; completed executions that no longer replay.",
 	Goal:        "See what needs an operator before a step fails on it.",

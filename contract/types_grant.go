@@ -14,6 +14,7 @@ type GrantWhyInput struct {
 	Capability  writ.Capability  `json:"capability" jsonschema:"What a step would want: a tool and its scope."`
 	Skill       writ.SkillKey    `json:"skill,omitempty" jsonschema:"Of the step; absent: whatever skill."`
 	Risk        writ.Risk        `json:"risk,omitempty" jsonschema:"Of the step; absent: low."`
+	Sensitivity writ.Sensitivity `json:"sensitivity,omitempty" jsonschema:"Of the data in the step's input: public (absent), private or secret."`
 }
 
 // GrantWhyOutput is the output of GrantWhy. Status is covered or missing.
@@ -30,7 +31,7 @@ type GrantWhyOutput struct {
 // GrantMiss is a grant that does not cover what was asked.
 type GrantMiss struct {
 	Grant   Grant  `json:"grant"`
-	Member  string `json:"member" jsonschema:"The first thing that does not fit: tool, hosts, methods, paths, prefixes, skills, maxRisk, skill, expiresAt, maxUses, parent."`
+	Member  string `json:"member" jsonschema:"The first thing that does not fit: tool, hosts, methods, paths, prefixes, skills, maxRisk, maxSensitivity, skill, expiresAt, maxUses, parent."`
 	Message string `json:"message"`
 }
 

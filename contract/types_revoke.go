@@ -164,7 +164,7 @@ type DriftListOutput struct {
 // name it. It is the data of controlPlane.drift.detected too.
 type DriftFinding struct {
 	Code    DriftCode `json:"code"`
-	Subject string    `json:"subject" jsonschema:"acme/mail@1.2.0, the name of a feed or a setting, an execution, with the step that waits."`
+	Subject string    `json:"subject" jsonschema:"What has drifted, by code: skill and version (acme/mail@1.2.0), the name of a feed or a setting, the id of a grant, the digest of the policy or of the contracts, or an execution, for APPROVAL_OVERDUE with the step that waits."`
 	Message string    `json:"message"`
 	Since   writ.Time `json:"since"`
 	Fix     string    `json:"fix,omitempty"`

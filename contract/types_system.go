@@ -165,6 +165,8 @@ type GrantCreateInput struct {
 	MaxUses     int              `json:"maxUses,omitempty" jsonschema:"A use is an attempt of a step that needed the grant; absent: not counted."`
 	Parent      string           `json:"parent,omitempty" jsonschema:"Delegates this grant; never wider than it."`
 	Reason      string           `json:"reason,omitempty"`
+
+	MaxSensitivity writ.Sensitivity `json:"maxSensitivity,omitempty" jsonschema:"Of the data in a step's input: public, private (absent) or secret."`
 }
 
 // GrantCreateOutput is the output of GrantCreate.
@@ -208,20 +210,23 @@ type Grant struct {
 	MaxUses     int              `json:"maxUses,omitempty"`
 	Uses        int              `json:"uses,omitempty"`
 	BreakGlass  bool             `json:"breakGlass,omitempty" jsonschema:"Given in an emergency."`
+
+	MaxSensitivity writ.Sensitivity `json:"maxSensitivity,omitempty" jsonschema:"Of the data in a step's input: public, private or secret."`
 }
 
 // GrantFrom converts a grant.
 func GrantFrom(g *writ.Grant) Grant {
 	return Grant{
 		GrantID: g.ID, Parent: g.Parent, PrincipalID: g.Principal, Capability: g.Capability,
-		Skills: g.Skills, MaxRisk: g.MaxRisk, ExpiresAt: g.Expires, MaxUses: g.MaxUses, Uses: g.Uses, BreakGlass: g.BreakGlass,
+		Skills: g.Skills, MaxRisk: g.MaxRisk, MaxSensitivity: g.Sensitivity(), ExpiresAt: g.Expires, MaxUses: g.MaxUses, Uses: g.Uses, BreakGlass: g.BreakGlass,
 	}
 }
 
 // SystemStatusInput is the input of SystemStatus.
 type SystemStatusInput struct{}
 
-// SystemStatusOutput is the output of SystemStatus. Status is ok or degraded.
+// SystemStatusOutput is the output of SystemStatus. Status is ok, or degraded where
+// a check fails.
 type SystemStatusOutput struct {
 	Result
 	Version          string           `json:"version" jsonschema:"Of the host."`

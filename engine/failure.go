@@ -33,7 +33,7 @@ func (x *execution) failed(d *dispatch, failure *abi.Failure) *writ.NewRecord {
 	}
 	facts := &writ.EndedFacts{Failure: failure, Fuel: d.fuel, Calls: len(d.calls())}
 	if x.plan.Plan.Rules > 0 && d.attempt != nil {
-		facts.Labels = d.yield() // a failure's words are the guest's, and its caller reads them
+		facts.Labels = d.said() // a failure's words are the guest's, and its caller reads them
 	}
 	record := stepEnded(writ.RecStepFailed, d.step, number, facts)
 	return &record

@@ -70,7 +70,7 @@ func (x *execution) compile(p *writ.Principal, in *contract.PlanCompileInput, ca
 		return nil, nil, writ.Errorf(writ.CodeInvalid, op, "there is no draft to compile").WithFix("send `draft`, or submit the intent with one")
 	}
 	noting := &notedCatalogue{Catalogue: catalogue}
-	compiled, rejection := x.engine.Planner.Compile(x.compileRequest(noting))
+	compiled, rejection := x.engine.Planner.Compile(x.compileNow(noting))
 	if rejection != nil {
 		var e *writ.Error
 		if !errors.As(rejection, &e) || e.Code != writ.CodePlanRejected {
@@ -82,7 +82,7 @@ func (x *execution) compile(p *writ.Principal, in *contract.PlanCompileInput, ca
 		}})
 		return nil, rejection, err
 	}
-	facts := &writ.CompiledFacts{ID: compiled.ID, Hash: compiled.Hash, Steps: plannedSteps(compiled.Plan), Templates: plannedTemplates(compiled.Plan), Resolutions: noting.resolutions}
+	facts := &writ.CompiledFacts{ID: compiled.ID, Hash: compiled.Hash, Steps: plannedSteps(compiled.Plan), Templates: plannedTemplates(compiled.Plan), Law: compiled.Plan.Law, Resolutions: noting.resolutions}
 	err := x.append(writ.NewRecord{
 		Type: writ.RecPlanCompiled, Actor: x.auditOf(p), Body: writ.Body{Plan: facts},
 		Payloads: []writ.Payload{{Name: writ.PayloadPlan, Data: compiled.Bytes}},
@@ -108,13 +108,6 @@ func (x *execution) compileRequest(catalogue writ.Catalogue) writ.CompileRequest
 		Draft:  writ.Interpretation{Source: x.state.Draft.Source, Format: x.state.Draft.Format, Name: x.state.Draft.Name, Raw: x.draft},
 		Origin: x.state.Draft.Origin, Intent: x.intent, Catalogue: catalogue,
 	}
-}
-
-// compileAgain is compileRequest by the rules that a stored plan was compiled by.
-func (x *execution) compileAgain(catalogue writ.Catalogue, stored *writ.Plan) writ.CompileRequest {
-	req := x.compileRequest(catalogue)
-	req.FirstRules = stored != nil && stored.Rules == 0
-	return req
 }
 
 func plannedSteps(plan *writ.Plan) []writ.PlannedStep {

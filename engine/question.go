@@ -32,7 +32,7 @@ func (x *execution) derivedQuestion(step *writ.Step, resolved *writ.ResolvedStep
 	facts := writ.StepFacts{
 		ID: step.ID, Name: step.Name, Skill: step.Skill.Key, Publisher: step.Skill.Key.Publisher(),
 		Version: step.Skill.Version, Digest: step.Skill.Digest, Action: step.Action,
-		Effect: step.Effect, Attempt: attempt,
+		Effect: step.Effect, Attempt: attempt, Declassified: step.Declassified,
 	}
 	if resolved != nil {
 		capabilities, taint, sinks, risk = resolved.Capabilities, resolved.Taint, resolved.Sinks, resolved.Risk
@@ -47,7 +47,7 @@ func (x *execution) derivedQuestion(step *writ.Step, resolved *writ.ResolvedStep
 		Point: writ.PointStep, Principal: x.state.Principal, Origin: origin,
 		Plan:    writ.PlanFacts{Hash: x.plan.Hash, Steps: len(x.plan.Plan.Steps)},
 		Step:    facts,
-		Taint:   taintFacts(taint, sinks),
+		Taint:   x.taintFacts(taint, sinks),
 		History: writ.HistoryFacts{Approvals: x.approvalsGiven(step.ID)},
 	}
 }
@@ -70,7 +70,7 @@ func (x *execution) aboutCall(q *writ.Question, d *dispatch, facts *writ.CallFac
 		// Nobody knows what of all that the guest has seen is in its arguments.
 		sinks = append(slices.Clone(sinks), writ.SinkFlow{Path: sinkOfCall, Labels: seen})
 	}
-	q.Taint = taintFacts(seen, sinks)
+	q.Taint = x.taintFacts(seen, sinks)
 }
 
 // sinkOfCall stands for all arguments of a call that leaves the host.
@@ -84,8 +84,16 @@ func (d *dispatch) seen() []writ.Label {
 	return writ.JoinLabels(d.resolved.Taint, d.attempt.labels)
 }
 
-// yield is the labels of what the guest gives out.
+// yield is the labels of the output.
 func (d *dispatch) yield() []writ.Label {
+	if d.step.Declassified != nil {
+		return writ.Declassify(d.said())
+	}
+	return d.said()
+}
+
+// said is the labels of whatever the guest gives out: no rule is about a failure.
+func (d *dispatch) said() []writ.Label {
 	if d.action.Sensitivity == abi.SensitivityPrivate {
 		return writ.JoinLabels(d.seen(), []writ.Label{writ.LabelPrivate})
 	}
@@ -102,9 +110,13 @@ func (x *execution) approvalsGiven(id writ.StepID) int {
 	return len(people)
 }
 
-func taintFacts(labels []writ.Label, sinks []writ.SinkFlow) writ.TaintFacts {
+func (x *execution) taintFacts(labels []writ.Label, sinks []writ.SinkFlow) writ.TaintFacts {
 	untrusted := slices.ContainsFunc(labels, func(l writ.Label) bool { return !l.Trusted() })
-	return writ.TaintFacts{Labels: orEmpty(labels), Untrusted: untrusted, Sinks: orEmpty(sinks)}
+	facts := writ.TaintFacts{Labels: orEmpty(labels), Untrusted: untrusted, Sinks: orEmpty(sinks)}
+	if x.plan.Plan.Rules >= writ.PlanRulesSensitivity {
+		facts.Sensitivity = writ.SensitivityOf(labels)
+	}
+	return facts
 }
 
 func toolNames(capabilities []writ.Capability) []string {

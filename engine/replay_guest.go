@@ -305,7 +305,7 @@ func (r *replayer) outcome(record *writ.Record, d *dispatch, gate *replayGate, r
 	}
 	if record.Type != writ.RecStepCompleted {
 		if record.Type == writ.RecStepFailed && r.x.plan.Plan.Rules > 0 {
-			r.member(stageOutcome, record.Step, "labels", record.Body.Ended.Labels, d.yield())
+			r.member(stageOutcome, record.Step, "labels", record.Body.Ended.Labels, d.said())
 		}
 		r.member(stageOf(record.Type), record.Step, "fuel", fuelIn(record), fuel)
 		return

@@ -18,7 +18,12 @@ func (r *replayer) compilation(record *writ.Record) error {
 	noting := &notedCatalogue{Catalogue: &pinnedCatalogue{
 		ctx: r.ctx, skills: r.e.Skills, tenant: r.x.tenant, resolutions: facts.Resolutions,
 	}}
-	compiled, err := r.e.Planner.Compile(r.x.compileAgain(noting, r.storedPlan()))
+	req, err := r.x.compileAgain(r.ctx, noting, r.storedPlan())
+	if err != nil {
+		r.member(stagePlan, "", "law", r.storedPlan().Law, nil)
+		return err
+	}
+	compiled, err := r.e.Planner.Compile(req)
 	r.member(stagePlan, "", "resolutions", facts.Resolutions, noting.resolutions)
 	if record.Type == writ.RecPlanRejected {
 		return r.rejection(facts, err)
@@ -37,8 +42,8 @@ func (r *replayer) compilation(record *writ.Record) error {
 		return err
 	}
 	r.compare(stagePlan, "", stored, compiled.Bytes)
-	r.compare(stagePlan, "", writ.CompiledFacts{ID: facts.ID, Hash: facts.Hash, Steps: facts.Steps, Templates: facts.Templates},
-		writ.CompiledFacts{ID: compiled.ID, Hash: compiled.Hash, Steps: plannedSteps(compiled.Plan), Templates: plannedTemplates(compiled.Plan)})
+	r.compare(stagePlan, "", writ.CompiledFacts{ID: facts.ID, Hash: facts.Hash, Steps: facts.Steps, Templates: facts.Templates, Law: facts.Law},
+		writ.CompiledFacts{ID: compiled.ID, Hash: compiled.Hash, Steps: plannedSteps(compiled.Plan), Templates: plannedTemplates(compiled.Plan), Law: compiled.Plan.Law})
 	r.x.plan = compiled
 	derived := *facts
 	derived.Steps, derived.Templates = plannedSteps(compiled.Plan), plannedTemplates(compiled.Plan)

@@ -133,7 +133,11 @@ func (w *whatIf) compile() (*writ.CompiledPlan, error) {
 	catalogue := &candidateCatalogue{candidate: w.candidate, pinned: pinnedCatalogue{
 		ctx: w.ctx, skills: w.e.Skills, tenant: w.was.tenant, resolutions: w.recording.resolutions,
 	}}
-	compiled, err := w.e.Planner.Compile(w.was.compileAgain(catalogue, w.was.plan.Plan))
+	req, err := w.was.compileAgain(w.ctx, catalogue, w.was.plan.Plan)
+	if err != nil {
+		return nil, err
+	}
+	compiled, err := w.e.Planner.Compile(req)
 	if err == nil {
 		return compiled, nil
 	}

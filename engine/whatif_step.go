@@ -280,6 +280,9 @@ func (w *whatIf) outcome(gate *whatIfGate, end *writ.Record, result *writ.GuestR
 	if d.action.Sensitivity == abi.SensitivityPrivate {
 		labels = append(slices.Clone(labels), writ.LabelPrivate)
 	}
+	if d.step.Declassified != nil {
+		labels = writ.Declassify(labels)
+	}
 	w.now.outputs[d.step.Name], w.now.labels[d.step.Name] = output, writ.JoinLabels(labels)
 	w.now.state.Step(d.step.Name).Labels = w.now.labels[d.step.Name]
 	if end.Type == writ.RecStepFailed {

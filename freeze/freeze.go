@@ -20,8 +20,9 @@ type Options struct {
 	Store   writ.Store
 	Journal writ.Journal
 	Clock   writ.Clock
-	// Tenants are those of the host, at each moment; nil: the default tenant alone.
-	Tenants func(ctx context.Context) ([]writ.TenantID, error)
+	// Announce tells every tenant what is the host's, and lists them all; nil: the
+	// default tenant is alone.
+	Announce func(ctx context.Context) ([]writ.TenantID, error)
 
 	// Changed is told after each change, once it is on disk and in force, so that
 	// what waits need not ask. No lock is held. nil: nobody is.
@@ -50,8 +51,8 @@ func New(opts Options) (*Service, error) {
 	if opts.Store == nil || opts.Journal == nil || opts.Clock == nil {
 		return nil, writ.Errorf(writ.CodeInvalid, "freeze", "an option is not set")
 	}
-	if opts.Tenants == nil {
-		opts.Tenants = func(context.Context) ([]writ.TenantID, error) { return []writ.TenantID{writ.DefaultTenant}, nil }
+	if opts.Announce == nil {
+		opts.Announce = func(context.Context) ([]writ.TenantID, error) { return []writ.TenantID{writ.DefaultTenant}, nil }
 	}
 	return &Service{opts: opts, cache: map[writ.TenantID][]entry{}}, nil
 }
@@ -124,7 +125,7 @@ func (s *Service) inForce(ctx context.Context, tenant writ.TenantID) ([]entry, e
 		return nil, err
 	}
 	if i := slices.IndexFunc(host, func(e entry) bool { return e.Scope == writ.FreezeAll }); i >= 0 {
-		own = append([]entry{host[i]}, own...)
+		own = append([]entry{{Freeze: *host[i].ToOthers(), key: host[i].key}}, own...)
 	}
 	return own, nil
 }

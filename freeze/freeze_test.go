@@ -14,6 +14,7 @@ import (
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/freeze"
+	"github.com/writ-run/writ/identity"
 	"github.com/writ-run/writ/trace"
 )
 
@@ -49,17 +50,34 @@ func (r *rig) clock() time.Time { return r.now }
 // restart is a new process on the same store.
 func (r *rig) restart() {
 	r.t.Helper()
-	var err error
+	people, err := identity.New(identity.Options{Store: tenants{r.journal, r}, Journal: r.journal, Clock: r.clock, Entropy: strings.NewReader("")})
+	if err != nil {
+		r.t.Fatal(err)
+	}
 	r.Service, err = freeze.New(freeze.Options{
-		Store: r.journal, Journal: r.journal, Clock: r.clock,
-		Tenants: func(context.Context) ([]writ.TenantID, error) {
-			return append([]writ.TenantID{writ.DefaultTenant}, r.others...), nil
-		},
+		Store: r.journal, Journal: r.journal, Clock: r.clock, Announce: people.Announce,
 		Changed: func(_ context.Context, tenant writ.TenantID) { r.told = append(r.told, tenant) },
 	})
 	if err != nil {
 		r.t.Fatal(err)
 	}
+}
+
+// tenants is a store in which the rig's others are.
+type tenants struct {
+	writ.Store
+	rig *rig
+}
+
+func (s tenants) List(ctx context.Context, q writ.StoreQuery) ([]writ.Document, error) {
+	if q.Prefix != "tenant/" {
+		return s.Store.List(ctx, q)
+	}
+	var out []writ.Document
+	for _, name := range s.rig.others {
+		out = append(out, writ.Document{Key: q.Prefix + string(name), Value: []byte(`{"name":"` + name + `"}`)})
+	}
+	return out, nil
 }
 
 func as(tenant writ.TenantID) context.Context {
@@ -320,7 +338,7 @@ func TestTenants(t *testing.T) {
 		t.Errorf("covered by %q, epoch %d, told %v", got, r.epoch(other), r.told)
 	}
 	out, err := r.FreezeList(as(other), &contract.FreezeListInput{})
-	if err != nil || len(out.Items) != 1 || out.Items[0].Scope != writ.FreezeAll {
+	if err != nil || len(out.Items) != 1 || out.Items[0].Scope != writ.FreezeAll || out.Items[0].By != writ.HostPrincipal || out.Items[0].Reason != "" {
 		t.Errorf("%v %+v", err, out)
 	}
 	if err := r.unfreeze(contract.FreezeSubject{All: true}); err != nil || r.covered(other, writ.FreezeTarget{}) != "" || r.epoch(other) != 3 {

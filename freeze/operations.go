@@ -119,14 +119,14 @@ func (s *Service) set(ctx context.Context, by *writ.Principal, e *entry) ([]writ
 	if err != nil {
 		return nil, err
 	}
-	if err := s.record(ctx, by, contract.FreezeFacts(&e.Freeze, contract.StatusFrozen, e.Reason), writ.Change{Key: e.key, Value: raw}); err != nil {
+	if err := s.record(ctx, by, &e.Freeze, contract.FreezeFacts(&e.Freeze, contract.StatusFrozen, e.Reason), writ.Change{Key: e.key, Value: raw}); err != nil {
 		return nil, err
 	}
 	changed := slices.DeleteFunc(slices.Clone(entries), func(have entry) bool { return have.key == e.key })
 	changed = append(changed, *e)
 	slices.SortFunc(changed, order)
 	s.cache[by.Tenant] = changed
-	return s.elsewhere(ctx, by, e, contract.FreezeFacts(&e.Freeze, contract.StatusFrozen, e.Reason))
+	return s.elsewhere(ctx, by, e)
 }
 
 // Unfreeze is the operation contract.Unfreeze. It takes back the one freeze that
@@ -164,24 +164,30 @@ func (s *Service) lift(ctx context.Context, by *writ.Principal, e *entry, reason
 		return nil, writ.Errorf(writ.CodeNotFound, "unfreeze "+writ.Clip(e.Name(), 80), "is not frozen under this name").WithFix("`writ freeze list` shows what is")
 	}
 	facts := contract.FreezeFacts(&entries[at].Freeze, contract.StatusUnfrozen, reason)
-	if err := s.record(ctx, by, facts, writ.Change{Key: e.key}); err != nil {
+	if err := s.record(ctx, by, &entries[at].Freeze, facts, writ.Change{Key: e.key}); err != nil {
 		return nil, err
 	}
 	s.cache[by.Tenant] = slices.Delete(slices.Clone(entries), at, at+1)
-	return s.elsewhere(ctx, by, e, facts)
+	return s.elsewhere(ctx, by, e)
 }
 
 // record appends a change to the caller's system journal and waits for the disk,
-// even if the caller is gone. mu is held.
-func (s *Service) record(ctx context.Context, by *writ.Principal, facts writ.SystemFacts, changes ...writ.Change) error {
-	return s.append(ctx, by, &writ.Batch{
-		Tenant: by.Tenant, Stream: writ.SystemStream, Expect: writ.AnySeq, Changes: changes,
-		Records: []writ.NewRecord{{Type: writ.RecFreezeChanged, Body: writ.Body{System: &facts}}},
-	})
-}
-
-func (s *Service) append(ctx context.Context, by *writ.Principal, batch *writ.Batch) error {
-	batch.Records[0].Time, batch.Records[0].Actor = s.opts.Clock.Now(), writ.AuditOf(by, "")
+// even if the caller is gone. What concerns every tenant is a notice in the same
+// batch. mu is held.
+func (s *Service) record(ctx context.Context, by *writ.Principal, f *writ.Freeze, facts writ.SystemFacts, change writ.Change) error {
+	now := s.opts.Clock.Now()
+	batch := &writ.Batch{
+		Tenant: by.Tenant, Stream: writ.SystemStream, Expect: writ.AnySeq, Changes: []writ.Change{change},
+		Records: []writ.NewRecord{{Type: writ.RecFreezeChanged, Time: now, Actor: writ.AuditOf(by, ""), Body: writ.Body{System: &facts}}},
+	}
+	if f.Scope == writ.FreezeAll {
+		notice := writ.Notice{Type: writ.RecFreezeChanged, Time: now, Facts: contract.FreezeFacts(f.ToOthers(), facts.Status, "")}
+		told, err := notice.Change()
+		if err != nil {
+			return err
+		}
+		batch.Changes = append(batch.Changes, told)
+	}
 	ctx = context.WithoutCancel(ctx)
 	receipt, err := s.opts.Journal.Append(ctx, batch)
 	if err != nil {
@@ -191,30 +197,12 @@ func (s *Service) append(ctx context.Context, by *writ.Principal, batch *writ.Ba
 }
 
 // elsewhere moves the epochs of the other tenants where everything is meant, so
-// that what was judged there before makes no further call. They are looked up
-// after the change: whoever is made later finds it. mu is held.
-func (s *Service) elsewhere(ctx context.Context, by *writ.Principal, e *entry, facts writ.SystemFacts) ([]writ.TenantID, error) {
+// that what was judged there before makes no further call. mu is held.
+func (s *Service) elsewhere(ctx context.Context, by *writ.Principal, e *entry) ([]writ.TenantID, error) {
 	if e.Scope != writ.FreezeAll {
 		return []writ.TenantID{by.Tenant}, nil
 	}
-	ctx = context.WithoutCancel(ctx)
-	tenants, err := s.opts.Tenants(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, tenant := range tenants {
-		if tenant == by.Tenant {
-			continue
-		}
-		err := s.append(ctx, by, &writ.Batch{
-			Tenant: tenant, Stream: writ.SystemStream, Expect: writ.AnySeq,
-			Records: []writ.NewRecord{{Type: writ.RecFreezeChanged, Body: writ.Body{System: &facts}}},
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return tenants, nil
+	return s.opts.Announce(context.WithoutCancel(ctx))
 }
 
 // tell says that something has changed, when nothing is locked.

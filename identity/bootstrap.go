@@ -63,7 +63,7 @@ func (s *Service) firstPerson(ctx context.Context, tenant writ.TenantID, name st
 	}
 	grant := &writ.Grant{
 		ID: "grant_" + encoding.EncodeToString(random), Principal: operator.ID, Tenant: operator.Tenant,
-		Capability: writ.Capability{Tool: writ.AnyTool}, MaxRisk: writ.RiskHigh,
+		Capability: writ.Capability{Tool: writ.AnyTool}, MaxRisk: writ.RiskHigh, MaxSensitivity: writ.SensitivitySecret,
 	}
 	changes := []change{
 		principalAdded(operator),

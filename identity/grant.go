@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -49,6 +50,7 @@ func (s *Service) GrantCreate(ctx context.Context, in *contract.GrantCreateInput
 		record: writ.RecGrantChanged,
 		facts: writ.SystemFacts{Subject: g.ID, Status: "created", Reason: in.Reason, Details: map[string]string{
 			"principal": string(g.Principal), "tool": g.Capability.Tool, "maxRisk": string(g.MaxRisk), "maxUses": strconv.Itoa(g.MaxUses),
+			"maxSensitivity": string(g.MaxSensitivity),
 		}},
 		documents: map[string]any{grantKey(g.Principal, g.ID): g},
 	})
@@ -66,6 +68,9 @@ func (s *Service) newGrant(by *writ.Principal, in *contract.GrantCreateInput) (*
 	if risk.Rank() > writ.RiskHigh.Rank() {
 		return nil, invalid("maxRisk", "%q: a grant reaches low, medium or high", in.MaxRisk)
 	}
+	if in.MaxSensitivity != "" && !in.MaxSensitivity.Valid() {
+		return nil, notSensitive("maxSensitivity", in.MaxSensitivity)
+	}
 	if err := checkCapability(&in.Capability); err != nil {
 		return nil, err
 	}
@@ -82,11 +87,16 @@ func (s *Service) newGrant(by *writ.Principal, in *contract.GrantCreateInput) (*
 	g := &writ.Grant{
 		ID: "grant_" + encoding.EncodeToString(random), Parent: in.Parent, Principal: in.PrincipalID, Tenant: by.Tenant,
 		Capability: in.Capability, Skills: in.Skills, MaxRisk: risk, MaxUses: in.MaxUses,
+		MaxSensitivity: cmp.Or(in.MaxSensitivity, writ.SensitivityPrivate),
 	}
 	if in.ExpiresIn > 0 {
 		g.Expires = s.opts.Clock.Now().Add(in.ExpiresIn.Std())
 	}
 	return g, nil
+}
+
+func notSensitive(place string, s writ.Sensitivity) *writ.Error {
+	return invalid(place, "%q is no sensitivity", writ.Clip(string(s), 80)).WithFix("one of public, private, secret")
 }
 
 // maxUses is far above what anybody counts: a larger one is a mistake.
@@ -176,6 +186,9 @@ func narrower(by *writ.Principal, parent, g *writ.Grant) error {
 		return writ.Errorf(writ.CodeConflict, op, "the capability is wider")
 	case g.MaxRisk.Rank() > parent.MaxRisk.Rank():
 		return writ.Errorf(writ.CodeConflict, op, "the risk is higher than %s", parent.MaxRisk)
+	case !parent.ForSensitivity(g.Sensitivity()):
+		return writ.Errorf(writ.CodeConflict, op, "the data are more sensitive than %s", parent.Sensitivity()).
+			WithFix("say --max-sensitivity %s", parent.Sensitivity())
 	case parent.Expires != 0 && (g.Expires == 0 || g.Expires > parent.Expires):
 		return writ.Errorf(writ.CodeConflict, op, "it would last longer than %s", parent.Expires)
 	case parent.MaxUses != 0 && (g.MaxUses == 0 || g.MaxUses > parent.MaxUses):

@@ -161,6 +161,7 @@ func grants(t *rapid.T, name string) *writ.Grant {
 		g.Skills = append(g.Skills, writ.SkillKey(s))
 	}
 	g.MaxRisk = rapid.SampledFrom([]writ.Risk{writ.RiskLow, writ.RiskMedium, writ.RiskHigh}).Draw(t, name+"risk")
+	g.MaxSensitivity = rapid.SampledFrom([]writ.Sensitivity{"", writ.SensitivityPublic, writ.SensitivityPrivate, writ.SensitivitySecret}).Draw(t, name+"sensitivity")
 	g.Expires = writ.Time(rapid.Int64Range(0, 3).Draw(t, name+"expires"))
 	return g
 }
@@ -185,13 +186,29 @@ func TestDelegatedGrantIsNeverWider(t *testing.T) {
 		skill := writ.SkillKey(rapid.SampledFrom([]string{"p/a", "p/b", "p/d"}).Draw(t, "skill"))
 		risk := rapid.SampledFrom([]writ.Risk{writ.RiskLow, writ.RiskMedium, writ.RiskHigh}).Draw(t, "risk")
 		now := writ.Time(rapid.Int64Range(0, 4).Draw(t, "now"))
-		if allows(child, call, skill, risk, now) && !allows(parent, call, skill, risk, now) {
+		data := sensitivities().Draw(t, "data")
+		if allows(child, call, skill, risk, now) && knows(child, data) && !(allows(parent, call, skill, risk, now) && knows(parent, data)) {
 			t.Fatalf("%+v allows what its parent %+v does not: %+v", child, parent, call)
 		}
 	})
 	if delegated == 0 {
 		t.Error("no pair was a delegation: the property says nothing")
 	}
+}
+
+func sensitivities() *rapid.Generator[writ.Sensitivity] {
+	return rapid.SampledFrom([]writ.Sensitivity{writ.SensitivityPublic, writ.SensitivityPrivate, writ.SensitivitySecret})
+}
+
+// knows is what a grant says of data, written a second time.
+func knows(g *writ.Grant, data writ.Sensitivity) bool {
+	switch g.MaxSensitivity {
+	case writ.SensitivitySecret:
+		return true
+	case writ.SensitivityPrivate, "":
+		return data != writ.SensitivitySecret
+	}
+	return data == writ.SensitivityPublic
 }
 
 // allows is the meaning of a grant, written a second time.

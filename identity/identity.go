@@ -33,6 +33,8 @@ type Service struct {
 	tokens sync.Map   // token id -> *token: what was read and has not changed since
 	grants sync.Map   // principal -> []held, likewise
 	counts sync.Map   // grant -> int: uses that the journal has accepted
+
+	telling sync.Mutex // one at a time tells tenants of what is the host's; taken after mu
 }
 
 // New checks the options. CodeInvalid where one is missing.

@@ -51,8 +51,8 @@ func principalAdded(p *writ.Principal) change {
 
 // principalFor finds the principal of a new token, or describes a new one.
 func (s *Service) principalFor(ctx context.Context, by *writ.Principal, in *contract.TokenCreateInput) (*writ.Principal, bool, error) {
-	if !principalForm.MatchString(string(in.PrincipalID)) {
-		return nil, false, invalid("principalId", "%q is not a principal's id", in.PrincipalID).WithFix("write KIND:NAME, such as agent:triage-bot")
+	if !principalForm.MatchString(string(in.PrincipalID)) || in.PrincipalID == writ.HostPrincipal {
+		return nil, false, invalid("principalId", "%q is no id that a principal can have", in.PrincipalID).WithFix("write KIND:NAME, such as agent:triage-bot")
 	}
 	p, err := s.principal(ctx, by.Tenant, in.PrincipalID)
 	if err == nil {

@@ -60,19 +60,8 @@ func (s *Service) TenantCreate(ctx context.Context, in *contract.TenantCreateInp
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	known, err := s.hasTenant(ctx, in.TenantID)
-	if err != nil {
+	if err := s.addTenant(ctx, by, in); err != nil {
 		return nil, err
-	}
-	if !known {
-		t := tenancy{Name: in.TenantID, CreatedAt: s.opts.Clock.Now(), CreatedBy: by.ID}
-		err := s.commit(ctx, by, change{
-			record: writ.RecTenantCreated, facts: writ.SystemFacts{Subject: string(t.Name), Status: "created", Reason: in.Reason},
-			documents: map[string]any{tenantPrefix + string(t.Name): &t},
-		})
-		if err != nil {
-			return nil, err
-		}
 	}
 	made, err := s.firstPerson(ctx, in.TenantID, in.Operator, public)
 	if writ.IsCode(err, writ.CodeConflict) {
@@ -85,6 +74,26 @@ func (s *Service) TenantCreate(ctx context.Context, in *contract.TenantCreateInp
 		Result: contract.Result{Status: "created", ChangedAt: s.opts.Clock.Now()}, TenantID: in.TenantID,
 		Operator: made.Operator.ID, Token: made.Token, ExpiresAt: made.Expires,
 	}, nil
+}
+
+// addTenant makes the tenant where it is not there, and tells it what the host has
+// frozen or activated before anybody is of it. The caller holds mu.
+func (s *Service) addTenant(ctx context.Context, by *writ.Principal, in *contract.TenantCreateInput) error {
+	known, err := s.hasTenant(ctx, in.TenantID)
+	if err != nil {
+		return err
+	}
+	if !known {
+		t := tenancy{Name: in.TenantID, CreatedAt: s.opts.Clock.Now(), CreatedBy: by.ID}
+		err := s.commit(ctx, by, change{
+			record: writ.RecTenantCreated, facts: writ.SystemFacts{Subject: string(t.Name), Status: "created", Reason: in.Reason},
+			documents: map[string]any{tenantPrefix + string(t.Name): &t},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return s.welcome(ctx, in.TenantID)
 }
 
 // hasTenant reports whether somebody may be of the tenant.

@@ -153,8 +153,9 @@ func (f *family) create(n int) {
 	drawn := grants(f.t, fmt.Sprint("g", n))
 	in := contract.GrantCreateInput{
 		PrincipalID: f.ada.ID, Capability: drawn.Capability, Skills: drawn.Skills, MaxRisk: drawn.MaxRisk,
-		ExpiresIn: abi.Duration(time.Duration(rapid.IntRange(0, 4).Draw(f.t, "lasts")) * time.Second),
-		MaxUses:   rapid.IntRange(0, 3).Draw(f.t, "maxUses"),
+		ExpiresIn:      abi.Duration(time.Duration(rapid.IntRange(0, 4).Draw(f.t, "lasts")) * time.Second),
+		MaxUses:        rapid.IntRange(0, 3).Draw(f.t, "maxUses"),
+		MaxSensitivity: drawn.MaxSensitivity,
 	}
 	if rapid.Bool().Draw(f.t, "whole") { // as wide as its parent is a case that random scopes seldom meet
 		in.Capability, in.Skills = get("**.x"), nil
@@ -166,7 +167,7 @@ func (f *family) create(n int) {
 	if err != nil {
 		return
 	}
-	g := &writ.Grant{ID: out.GrantID, Parent: in.Parent, Principal: f.ada.ID, Tenant: f.ada.Tenant, Capability: in.Capability, Skills: in.Skills, MaxRisk: in.MaxRisk, MaxUses: in.MaxUses}
+	g := &writ.Grant{ID: out.GrantID, Parent: in.Parent, Principal: f.ada.ID, Tenant: f.ada.Tenant, Capability: in.Capability, Skills: in.Skills, MaxRisk: in.MaxRisk, MaxUses: in.MaxUses, MaxSensitivity: in.MaxSensitivity}
 	if in.ExpiresIn > 0 {
 		g.Expires = f.opts.Clock.Now().Add(in.ExpiresIn.Std())
 	}
@@ -233,7 +234,7 @@ func (f *family) check(delegated *int) {
 		Host: rapid.SampledFrom([]string{"a.x", "b.x"}).Draw(f.t, "host"), Method: "GET", Path: rapid.SampledFrom([]string{"/a", "/a/b"}).Draw(f.t, "path"),
 	}}
 	skill := writ.SkillKey(rapid.SampledFrom([]string{"p/a", "p/b"}).Draw(f.t, "skill"))
-	now := f.opts.Clock.Now()
+	now, data := f.opts.Clock.Now(), sensitivities().Draw(f.t, "data")
 	for _, id := range f.order {
 		chain := f.chain(id)
 		if len(chain) > 1 {
@@ -244,7 +245,8 @@ func (f *family) check(delegated *int) {
 			f.t.Fatalf("%s is offered: %v, want %v", id, offered[id], want)
 		}
 		for _, g := range chain[1:] {
-			if offered[id] && allows(chain[0], call, skill, writ.RiskLow, now) && !allows(g, call, skill, writ.RiskLow, now) {
+			reaches := func(g *writ.Grant) bool { return allows(g, call, skill, writ.RiskLow, now) && knows(g, data) }
+			if offered[id] && reaches(chain[0]) && !reaches(g) {
 				f.t.Fatalf("%+v allows what %+v does not", chain[0], g)
 			}
 		}

@@ -29,6 +29,9 @@ func (s *Service) GrantWhy(ctx context.Context, in *contract.GrantWhyInput) (*co
 	if in.Risk.Rank() > writ.RiskHigh.Rank() {
 		return nil, invalid("risk", "%q: a grant reaches low, medium or high", in.Risk)
 	}
+	if in.Sensitivity = cmp.Or(in.Sensitivity, writ.SensitivityPublic); !in.Sensitivity.Valid() {
+		return nil, notSensitive("sensitivity", in.Sensitivity)
+	}
 	p, err := s.principal(ctx, by.Tenant, in.PrincipalID)
 	if writ.IsCode(err, writ.CodeNotFound) {
 		return nil, writ.Errorf(writ.CodeNotFound, "grant", "there is no principal %s", in.PrincipalID).WithFix("see `writ token list`")
@@ -54,6 +57,7 @@ func (s *Service) GrantWhy(ctx context.Context, in *contract.GrantWhyInput) (*co
 // covering is the grant that a step would use: chosen as the decision chooses it.
 func (s *Service) covering(all []held, p *writ.Principal, in *contract.GrantWhyInput, now writ.Time) *held {
 	q := &writ.Question{Principal: p, Time: now, Step: writ.StepFacts{Skill: in.Skill, Risk: in.Risk, Capabilities: []writ.Capability{in.Capability}}}
+	q.Taint.Sensitivity = in.Sensitivity
 	for i := range all {
 		h := &all[i]
 		g := h.grant
@@ -132,6 +136,7 @@ func (s *Service) misfits(h *held, in *contract.GrantWhyInput, now writ.Time) []
 		}
 	}
 	add(!g.ForRisk(in.Risk), "maxRisk", "it reaches "+string(cmp.Or(g.MaxRisk, writ.RiskLow))+" risk, not "+string(in.Risk))
+	add(!g.ForSensitivity(in.Sensitivity), "maxSensitivity", "it reaches "+string(g.Sensitivity())+" data, not "+string(in.Sensitivity))
 	switch {
 	case in.Skill == "":
 		add(!g.ForSkill(""), "skill", "it is for "+skillsText(g.Skills)+" alone")
@@ -218,5 +223,8 @@ func createCommand(in *contract.GrantWhyInput) string {
 		flag("skill", string(in.Skill))
 	}
 	flag("max-risk", string(in.Risk))
+	if reach := (&writ.Grant{}); !reach.ForSensitivity(in.Sensitivity) {
+		flag("max-sensitivity", string(in.Sensitivity))
+	}
 	return b.String()
 }

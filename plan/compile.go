@@ -24,6 +24,9 @@ type compiler struct {
 	labelling *labelling
 	catalogue writ.Catalogue
 
+	declassifies []writ.Declassification // of the policy law
+	law          writ.Digest
+
 	inputs      any // decoded
 	scope       *scopeTypes
 	env         *exprEnv
@@ -276,10 +279,11 @@ func (c *compiler) assemble(origin writ.Origin) (*writ.CompiledPlan, error) {
 		origin = writ.OriginChannel // also what is unknown
 	}
 	p := &writ.Plan{APIVersion: APIVersion, Kind: "CompiledPlan", Origin: origin, Steps: []writ.Step{}}
-	if !c.labelling.first {
-		p.Rules = writ.PlanRules
-	}
+	p.Rules = c.labelling.rules
 	for _, w := range c.order {
+		if w.step.Declassified != nil {
+			p.Law = c.law
+		}
 		p.Steps = append(p.Steps, w.step)
 		keep := func(s *schema) {
 			if p.Schemas == nil {

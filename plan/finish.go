@@ -21,7 +21,8 @@ func (c *compiler) finish(w *work) {
 		return
 	}
 	c.derive(w)
-	c.labelling.outputs[w.draft.Name] = writ.JoinLabels(w.step.Taint, c.yieldLabels(&w.step, w.action))
+	c.declassify(w)
+	c.labelling.outputs[w.draft.Name] = c.outputLabels(w)
 	if w.undo != nil && w.undo.input != nil && w.undo.output != nil {
 		c.derive(w.undo)
 		c.identify(w.undo)
@@ -153,7 +154,7 @@ func (c *compiler) labellingOf(w *work) *labelling {
 func (c *compiler) flows(w *work) *flows {
 	of := c.labellingOf(w)
 	gates := [][]writ.Label{of.item, of.forward}
-	if !of.first { // a step that needs another runs where that one's condition let it
+	if of.rules > 0 { // a step that needs another runs where that one's condition let it
 		for _, name := range w.needs {
 			if need := c.byName[name]; need != nil {
 				gates = append(gates, need.gate)

@@ -33,11 +33,11 @@ func memoKey(req *writ.CompileRequest, of *labelling) string {
 	if len(req.Draft.Raw) > maxMemoDraft {
 		return ""
 	}
-	labels, err := json.Marshal([][]writ.Label{of.author, of.words})
+	labels, err := json.Marshal([]any{of.author, of.words, req.Declassify, req.Law})
 	if err != nil {
 		return ""
 	}
-	sum := canon.Hash(canon.DomainPlan, []byte("memo"), strconv.AppendBool(nil, of.first), []byte(req.Draft.Source), []byte(req.Draft.Format), []byte(req.Origin), labels, req.Draft.Raw)
+	sum := canon.Hash(canon.DomainPlan, []byte("memo"), strconv.AppendInt(nil, int64(of.rules), 10), []byte(req.Draft.Source), []byte(req.Draft.Format), []byte(req.Origin), labels, req.Draft.Raw)
 	return string(sum[:])
 }
 

@@ -4,6 +4,7 @@
 package plan
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -85,7 +86,7 @@ func (p *Planner) Compile(req writ.CompileRequest) (*writ.CompiledPlan, error) {
 	if len(ps.list) > 0 {
 		return nil, rejected(op, ps.sorted())
 	}
-	c := &compiler{planner: p, problems: ps, draft: draft, labelling: of, catalogue: catalogue}
+	c := &compiler{planner: p, problems: ps, draft: draft, labelling: of, catalogue: catalogue, declassifies: req.Declassify, law: req.Law}
 	if err := c.run(); err != nil {
 		return nil, err
 	}
@@ -108,7 +109,7 @@ func (p *Planner) Compile(req writ.CompileRequest) (*writ.CompiledPlan, error) {
 
 // labelling says which labels the sources of one plan carry.
 type labelling struct {
-	first   bool         // the rules of a plan without Rules
+	rules   int          // of the plan; 0: the first ones
 	author  []writ.Label // of the draft: literals and the choice of expressions
 	words   []writ.Label // of the intent's text, metadata and what else its author chose
 	item    []writ.Label // of the list of forEach
@@ -145,7 +146,8 @@ func labelsOf(req *writ.CompileRequest) (*labelling, error) {
 	if req.Draft.Source == sourceModel {
 		author = writ.JoinLabels(author, []writ.Label{writ.LabelModel})
 	}
-	return &labelling{first: req.FirstRules, author: author, words: []writ.Label{words}, outputs: map[string][]writ.Label{}}, nil
+	rules := cmp.Or(req.Rules, writ.PlanRules)
+	return &labelling{rules: max(0, min(rules, writ.PlanRules)), author: author, words: []writ.Label{words}, outputs: map[string][]writ.Label{}}, nil
 }
 
 // sourceModel is Interpretation.Source of a draft that a model wrote.

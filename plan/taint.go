@@ -185,7 +185,7 @@ func toolLabels(capabilities []writ.Capability) []writ.Label {
 // labels stored values keep is known when they are read.
 func (c *compiler) yieldLabels(s *writ.Step, action *abi.Action) []writ.Label {
 	labels := toolLabels(s.Capabilities)
-	if c.labelling.first {
+	if c.labelling.rules == 0 {
 		return labels
 	}
 	if action.Sensitivity == abi.SensitivityPrivate || c.callsPrivate(s) {

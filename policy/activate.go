@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
@@ -246,6 +247,13 @@ func (s *Service) record(ctx context.Context, t *turn, inForce *law) error {
 	if t.to != nil {
 		facts.Digest, facts.Version, details["signer"] = t.to.ref.Digest, t.to.ref.Version, builtinSigner
 	}
+	if t.to != nil && len(t.to.declassifies) > 0 {
+		var names []string
+		for i := range t.to.declassifies {
+			names = append(names, t.to.declassifies[i].Name)
+		}
+		details["declassifies"] = strings.Join(names, ", ")
+	}
 	if t.before != "" {
 		details["previous"] = string(t.before)
 	}
@@ -262,12 +270,16 @@ func (s *Service) record(ctx context.Context, t *turn, inForce *law) error {
 	if t.rolledBack {
 		facts.Status = writ.PolicyRolledBack
 	}
+	told, err := noticeOf(facts, at)
+	if err != nil {
+		return err
+	}
 	receipt, err := s.journal.Append(ctx, &writ.Batch{
 		Tenant: s.tenant, Stream: writ.SystemStream, Expect: writ.AnySeq,
 		Records: []writ.NewRecord{{
 			Type: writ.RecPolicyActivated, Time: at, Actor: writ.AuditOf(t.who, ""), Body: writ.Body{System: facts},
 		}},
-		Changes: append(t.changes, active),
+		Changes: append(t.changes, active, told),
 	})
 	if err != nil {
 		return err
@@ -275,4 +287,14 @@ func (s *Service) record(ctx context.Context, t *turn, inForce *law) error {
 	// What is accepted is waited for, even if the caller is gone: nobody may read
 	// and keep the state before it.
 	return s.journal.Barrier(context.WithoutCancel(ctx), receipt.Position)
+}
+
+// noticeOf is what other tenants are told of an activation: which law it is, and
+// neither who nor why.
+func noticeOf(facts *writ.SystemFacts, at writ.Time) (writ.Change, error) {
+	notice := writ.Notice{Type: writ.RecPolicyActivated, Time: at, Facts: writ.SystemFacts{
+		Subject: facts.Subject, Digest: facts.Digest, Version: facts.Version, Status: facts.Status,
+		Details: map[string]string{"layer": facts.Details["layer"], "inForce": facts.Details["inForce"]},
+	}}
+	return notice.Change()
 }

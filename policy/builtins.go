@@ -43,7 +43,7 @@ func ownBuiltins() []*tester.Builtin {
 	missing := &rego.Function{
 		Name: "grants.missing",
 		Description: "Capabilities and tools of the step that no live grant of the principal covers, for its skill, " +
-			"at its risk, at the time of the question. {\"tool\": \"*\"} stands for a step that has an effect and no tool.",
+			"at its risk, with data as sensitive as its, at the time of the question. {\"tool\": \"*\"} stands for a step that has an effect and no tool.",
 		Decl: types.NewFunction(types.Args(types.Named("question", types.A)),
 			types.Named("missing", types.NewArray(nil, types.NewObject(nil, types.NewDynamicProperty(types.S, types.A))))),
 	}

@@ -46,6 +46,8 @@ type Bundle struct {
 	files  map[string][]byte // by slash-separated relative path
 	digest writ.Digest
 	opa    bundle.Bundle
+
+	declassifies []writ.Declassification
 }
 
 // DefaultBundle is the bundle that is part of the binary.
@@ -197,6 +199,11 @@ func newBundle(files map[string][]byte) (*Bundle, error) {
 	}
 	if len(m.WasmResolvers) > 0 || (m.RegoVersion != nil && *m.RegoVersion != 1) || len(m.FileRegoVersions) > 0 {
 		return nil, writ.Errorf(writ.CodeInvalid, op, "the manifest asks for WebAssembly or another Rego than v1")
+	}
+	if raw, ok := files[declassifyFile]; ok {
+		if b.declassifies, err = declassifications(raw); err != nil {
+			return nil, err
+		}
 	}
 	return b, b.checkTests(op)
 }

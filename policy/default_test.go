@@ -180,6 +180,8 @@ func TestCalls(t *testing.T) {
 	}
 }
 
+var sensitivities = []writ.Sensitivity{writ.SensitivityPublic, writ.SensitivityPrivate, writ.SensitivitySecret}
+
 // questions draws what an engine could ask, and some things that it could not.
 func questions(t *rapid.T) *writ.Question {
 	q := stepQuestion()
@@ -194,6 +196,7 @@ func questions(t *rapid.T) *writ.Question {
 	for range rapid.IntRange(0, 2).Draw(t, "sinks") {
 		q.Taint.Sinks = append(q.Taint.Sinks, writ.SinkFlow{Path: "p", Labels: labels.Draw(t, "labels")})
 	}
+	q.Taint.Sensitivity = rapid.SampledFrom(append([]writ.Sensitivity{"", "odd"}, sensitivities...)).Draw(t, "sensitivity")
 	q.Grants = nil
 	for range rapid.IntRange(0, 3).Draw(t, "grants") {
 		g := everything()
@@ -201,6 +204,7 @@ func questions(t *rapid.T) *writ.Question {
 			g.Capability = stepQuestion().Step.Capabilities[0]
 		}
 		g.MaxRisk = rapid.SampledFrom([]writ.Risk{"", writ.RiskLow, writ.RiskMedium, writ.RiskHigh, writ.RiskBlocked}).Draw(t, "maxRisk")
+		g.MaxSensitivity = rapid.SampledFrom(append([]writ.Sensitivity{"", "odd"}, sensitivities...)).Draw(t, "maxSensitivity")
 		g.Expires = writ.Time(rapid.SampledFrom([]int64{0, 1, 1 << 62}).Draw(t, "expires"))
 		g.Principal = rapid.SampledFrom([]writ.PrincipalID{"ada", "ada", "bob"}).Draw(t, "who")
 		q.Grants = append(q.Grants, g)
@@ -228,7 +232,7 @@ func TestPolicyIsMonotone(t *testing.T) {
 		if before.Mode == writ.Autonomous && q.Point == writ.PointStep && q.Step.Risk.Rank() >= writ.RiskMedium.Rank() {
 			t.Fatalf("autonomous at %s risk", q.Step.Risk)
 		}
-		switch rapid.IntRange(0, 3).Draw(t, "change") {
+		switch rapid.IntRange(0, 5).Draw(t, "change") {
 		case 0:
 			if len(q.Grants) == 0 {
 				return
@@ -244,6 +248,15 @@ func TestPolicyIsMonotone(t *testing.T) {
 			q.Taint.Sinks = append(q.Taint.Sinks, writ.SinkFlow{Path: "new", Labels: []writ.Label{writ.LabelModel}})
 		case 3:
 			q.Origin = writ.OriginModel
+		case 4:
+			more := map[writ.Sensitivity]writ.Sensitivity{"": writ.SensitivityPublic, writ.SensitivityPublic: writ.SensitivityPrivate, writ.SensitivityPrivate: writ.SensitivitySecret}
+			if next := more[q.Taint.Sensitivity]; next != "" {
+				q.Taint.Sensitivity = next
+			}
+		case 5:
+			for i := range q.Grants {
+				q.Grants[i].MaxSensitivity = writ.SensitivityPublic
+			}
 		}
 		if after := decide(t, p, q); looser(after, before) {
 			t.Fatalf("tightening the question loosens the answer:\n%+v\n%+v", before, after)

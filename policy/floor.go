@@ -81,9 +81,10 @@ func floorSteps(effect writ.Effect, risk writ.Risk) iter.Seq[floorCase] {
 					if taint.labels != nil {
 						q.Taint.Labels, q.Taint.Untrusted = taint.labels, !taint.labels[0].Trusted()
 						q.Taint.Sinks = []writ.SinkFlow{{Path: "url", Labels: taint.labels}}
+						q.Taint.Sensitivity = writ.SensitivityOf(taint.labels)
 					}
 					if granted {
-						q.Grants = []writ.Grant{{ID: "floor", Principal: q.Principal.ID, Tenant: q.Principal.Tenant, Capability: writ.Capability{Tool: "*"}, MaxRisk: writ.RiskHigh}}
+						q.Grants = []writ.Grant{{ID: "floor", Principal: q.Principal.ID, Tenant: q.Principal.Tenant, Capability: writ.Capability{Tool: "*"}, MaxRisk: writ.RiskHigh, MaxSensitivity: writ.SensitivitySecret}}
 					}
 					if !yield(c) {
 						return

@@ -85,6 +85,10 @@ func liveGrants(input, step ast.Object) ([]writ.Grant, error) {
 	if !ok || now == "" || text(principal, keyID) == "" {
 		return nil, nil
 	}
+	var asked writ.Sensitivity
+	if taint, ok := member(input, keyTaint).(ast.Object); ok {
+		asked = writ.Sensitivity(text(taint, keySensitivity))
+	}
 	var live []writ.Grant
 	err := eachElement(input, keyGrants, func(t *ast.Term) error {
 		grant, ok := t.Value.(ast.Object)
@@ -92,7 +96,8 @@ func liveGrants(input, step ast.Object) ([]writ.Grant, error) {
 			return builtins.NewOperandErr(1, "a grant is not an object")
 		}
 		same := text(grant, keyPrincipal) == text(principal, keyID) && text(grant, keyTenant) == text(principal, keyTenant)
-		if !same || !alive(grant, now) || maxRisk(grant).Rank() < risk.Rank() {
+		reach := writ.Grant{MaxSensitivity: writ.Sensitivity(text(grant, keyMaxSensitivity))}
+		if !same || !alive(grant, now) || maxRisk(grant).Rank() < risk.Rank() || !reach.ForSensitivity(asked) {
 			return nil
 		}
 		skills, err := texts(grant, keySkills)

@@ -38,11 +38,13 @@ func (m *memory) questionValue(q *writ.Question) (ast.Value, error) {
 }
 
 func taintValue(t *writ.TaintFacts) ast.Value {
-	return ast.NewObject(
-		[2]*ast.Term{keyLabels, array(t.Labels, strOf)},
-		[2]*ast.Term{keyUntrusted, ast.InternedTerm(t.Untrusted)},
-		[2]*ast.Term{keySinks, array(t.Sinks, sinkTerm)},
-	)
+	f := fields{
+		{keyLabels, array(t.Labels, strOf)},
+		{keyUntrusted, ast.InternedTerm(t.Untrusted)},
+		{keySinks, array(t.Sinks, sinkTerm)},
+	}
+	f.optional(keySensitivity, string(t.Sensitivity))
+	return f.term().Value
 }
 
 // noHistory is that of the first thing that a principal does with a step.
@@ -73,7 +75,7 @@ func (m *memory) step(s *writ.StepFacts) ast.Value {
 
 // plannedMembers are those that a step has in each of its questions.
 func plannedMembers(s *writ.StepFacts) map[string]any {
-	return map[string]any{
+	members := map[string]any{
 		"id":           word(s.ID),
 		"name":         word(s.Name),
 		"skill":        word(s.Skill),
@@ -86,6 +88,12 @@ func plannedMembers(s *writ.StepFacts) map[string]any {
 		"capabilities": array(s.Capabilities, capabilityTerm).Value,
 		"tools":        array(s.Tools, strOf).Value,
 	}
+	if d := s.Declassified; d != nil {
+		members["declassified"] = ast.NewObject(
+			[2]*ast.Term{keyRule, str(d.Rule)}, [2]*ast.Term{keyFrom, str(d.From)}, [2]*ast.Term{keyTo, str(d.To)}, [2]*ast.Term{keyReason, str(d.Reason)},
+		)
+	}
+	return members
 }
 
 func callValue(c *writ.CallFacts) ast.Value {
@@ -153,6 +161,7 @@ func grantTerm(g *writ.Grant) *ast.Term {
 	if g.Uses != 0 {
 		f.put(keyUses, integer(g.Uses))
 	}
+	f.optional(keyMaxSensitivity, string(g.MaxSensitivity))
 	if g.BreakGlass {
 		f.put(keyBreakGlass, ast.InternedTerm(true))
 	}

@@ -83,7 +83,7 @@ func (s *Service) kept(digest writ.Digest) (*Bundle, error) {
 	b, err := LoadBundle(s.place(digest))
 	if writ.IsCode(err, writ.CodeNotFound) {
 		return nil, writ.Errorf(writ.CodeNotFound, op, "is not kept on this host").
-			WithFix("`writ policy list` shows what is; restore %s from a backup", s.dir)
+			WithFix("`writ policy list` shows what is; otherwise restore the policy directory of the home from a backup")
 	}
 	if err != nil || b.digest != digest {
 		return nil, s.altered(digest)
@@ -93,7 +93,7 @@ func (s *Service) kept(digest writ.Digest) (*Bundle, error) {
 
 func (s *Service) altered(digest writ.Digest) error {
 	return writ.Errorf(writ.CodeTampered, "policy "+string(digest), "the kept files are not the ones of this digest").
-		WithFix("restore %s from a backup, and find out who changed it", s.place(digest))
+		WithFix("restore policy/%s of the home from a backup, and find out who changed it", digest.Hex())
 }
 
 // keptLayers is nil where what is kept under the digest is no list of layers.

@@ -34,7 +34,10 @@ type law struct {
 	parts []part // highest first
 }
 
-var _ writ.Judge = (*law)(nil)
+var (
+	_ writ.Judge        = (*law)(nil)
+	_ writ.Declassifier = (*law)(nil)
+)
 
 func newLaw(parts []part) (*law, error) {
 	if len(parts) == 1 {

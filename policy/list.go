@@ -12,7 +12,13 @@ import (
 
 // List is contract.PolicyList: the bundles that were active once, by layer, and
 // the one of the binary. Of each layer the active one comes first, then the latest.
+// Who made them active, and whose key signed them, is for those who look after the
+// host.
 func (s *Service) List(ctx context.Context, _ *contract.PolicyListInput) (*contract.PolicyListOutput, error) {
+	who, err := writ.PrincipalFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
 	documents, err := s.store.List(ctx, writ.StoreQuery{Tenant: s.tenant, Prefix: bundlePrefix})
 	if err != nil {
 		return nil, err
@@ -35,6 +41,12 @@ func (s *Service) List(ctx context.Context, _ *contract.PolicyListInput) (*contr
 		items = append(items, contract.PolicyBundle{
 			Layer: layer, Digest: a.Digest, Version: a.Version, Active: active(layer, a.Digest), ActivatedAt: a.At, Signer: a.Signer, ActivatedBy: a.By,
 		})
+		if last := &items[len(items)-1]; who.Tenant != s.tenant {
+			last.ActivatedBy = writ.HostPrincipal
+			if last.Signer != builtinSigner {
+				last.Signer = ""
+			}
+		}
 	}
 	own := s.builtin.Ref()
 	if !slices.ContainsFunc(items, func(b contract.PolicyBundle) bool {

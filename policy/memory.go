@@ -91,7 +91,8 @@ func (m *memory) taint(q *writ.Question) ast.Value {
 	if e := slot.Load(); e != nil && sameTaint(&e.of, &q.Taint) {
 		return e.form
 	}
-	kept := writ.TaintFacts{Labels: slices.Clone(q.Taint.Labels), Untrusted: q.Taint.Untrusted, Sinks: slices.Clone(q.Taint.Sinks)}
+	kept := q.Taint
+	kept.Labels, kept.Sinks = slices.Clone(q.Taint.Labels), slices.Clone(q.Taint.Sinks)
 	for i := range kept.Sinks {
 		kept.Sinks[i].Labels = slices.Clone(kept.Sinks[i].Labels)
 	}
@@ -116,7 +117,7 @@ func samePrincipal(a, b *writ.Principal) bool {
 
 func sameGrant(a, b writ.Grant) bool {
 	return a.ID == b.ID && a.Parent == b.Parent && a.Principal == b.Principal && a.Tenant == b.Tenant &&
-		a.MaxRisk == b.MaxRisk && a.Expires == b.Expires && a.MaxUses == b.MaxUses && a.Uses == b.Uses && a.BreakGlass == b.BreakGlass &&
+		a.MaxRisk == b.MaxRisk && a.MaxSensitivity == b.MaxSensitivity && a.Expires == b.Expires && a.MaxUses == b.MaxUses && a.Uses == b.Uses && a.BreakGlass == b.BreakGlass &&
 		slices.Equal(a.Skills, b.Skills) && sameCapability(a.Capability, b.Capability)
 }
 
@@ -131,12 +132,16 @@ func sameCapability(a, b abi.Capability) bool {
 // list is null to a rule.
 func sameStep(a, b *writ.StepFacts) bool {
 	return a.ID == b.ID && a.Name == b.Name && a.Skill == b.Skill && a.Publisher == b.Publisher && a.Version == b.Version &&
-		a.Digest == b.Digest && a.Action == b.Action && a.Effect == b.Effect && a.Risk == b.Risk &&
+		a.Digest == b.Digest && a.Action == b.Action && a.Effect == b.Effect && a.Risk == b.Risk && sameDeclassified(a.Declassified, b.Declassified) &&
 		sameList(a.Tools, b.Tools) && sameNil(a.Capabilities, b.Capabilities) && slices.EqualFunc(a.Capabilities, b.Capabilities, sameCapability)
 }
 
+func sameDeclassified(a, b *writ.Declassified) bool {
+	return (a == nil) == (b == nil) && (a == nil || *a == *b)
+}
+
 func sameTaint(a, b *writ.TaintFacts) bool {
-	return a.Untrusted == b.Untrusted && sameList(a.Labels, b.Labels) && sameNil(a.Sinks, b.Sinks) &&
+	return a.Untrusted == b.Untrusted && a.Sensitivity == b.Sensitivity && sameList(a.Labels, b.Labels) && sameNil(a.Sinks, b.Sinks) &&
 		slices.EqualFunc(a.Sinks, b.Sinks, func(x, y writ.SinkFlow) bool { return x.Path == y.Path && sameList(x.Labels, y.Labels) })
 }
 

@@ -38,9 +38,14 @@ type Policy struct {
 	queries  map[writ.Point]*query
 	memory   *memory
 	deadline time.Duration
+
+	declassifies []writ.Declassification
 }
 
-var _ writ.Judge = (*Policy)(nil)
+var (
+	_ writ.Judge        = (*Policy)(nil)
+	_ writ.Declassifier = (*Policy)(nil)
+)
 
 // query is a decision point with its last answer: a rule that says the same each
 // time gives the very same value, which need not be read again.
@@ -82,7 +87,7 @@ func Compile(ctx context.Context, b *Bundle, deadline time.Duration) (*Policy, e
 	if err != nil {
 		return nil, err
 	}
-	p := &Policy{ref: b.Ref(), queries: map[writ.Point]*query{}, memory: newMemory(), deadline: deadline}
+	p := &Policy{ref: b.Ref(), queries: map[writ.Point]*query{}, memory: newMemory(), deadline: deadline, declassifies: b.declassifies}
 	for _, point := range decisionPoints {
 		prepared, err := program.prepare(ctx, ast.MustParseRef("data.writ."+string(point)))
 		if err != nil {
@@ -110,6 +115,7 @@ func (p *Policy) judge(ctx context.Context, q *writ.Question, options ...rego.Ev
 		return nil, err
 	}
 	clamp(q, verdict)
+	p.holdDeclassified(q, verdict)
 	verdict.PolicyDigest, verdict.PolicyVersion = p.ref.Digest, p.ref.Version
 	return verdict, nil
 }

@@ -203,6 +203,9 @@ func summarise(records []writ.Stored) (plan writ.Digest, skills []writ.SkillRef,
 		b := &records[i].Body
 		if b.Plan != nil && b.Plan.Hash != "" {
 			plan = b.Plan.Hash
+			if b.Plan.Law != "" {
+				seen[b.Plan.Law] = true
+			}
 			for _, step := range slices.Concat(b.Plan.Steps, b.Plan.Templates) {
 				refs[step.Skill.String()+string(step.Skill.Digest)] = step.Skill
 			}

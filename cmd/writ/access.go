@@ -193,6 +193,7 @@ func (a *app) statusCommand() *cobra.Command {
 			}
 			return a.print(out, func(t *table) {
 				a.frozenBanner(t, out.Frozen)
+				t.pair("status", out.Status)
 				t.pair("version", out.Version)
 				t.pair("engine", out.Engine)
 				t.pair("policy", out.PolicyVersion+"  "+shortDigest(out.PolicyDigest))

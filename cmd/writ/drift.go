@@ -50,7 +50,7 @@ const driftEvery = 10 * time.Minute
 // itself is the host where nobody asked: its background work.
 func itself(tenant writ.TenantID) *writ.Principal {
 	return &writ.Principal{
-		ID: "service:host", Kind: writ.Service, Name: "the host itself", Tenant: tenant, Workspace: writ.DefaultWorkspace,
+		ID: writ.HostPrincipal, Kind: writ.Service, Name: "the host itself", Tenant: tenant, Workspace: writ.DefaultWorkspace,
 		Roles: []string{contract.RoleSystem}, Capabilities: []string{contract.CapSkillRegistry, contract.CapAudit}, Source: "host",
 	}
 }

@@ -76,15 +76,34 @@ func (h *home) policyFiles(policies []writ.Digest) ([]writ.Digest, error) {
 
 // keep stores what came with evidence.
 func (h *home) keep(ctx context.Context, attachments map[string][]byte) error {
+	policies := map[writ.Digest]map[string][]byte{}
 	for name, data := range attachments {
-		if err := h.keepAttachment(ctx, name, data); err != nil {
+		rest, ok := strings.CutPrefix(name, attachedPolicy)
+		if !ok {
+			if err := h.keepAttachment(name, data); err != nil {
+				return err
+			}
+			continue
+		}
+		hex, file, _ := strings.Cut(rest, "/")
+		digest := writ.Digest("sha256:" + hex)
+		if policies[digest] == nil {
+			policies[digest] = map[string][]byte{}
+		}
+		policies[digest][file] = data
+	}
+	for digest, files := range policies {
+		if _, err := h.policies.ByDigest(ctx, digest); err == nil {
+			continue
+		}
+		if err := h.policies.Adopt(digest, files); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (h *home) keepAttachment(ctx context.Context, name string, data []byte) error {
+func (h *home) keepAttachment(name string, data []byte) error {
 	op := "attachment " + name
 	if len(data) > maxAttachment || path.Clean(name) != name || !fs.ValidPath(name) {
 		return writ.Errorf(writ.CodeInvalid, op, "is too large or has no clean name")
@@ -98,13 +117,6 @@ func (h *home) keepAttachment(ctx context.Context, name string, data []byte) err
 			return writ.Errorf(writ.CodeTampered, op, "is another skill than its name says")
 		}
 		return h.keepFile(filepath.Join(evidenceDir, rest), data)
-	}
-	if rest, ok := strings.CutPrefix(name, attachedPolicy); ok {
-		hex, _, _ := strings.Cut(rest, "/")
-		if _, err := h.policies.ByDigest(ctx, writ.Digest("sha256:"+hex)); err == nil {
-			return nil
-		}
-		return h.keepFile(filepath.Join("policy", filepath.FromSlash(rest)), data)
 	}
 	return nil
 }

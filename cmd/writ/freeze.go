@@ -14,7 +14,7 @@ import (
 // wireFreezes lets the engine, which is made later, hear of each change.
 func (h *home) wireFreezes() (err error) {
 	h.freezes, err = freeze.New(freeze.Options{
-		Store: h.journal, Journal: h.journal, Clock: h.clock, Tenants: h.identity.Tenants,
+		Store: h.journal, Journal: h.journal, Clock: h.clock, Announce: h.identity.Announce,
 		Changed: func(ctx context.Context, tenant writ.TenantID) { h.engine.FreezesChanged(ctx, tenant) },
 	})
 	return err
@@ -66,7 +66,7 @@ What is frozen waits, and goes on by itself when nothing freezes it any more; wi
 			})
 		},
 	}
-	c.Flags().StringVar(&in.Reason, "reason", "", "why (needed): whoever is held sees it")
+	c.Flags().StringVar(&in.Reason, "reason", "", "why (needed): whoever is held sees it; of all, the host's own tenant alone")
 	c.Flags().StringVar((*string)(&in.Mode), "mode", "", "wait: it goes on by itself later (default); fail: its steps fail")
 	c.AddCommand(a.freezeList())
 	return c
@@ -173,7 +173,8 @@ func whatIsFrozen(f *contract.Frozen) string { return (*writ.Freeze)(f).What() }
 func (a *app) frozenBanner(t *table, frozen []contract.Frozen) {
 	for i := range frozen {
 		f := &frozen[i]
-		text := "FROZEN: " + whatIsFrozen(f) + ", by " + string(f.By) + " " + a.ago(f.At) + " (" + string(f.Mode) + "): " + f.Reason
+		why := (*writ.Freeze)(f)
+		text := "FROZEN: " + whatIsFrozen(f) + ", by " + why.Who() + " " + a.ago(f.At) + " (" + string(f.Mode) + ")" + why.Why()
 		t.line("%s", a.paint(bold+";"+red, writ.Clip(clean(text), maxBanner)))
 	}
 }

@@ -62,6 +62,7 @@ func (a *app) grantCreate() *cobra.Command {
 	capabilityFlags(f, &in.Capability)
 	f.StringSliceVar(&skills, "skill", nil, "only for this skill, repeatable (default: any)")
 	f.StringVar(&risk, "max-risk", "low", "highest risk tier: low, medium or high")
+	f.StringVar((*string)(&in.MaxSensitivity), "max-sensitivity", "private", "most sensitive data that a step's input may have: public, private or secret")
 	f.DurationVar(&expires, "expires", 0, "validity, such as 24h (default: no end)")
 	f.IntVar(&in.MaxUses, "max-uses", 0, "how many attempts of steps may use it (default: not counted)")
 	f.StringVar(&in.Parent, "parent", "", "grant of your own that this one delegates; it is never wider")
@@ -97,7 +98,7 @@ func (a *app) grantList() *cobra.Command {
 			}
 			return a.print(out, func(t *table) {
 				a.emergencies(t, out.BreakGlass)
-				t.head("grant", "principal", "max risk", "capability", "skills", "expires", "uses", "delegates")
+				t.head("grant", "principal", "max risk", "max data", "capability", "skills", "expires", "uses", "delegates")
 				for i := range out.Items {
 					a.grantRow(t, &out.Items[i])
 				}
@@ -114,7 +115,7 @@ func (a *app) grantRow(t *table, g *contract.Grant) {
 	if g.BreakGlass {
 		id += " (break-glass)"
 	}
-	t.row(id, string(g.PrincipalID), string(g.MaxRisk), capability(&g.Capability), string(skills), a.ago(g.ExpiresAt), usesText(g), g.Parent)
+	t.row(id, string(g.PrincipalID), string(g.MaxRisk), string(g.MaxSensitivity), capability(&g.Capability), string(skills), a.ago(g.ExpiresAt), usesText(g), g.Parent)
 }
 
 func usesText(g *contract.Grant) string {
@@ -170,6 +171,7 @@ reached, not that it happens by itself.`,
 	capabilityFlags(f, &in.Capability)
 	f.StringVar(&skill, "skill", "", "skill of the step (default: whatever skill)")
 	f.StringVar(&risk, "max-risk", "low", "risk tier of the step: low, medium or high")
+	f.StringVar((*string)(&in.Sensitivity), "max-sensitivity", "public", "of the data in the step's input: public, private or secret")
 	return c
 }
 
@@ -205,7 +207,7 @@ func (a *app) why(t *table, principal string, out *contract.GrantWhyOutput) {
 		if g.BreakGlass {
 			emergency = "  BREAK-GLASS"
 		}
-		t.line("%s%s of %s: %s, up to %s risk, uses %s%s", lead, g.GrantID, g.PrincipalID, clean(capability(&g.Capability)), g.MaxRisk, usesText(g), emergency)
+		t.line("%s%s of %s: %s, up to %s risk and %s data, uses %s%s", lead, g.GrantID, g.PrincipalID, clean(capability(&g.Capability)), g.MaxRisk, g.MaxSensitivity, usesText(g), emergency)
 	}
 }
 

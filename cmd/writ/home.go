@@ -120,6 +120,10 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 	if err := h.wireFreezes(); err != nil {
 		return err
 	}
+	// A crash may have left tenants untold: nothing goes on under what was before.
+	if _, err := h.identity.Announce(ctx); err != nil {
+		return err
+	}
 	if err := h.wireSecrets(ctx); err != nil {
 		return err
 	}

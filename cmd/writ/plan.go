@@ -200,6 +200,9 @@ func (a *app) stepTable(t *table, s *writ.Step) {
 	t.pair("  effect", string(s.Effect))
 	t.pair("  risk", string(s.Risk))
 	t.pair("  data from", labels(s.Taint))
+	if d := s.Declassified; d != nil {
+		t.pair("  declassified", clean(string(d.From)+" to "+string(d.To)+", by the policy's rule "+d.Rule+": "+d.Reason))
+	}
 	for _, need := range s.Needs {
 		t.pair("  needs", need)
 	}

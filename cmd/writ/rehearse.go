@@ -95,7 +95,7 @@ func (r *rehearsal) people(ctx context.Context) error {
 		return err
 	}
 	_, err = r.home.identity.GrantCreate(asAuthor, &contract.GrantCreateInput{
-		PrincipalID: r.agent.ID, Capability: writ.Capability{Tool: "*"}, MaxRisk: writ.RiskHigh,
+		PrincipalID: r.agent.ID, Capability: writ.Capability{Tool: "*"}, MaxRisk: writ.RiskHigh, MaxSensitivity: writ.SensitivitySecret,
 	})
 	return err
 }

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
@@ -48,16 +50,64 @@ func (h *home) systemStatus(ctx context.Context, _ *contract.SystemStatusInput) 
 	if out.BreakGlass, err = h.identity.Emergencies(ctx, p.Tenant); err != nil {
 		return nil, err
 	}
-	hooks, err := h.hooks.Checks(ctx, p.Tenant)
+	return out, h.check(ctx, p.Tenant, skills, out)
+}
+
+// check looks at everything that may be wrong, and sums it up.
+func (h *home) check(ctx context.Context, tenant writ.TenantID, skills *contract.SkillListOutput, out *contract.SystemStatusOutput) error {
+	hooks, err := h.hooks.Checks(ctx, tenant)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	out.Checks = slices.Concat(h.checks(skills), reviews(out.BreakGlass), hooks)
-	return out, nil
+	serious, err := h.drift.Serious(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	out.Checks = slices.Concat(h.checks(skills), reviews(out.BreakGlass), hooks, held(out.Frozen))
+	for _, code := range slices.Sorted(maps.Keys(serious)) {
+		out.Checks = append(out.Checks, contract.SystemCheck{
+			Name: "drift " + string(code), Message: strconv.Itoa(serious[code]) + " found at the last look", Fix: "see `writ drift list`",
+		})
+	}
+	out.Status = statusOK
+	if slices.ContainsFunc(out.Checks, func(c contract.SystemCheck) bool { return !c.OK }) {
+		out.Status = statusDegraded
+	}
+	return nil
+}
+
+// Statuses of a host: degraded where a check fails.
+const (
+	statusOK       = "ok"
+	statusDegraded = "degraded"
+)
+
+// journalCheck says how the journal is; the error would name a directory.
+func journalCheck(err error) contract.SystemCheck {
+	if err != nil {
+		return contract.SystemCheck{
+			Name: "journal", Message: "it takes no new work: the disk is almost full, or a commit has failed",
+			Fix: "make room on the disk; where a commit has failed, start the daemon again",
+		}
+	}
+	return contract.SystemCheck{Name: "journal", OK: true, Message: "open"}
+}
+
+// held are freezes that stop a whole tenant: what is narrower is work as usual.
+func held(frozen []contract.Frozen) []contract.SystemCheck {
+	var checks []contract.SystemCheck
+	for i := range frozen {
+		if f := &frozen[i]; f.Scope == writ.FreezeAll || f.Scope == writ.FreezeTenant {
+			checks = append(checks, contract.SystemCheck{
+				Name: "frozen " + string(f.Scope), Message: whatIsFrozen(f) + " is " + (*writ.Freeze)(f).Said(), Fix: "see `writ freeze list`",
+			})
+		}
+	}
+	return checks
 }
 
 func (h *home) checks(skills *contract.SkillListOutput) []contract.SystemCheck {
-	checks := []contract.SystemCheck{{Name: "journal", OK: true, Message: "open"}}
+	checks := []contract.SystemCheck{journalCheck(h.journal.Accepting())}
 	for i := range skills.Items {
 		s := &skills.Items[i]
 		if s.Status == writ.SkillEnabled && !s.Verified {

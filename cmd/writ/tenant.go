@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 
 	"github.com/spf13/cobra"
@@ -63,14 +62,15 @@ seen from it. Admins of the tenant default alone may do this.`,
 	return group("tenant", "Keep teams or customers apart on one host", create, list)
 }
 
-// activatePolicy is the handler of contract.PolicyActivate.
+// activatePolicy is the handler of contract.PolicyActivate. What was judged under
+// the policy before is judged again in every tenant.
 func (h *home) activatePolicy(ctx context.Context, in *contract.PolicyActivateInput) (*contract.PolicyActivateOutput, error) {
 	out, err := h.policies.Activate(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	facts := writ.SystemFacts{Digest: out.Digest, Version: out.Version, Status: out.Status}
-	return out, h.tellOfPolicy(ctx, out.ChangedAt, &facts, out.Layer, out.InForce)
+	_, err = h.identity.Announce(ctx)
+	return out, err
 }
 
 // rollBackPolicy is the handler of contract.PolicyRollback.
@@ -79,38 +79,6 @@ func (h *home) rollBackPolicy(ctx context.Context, in *contract.PolicyRollbackIn
 	if err != nil {
 		return nil, err
 	}
-	facts := writ.SystemFacts{Digest: out.Digest, Version: out.Version, Status: out.Status}
-	return out, h.tellOfPolicy(ctx, out.ChangedAt, &facts, out.Layer, out.InForce)
-}
-
-// tellOfPolicy writes into each other tenant's journal that the policy changed. It
-// is the host's: what was judged under the one before is judged again everywhere,
-// and what makes it stale is an epoch that moves. It is durable by then, so a
-// caller that is gone ends nothing.
-func (h *home) tellOfPolicy(ctx context.Context, at writ.Time, facts *writ.SystemFacts, layer writ.Layer, inForce writ.Digest) error {
-	ctx = context.WithoutCancel(ctx)
-	facts.Digest = cmp.Or(facts.Digest, inForce) // of a layer in which nothing is active any more
-	facts.Subject, facts.Details = "policy", map[string]string{"layer": string(layer), "inForce": string(inForce)}
-	tenants, err := h.identity.Tenants(ctx)
-	if err != nil {
-		return err
-	}
-	for _, tenant := range tenants {
-		if tenant == writ.DefaultTenant {
-			continue // its own journal has the record of who did it
-		}
-		receipt, err := h.journal.Append(ctx, &writ.Batch{
-			Tenant: tenant, Stream: writ.SystemStream, Expect: writ.AnySeq,
-			Records: []writ.NewRecord{{
-				Type: writ.RecPolicyActivated, Time: at, Actor: writ.AuditOf(itself(tenant), ""), Body: writ.Body{System: facts},
-			}},
-		})
-		if err != nil {
-			return err
-		}
-		if err := h.journal.Barrier(ctx, receipt.Position); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err = h.identity.Announce(ctx)
+	return out, err
 }

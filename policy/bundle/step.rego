@@ -128,11 +128,12 @@ denials contains {
 
 denials contains {
 	"rule": "grant",
-	"message": sprintf("%s has no live grant that lets %s use %s at %s risk", [
+	"message": sprintf("%s has no live grant that lets %s use %s at %s risk%s", [
 		input.principal.id,
 		input.step.skill,
 		lib.tool_name(wanted.tool),
 		input.step.risk,
+		with_data,
 	]),
 	"fix": grant_command(wanted),
 } if {
@@ -150,4 +151,14 @@ grant_command(wanted) := concat("", [
 	lib.flags("prefix", object.get(wanted, "prefixes", [])),
 	lib.flags("skill", [input.step.skill]),
 	lib.flags("max-risk", [input.step.risk]),
+	lib.flags("max-sensitivity", beyond_default),
 ])
+
+# A grant that says nothing reaches what is private, and no secrets.
+default with_data := ""
+
+with_data := sprintf(" with data that is %s", [input.taint.sensitivity]) if input.taint.sensitivity != "public"
+
+default beyond_default := []
+
+beyond_default := ["secret"] if input.taint.sensitivity == "secret"

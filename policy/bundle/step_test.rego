@@ -245,3 +245,37 @@ test_private_data_of_a_step_that_sends if {
 	])
 	said(ask_many(sends)) == ["assist", {"lethal-trifecta"}]
 }
+
+data_of(list, sensitivity) := [
+	labels(list),
+	{"op": "add", "path": "/taint/sensitivity", "value": sensitivity},
+]
+
+test_secret_data_needs_a_grant_that_says_so if {
+	answer := ask_many(data_of(["principal", "secret"], "secret"))
+	said(answer) == ["blocked", {"grant"}]
+	some reason in answer.reasons
+	contains(reason.message, "at low risk with data that is secret")
+	endswith(reason.fix, "--max-risk low --max-sensitivity secret")
+}
+
+test_secret_data_and_a_grant_that_says_so if {
+	reaches := {"op": "add", "path": "/grants/0/maxSensitivity", "value": "secret"}
+	said(ask_many(array.concat(data_of(["principal", "secret"], "secret"), [reaches]))) == ["autonomous", {"low-risk"}]
+}
+
+test_private_data_needs_no_word if {
+	said(ask_many(data_of(["principal", "private"], "private"))) == ["autonomous", {"low-risk"}]
+}
+
+test_private_data_and_a_grant_for_public_data if {
+	narrow := {"op": "add", "path": "/grants/0/maxSensitivity", "value": "public"}
+	answer := ask_many(array.concat(data_of(["principal", "private"], "private"), [narrow]))
+	said(answer) == ["blocked", {"grant"}]
+	some reason in answer.reasons
+	endswith(reason.fix, "--max-risk low")
+}
+
+test_unknown_sensitivity if {
+	said(ask_many(data_of(["principal"], "cosmic"))) == ["blocked", {"grant"}]
+}
