@@ -143,6 +143,9 @@ func (x *execution) decide(w *word) (writ.Approval, error) {
 // decidable checks that the word may be said now. The caller holds mu.
 func (x *execution) decidable(w *word) (*writ.Approval, error) {
 	op := "approval of step " + string(w.step)
+	if err := x.unedited(); err != nil {
+		return nil, err
+	}
 	state := x.state.Step(string(w.step))
 	if state == nil {
 		return nil, writ.Errorf(writ.CodeNotFound, op, "execution %s has no such step", x.id).WithFix("see `writ exec get %s`", x.id)

@@ -189,7 +189,11 @@ func (r *replayer) approval(record *writ.Record) error {
 			Digest: a.Digest, Status: decidedStatus(a, facts.Decision), Decision: facts.Decision,
 		})
 		r.member(stageApproval, record.Step, "attempt", record.Attempt, r.x.state.Step(string(record.Step)).Attempt)
-		r.member(stageApproval, record.Step, "actorType", record.Actor.ActorType, writ.Human)
+		if into := r.x.state.EditedInto; into != nil && facts.Decision != nil {
+			r.compare(stageApproval, record.Step, facts.Decision, editDecision(into, record.Time))
+		} else {
+			r.member(stageApproval, record.Step, "actorType", record.Actor.ActorType, writ.Human)
+		}
 		if facts.Decision != nil {
 			r.member(stageApproval, record.Step, "at", facts.Decision.At, record.Time)
 			r.member(stageApproval, record.Step, "by", facts.Decision.By, record.Actor.ActorID)
