@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/contract"
@@ -237,24 +236,6 @@ func (r *rig) executions() []*writ.Execution {
 	return page.Items
 }
 
-func TestEditsThatDoNotCompile(t *testing.T) {
-	r := newRig(t)
-	strict := *r.skills["test/web"]
-	manifest := *strict.Manifest
-	manifest.Actions = slices.Clone(manifest.Actions)
-	manifest.Actions[0].Input = []byte(`{"type":"object","properties":{"body":{"type":"string"},"method":{},"url":{}}}`)
-	strict.Manifest = &manifest
-	r.skills["test/web"] = &strict
-	id := r.begin(agent, post)
-	_, err := r.edit(approver, id, "", input("send", `{"method":"POST","url":"https://api.example.com/b","body":7}`))
-	if !writ.IsCode(err, writ.CodePlanRejected) {
-		t.Fatalf("%v", err)
-	}
-	if all := r.executions(); len(all) != 1 || all[0].Status != writ.ExecAwaitingApproval {
-		t.Errorf("%d executions", len(all))
-	}
-}
-
 // TestARequesterEditsItsOwn: its words are no more trusted than they were, and people
 // approve them as before. The old approvals do not count.
 func TestARequesterEditsItsOwn(t *testing.T) {
@@ -389,29 +370,5 @@ func TestWhoIsFrozenDecidesNothing(t *testing.T) {
 	r.do(r.word(second, id, item))
 	if a := r.state(id).Steps[0].Approval; a.Status != writ.ApprovalApproved {
 		t.Errorf("%s", a.Status)
-	}
-}
-
-// TestEditsAreCounted: a word of its own, of what was edited alone.
-func TestEditsAreCounted(t *testing.T) {
-	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	both := post + strings.TrimPrefix(strings.Replace(post, "name: send", "name: also", 1), head)
-	r := newRigWith(t, &rig{now: func() time.Time { return now }})
-	var heard []contract.ApprovalSample
-	r.engine.Observe = func(s contract.ApprovalSample) { heard = append(heard, s) }
-	id := r.begin(agent, both)
-	now = now.Add(time.Minute)
-	if _, err := r.edit(approver, id, "", input("also", edited)); err != nil {
-		t.Fatal(err)
-	}
-	r.line.settle(t)
-	stats := r.stats(0)
-	if len(stats) == 0 || len(heard) != 1 || !heard[0].Edited {
-		t.Fatalf("%+v, heard %+v", stats, heard)
-	}
-	for rule, s := range stats {
-		if s.Edited != 1 || s.Rejected != 0 || s.EditRate != 1 || s.Median.Std() != time.Minute {
-			t.Errorf("%s: %+v", rule, s)
-		}
 	}
 }

@@ -34,13 +34,27 @@ func (a *app) traceGet() *cobra.Command {
 			return a.print(out, func(t *table) {
 				t.head("seq", "time", "type", "step", "status", "actor", "digest")
 				for _, e := range out.Entries {
-					t.row(fmt.Sprint(e.Seq), e.Timestamp.Std().Format("15:04:05.000"), string(e.Type), shortID(string(e.StepID)), e.Status, string(e.ActorID), shortDigest(e.Digest))
+					t.row(fmt.Sprint(e.Seq), e.Timestamp.Std().Format("15:04:05.000"), string(e.Type), shortID(string(e.StepID)), entryStatus(&e), string(e.ActorID), shortDigest(e.Digest))
 				}
 			})
 		},
 	}
 	c.Flags().BoolVar(&in.IncludePayloads, "payloads", false, "with the payloads (JSON and YAML output)")
 	return c
+}
+
+// entryStatus says of an edit what goes on in whose place.
+func entryStatus(e *contract.TraceEntry) string {
+	var facts struct {
+		Edit *writ.EditFacts `json:"edit"`
+	}
+	switch {
+	case json.Unmarshal(e.Metadata, &facts) != nil || facts.Edit == nil:
+		return e.Status
+	case e.Type == writ.RecRunEdited:
+		return "edited into " + string(facts.Edit.Execution)
+	}
+	return e.Status + ", edited from " + string(facts.Edit.Execution)
 }
 
 func shortID(id string) string {
