@@ -226,6 +226,7 @@ func (r *replayer) decided(record *writ.Record, facts *writ.ApprovalFacts) {
 	r.member(stageApproval, record.Step, "attempt", record.Attempt, r.x.state.Step(string(record.Step)).Attempt)
 	if into := r.x.state.EditedInto; into != nil && facts.Decision != nil {
 		r.compare(stageApproval, record.Step, facts.Decision, editDecision(into, record.Time))
+		r.member(stageApproval, record.Step, "actorType", record.Actor.ActorType, editorKind(into, r.x.state.Principal))
 	} else {
 		r.member(stageApproval, record.Step, "actorType", record.Actor.ActorType, writ.Human)
 		r.member(stageApproval, record.Step, "edited", facts.Decision != nil && facts.Decision.Edited != "", false)
