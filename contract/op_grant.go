@@ -9,7 +9,7 @@ import (
 
 // GrantWhy says what covers a capability, or what comes nearest.
 var GrantWhy = define[GrantWhyInput, GrantWhyOutput](Contract{
-	Key: "controlPlane.grant.why", Kind: Query, Capability: CapCore, Auth: User,
+	Key: "controlPlane.grant.why", Version: "1.1.0", Kind: Query, Capability: CapCore, Auth: User,
 	CLI: "writ grant why", Title: "Explain a grant", Idempotent: true,
 	Description: "Says which grant covers what a step of a principal would want, through which chain of delegation, until when and how often. Where nothing does, it shows the grants that come nearest with the first thing about each that does not fit, and the narrowest grant that would cover it. The policy still decides.",
 	Goal:        "Understand why a step is let through or blocked for want of a grant.",
