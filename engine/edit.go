@@ -160,7 +160,7 @@ func (e *Engine) edited(ctx context.Context, old *execution, ed *editing) (*exec
 	x.mu.Unlock()
 	if err != nil {
 		x.stop()
-		if !writ.IsCode(err, writ.CodeConflict) {
+		if !writ.IsCode(err, writ.CodeConflict) || ed.in.IdempotencyKey == "" {
 			return nil, err
 		}
 		// The same request, a moment earlier: it may not be on disk, where it is read from.
@@ -218,11 +218,11 @@ func (e *Engine) replace(ctx context.Context, old, x *execution, ed *editing) er
 	if writ.IsCode(err, writ.CodeUnavailable) || writ.IsCode(err, writ.CodeInternal) || ctx.Err() != nil {
 		return err // the same request completes it
 	}
-	reason := "the edit of " + string(old.id) + " did not take place: " + failureOf(err).Message
-	if failed := x.cancel(ed.w.p, reason); failed == nil {
+	if old.drops(x, ed, err) {
 		e.forget(x)
+		return cmp.Or(x.barrier(ctx), err)
 	}
-	return cmp.Or(x.barrier(ctx), err)
+	return old.barrier(ctx)
 }
 
 // prepare compiles the new execution and has it judged. CodeBlocked carries the

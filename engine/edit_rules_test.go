@@ -170,3 +170,54 @@ func TestEditsAreCounted(t *testing.T) {
 		}
 	}
 }
+
+// TestManyEditsAtOnce: of those who edit the same at one moment one wins, whoever
+// sends its request again is answered with what it made, and the others hear of it.
+func TestManyEditsAtOnce(t *testing.T) {
+	r := newRig(t)
+	for round := range 5 {
+		id := r.begin(agent, post)
+		type answer struct {
+			by  writ.PrincipalID
+			out *contract.ExecutionEditOutput
+			err error
+		}
+		answers := make(chan answer)
+		for i := range 8 {
+			p := []*writ.Principal{approver, second}[i%2]
+			go func() {
+				out, err := r.edit(p, id, "k", input("send", edited))
+				answers <- answer{p.ID, out, err}
+			}()
+		}
+		won := map[writ.PrincipalID]writ.ExecutionID{}
+		for range 8 {
+			a := <-answers
+			if a.err == nil {
+				won[a.by] = a.out.ExecutionID
+			} else if !writ.IsCode(a.err, writ.CodeConflict) {
+				t.Errorf("%s: %v", a.by, a.err)
+			}
+		}
+		if len(won) != 1 {
+			t.Fatalf("round %d: won by %v", round, won)
+		}
+		into := r.state(id).EditedInto
+		if into == nil || won[into.By] != into.Execution {
+			t.Fatalf("round %d: edited into %+v, won %v", round, into, won)
+		}
+		r.expect(into.Execution, writ.ExecAwaitingApproval)
+		for _, x := range r.executions() {
+			if x.ID != into.Execution && !x.Status.Final() && x.RunID != "" {
+				t.Errorf("round %d: %s is %s", round, x.ID, x.Status)
+			}
+		}
+		r.approve(person("human:cyd", "approver"), into.Execution)
+		r.expect(into.Execution, writ.ExecCompleted)
+		r.identical(id)
+		r.identical(into.Execution)
+	}
+	if r.tools.count() != 5 {
+		t.Errorf("%d calls", r.tools.count())
+	}
+}

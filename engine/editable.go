@@ -187,9 +187,9 @@ func (x *execution) editorOrigin(id writ.PrincipalID, kind writ.PrincipalKind) w
 // giveWay ends the execution in favour of another one, at once: all that waits for
 // people ends with the record that says so.
 func (x *execution) giveWay(into *execution, ed *editing) error {
-	next := into.snapshot()
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	next := into.snapshot()
 	if f := x.state.EditedInto; f != nil && f.Execution == into.id {
 		return nil
 	}
@@ -226,6 +226,19 @@ func (x *execution) giveWay(into *execution, ed *editing) error {
 	}
 	x.advance()
 	return nil
+}
+
+// drops ends what an edit made that does not take place, unless the same request has
+// brought it about meanwhile.
+func (x *execution) drops(into *execution, ed *editing, why error) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if f := x.state.EditedInto; f != nil && f.Execution == into.id {
+		return false
+	}
+	// One that has ended already, by the same request, is as good.
+	_ = into.cancel(ed.w.p, "the edit of "+string(x.id)+" did not take place: "+failureOf(why).Message)
+	return true
 }
 
 // editDecision is what ends an approval whose execution was edited.
