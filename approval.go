@@ -120,7 +120,8 @@ type Decision struct {
 	Approved   bool        `json:"approved"`
 	Note       string      `json:"note,omitempty"`
 	At         Time        `json:"at"`
-	Bulk       int         `json:"bulk,omitempty"` // how many requests were decided in one command, this one included
+	Bulk       int         `json:"bulk,omitempty"`   // how many requests were decided in one command, this one included
+	Edited     ExecutionID `json:"edited,omitempty"` // the input was edited, and this execution asks anew
 	Signature  []byte      `json:"signature,omitempty"`
 }
 

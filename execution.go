@@ -90,6 +90,8 @@ type Execution struct {
 	Steps            []StepState     `json:"steps"`
 	Templates        []StepState     `json:"templates,omitempty"` // of steps that the run may add, with their verdicts
 	Problems         []Problem       `json:"problems,omitempty"`
+	EditedFrom       *EditFacts      `json:"editedFrom,omitempty"` // what its plan was edited from
+	EditedInto       *EditFacts      `json:"editedInto,omitempty"` // what goes on in its place
 	CreatedAt        Time            `json:"createdAt"`
 	UpdatedAt        Time            `json:"updatedAt"`
 	Seq              uint64          `json:"seq"`

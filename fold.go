@@ -49,6 +49,8 @@ func (e *Execution) Apply(r *Record) {
 		e.summarise()
 	case RecRunRetried:
 		e.retried()
+	case RecRunEdited:
+		e.EditedInto = r.Body.Edit
 	case RecExecutionEnded:
 		e.Status, e.Reason, e.Paused = r.Body.End.Status, r.Body.End.Reason, false
 	}
@@ -81,7 +83,7 @@ func (e *Execution) received(r *Record) {
 	e.ID, e.Tenant, e.Workspace = ExecutionID(r.Stream), r.Tenant, f.Workspace
 	e.IntentID, e.Origin, e.ChannelKey = f.ID, f.Origin, f.ChannelKey
 	e.Principal, e.Grants, e.TraceID = f.Principal, f.Grants, r.Actor.TraceID
-	e.Status, e.CreatedAt = ExecReceived, r.Time
+	e.Status, e.CreatedAt, e.EditedFrom = ExecReceived, r.Time, r.Body.Edit
 	e.keep(r.Payloads)
 }
 

@@ -91,6 +91,7 @@ type FreezeTarget struct {
 	Principal *Principal // who asked for it
 	Channel   string     // key of the channel that it came by; empty: none
 	Skills    []SkillRef // of the step, and of those that called it
+	Named     bool       // by what names one of these alone: no freeze of the tenant or of everything
 }
 
 // Freezes finds what holds work: an organ of its own keeps them, and a test can

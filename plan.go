@@ -58,6 +58,7 @@ type Step struct {
 	OutputSchema Digest          `json:"outputSchema"`
 	Template     json.RawMessage `json:"template"` // the input, null where a binding goes
 	Bindings     []Binding       `json:"bindings"`
+	Edited       []EditedValue   `json:"edited,omitempty"` // literals that are not the draft's author's
 	When         *Expression     `json:"when,omitempty"`
 	ForEach      *Expression     `json:"forEach,omitempty"`
 	Needs        []string        `json:"needs"` // names, sorted
@@ -166,6 +167,7 @@ type Problem struct {
 type CompileRequest struct {
 	Draft     Interpretation
 	Origin    Origin
+	Edits     []Edit          // of the draft, in order
 	Intent    json.RawMessage // canonical JSON of the Intent; its shape types `intent`
 	Catalogue Catalogue
 	// Rules are those of a stored plan that is derived again, NoPlanRules where it
@@ -205,6 +207,10 @@ type Planner interface {
 	// this run where the scope has them. Values of literals are left out where
 	// the scope has a release: they are in its input.
 	Flows(plan *Plan, step *Step, scope Scope) []Flow
+	// Edits are the least that makes the input of a step another one: what stays the
+	// same keeps its expression and its labels. CodeInvalid where Now is no object,
+	// CodeNotFound where the draft has no such step.
+	Edits(req *EditRequest) ([]Edit, error)
 }
 
 // CompiledPlan is a plan with its canonical bytes and their hash.

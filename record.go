@@ -24,6 +24,7 @@ const (
 	RecRunPaused         RecordType = "run.paused"
 	RecRunResumed        RecordType = "run.resumed"
 	RecRunRetried        RecordType = "run.retried"
+	RecRunEdited         RecordType = "run.edited"
 	RecStepFrozen        RecordType = "step.frozen"
 	RecStepThawed        RecordType = "step.thawed"
 	RecStepStarted       RecordType = "step.started"
@@ -100,6 +101,7 @@ type PayloadRef struct {
 const (
 	PayloadIntent    = "intent"    // canonical JSON of the Intent
 	PayloadDraft     = "draft"     // raw text of the draft
+	PayloadEdits     = "edits"     // canonical JSON: the Edits of the draft
 	PayloadPlan      = "plan"      // canonical JSON of the Plan
 	PayloadQuestion  = "question"  // canonical JSON of the Question
 	PayloadRequest   = "request"   // canonical JSON of the ApprovalRequest
@@ -126,6 +128,7 @@ type Body struct {
 	Retry    *RetryFacts    `json:"retry,omitempty"`    // retry.scheduled
 	Call     *CalledFacts   `json:"call,omitempty"`     // tool.*, call.proposed
 	Resolved *ResolvedFacts `json:"resolved,omitempty"` // step.resolved
+	Edit     *EditFacts     `json:"edit,omitempty"`     // run.edited: into what; intent.received: from what
 	End      *EndFacts      `json:"end,omitempty"`      // execution.ended, cancel.requested, run.paused, run.resumed, run.retried
 	Seal     *SealFacts     `json:"seal,omitempty"`     // execution.sealed
 	System   *SystemFacts   `json:"system,omitempty"`   // the system journal

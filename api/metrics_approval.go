@@ -71,7 +71,11 @@ func (s *Server) Decided(sample contract.ApprovalSample) {
 			m.expired.WithLabelValues(rule, risk).Inc()
 			continue
 		}
-		m.took.WithLabelValues(rule, risk, string(sample.Outcome)).Observe(sample.Took.Seconds())
+		outcome := string(sample.Outcome)
+		if sample.Edited {
+			outcome = "edited"
+		}
+		m.took.WithLabelValues(rule, risk, outcome).Observe(sample.Took.Seconds())
 		if sample.Took < fastDecision {
 			m.fast.WithLabelValues(rule, risk).Inc()
 		}

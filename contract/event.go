@@ -155,6 +155,7 @@ const (
 	EventExecutionExpired   = "controlPlane.execution.expired"
 	EventExecutionPaused    = "controlPlane.execution.paused"
 	EventExecutionResumed   = "controlPlane.execution.resumed"
+	EventExecutionEdited    = "controlPlane.execution.edited"
 	EventSkillInstalled     = "controlPlane.skill.installed"
 	EventSkillRejected      = "controlPlane.skill.rejected"
 	EventPolicyActivated    = "controlPlane.policy.activated"
@@ -211,6 +212,7 @@ var events = []*EventContract{
 	event[ExecutionEvent](EventExecutionExpired, CapCore, words{"Execution expired", "A deadline of the execution passed."}, writ.RecExecutionEnded),
 	event[ExecutionEvent](EventExecutionPaused, CapCore, words{"Execution paused", "An operator holds the execution."}, writ.RecRunPaused).pii("reason"),
 	event[ExecutionEvent](EventExecutionResumed, CapCore, words{"Execution resumed", "An operator lets the execution go on: after a pause, after it had ended, or by deciding about an indeterminate step, which the subject then names."}, writ.RecRunResumed, writ.RecRunRetried, writ.RecStepResolved).pii("reason"),
+	event[EditEvent](EventExecutionEdited, CapCore, words{"Execution edited", "Somebody edited what waited: another execution goes on in its place, and nothing that was approved carries over."}, writ.RecRunEdited).pii("reason"),
 	event[SkillEvent](EventSkillInstalled, CapSkillRegistry, words{"Skill installed", "A skill was verified and installed."}, writ.RecSkillInstalled),
 	event[SkillEvent](EventSkillRejected, CapSkillRegistry, words{"Skill rejected", "Verification found issues; nothing was installed."}, writ.RecSkillRejected),
 	event[PolicyEvent](EventPolicyActivated, CapCore, words{"Policy activated", "Another bundle decides from now on."}, writ.RecPolicyActivated).pii("reason").at("1.1.0"),

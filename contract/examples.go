@@ -12,6 +12,7 @@ var (
 	exTime      = canon.TimeOf(time.Date(2026, time.March, 1, 9, 30, 0, 0, time.UTC))
 	exLater     = exTime.Add(time.Hour)
 	exExecution = writ.ExecutionID(canon.ID("exe", canon.DomainExecution, []byte("example")))
+	exEdited    = writ.ExecutionID(canon.ID("exe", canon.DomainExecution, []byte("edited")))
 	exIntent    = writ.IntentID(canon.ID("int", canon.DomainIntent, []byte("example")))
 	exPlan      = writ.PlanID(canon.ID("pln", canon.DomainPlan, []byte("example")))
 	exStep      = writ.StepID(canon.ID("stp", canon.DomainStep, []byte("example")))

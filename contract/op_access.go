@@ -98,7 +98,7 @@ var GrantRevoke = define[GrantRevokeInput, GrantRevokeOutput](Contract{
 var GrantList = define[GrantListInput, GrantListOutput](Contract{
 	Key: "controlPlane.grant.list", Version: "1.2.0", Kind: Query, Capability: CapCore, Auth: User,
 	CLI: "writ grant list", Title: "List grants", Idempotent: true,
-	Description: "Lists the grants of a principal, or all.",
+	Description: "Lists the grants of a principal, or all, without those that have expired.",
 	Goal:        "See what is allowed, to whom and for how long.",
 	Context:     "At any time.",
 	PII:         []string{"output.items.principalId"},

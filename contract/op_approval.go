@@ -21,7 +21,7 @@ var ApprovalList = define[ApprovalListInput, ApprovalListOutput](Contract{
 
 // ApprovalApprove says yes to many requests of one kind.
 var ApprovalApprove = define[ApprovalApproveInput, ApprovalApproveOutput](Contract{
-	Key: "controlPlane.approval.approve", Kind: Command, Capability: CapApproval, Auth: User,
+	Key: "controlPlane.approval.approve", Version: "1.1.0", Kind: Command, Capability: CapApproval, Auth: User,
 	CLI: "writ approval approve", Title: "Approve many of one kind", Idempotent: true,
 	Description: "Approves up to 200 requests of one action that are asked because of the same rules. Each is signed and recorded by itself. One item of another action or rule, or one bad signature, and nothing is decided; an item that was decided meanwhile is reported and the others go on.",
 	Goal:        "Decide many like requests at once, without approving what was not looked at.",
@@ -30,6 +30,7 @@ var ApprovalApprove = define[ApprovalApproveInput, ApprovalApproveOutput](Contra
 	Errors: []Failure{
 		on(writ.CodeNotFound, "An execution or a step does not exist."),
 		on(writ.CodeConflict, "An item is of another action, or is asked because of other rules."),
+		on(writ.CodeFrozen, "Who decides, or who is away, is frozen."),
 	},
 	Emits: []string{"controlPlane.approval.granted"},
 	Examples: example(
@@ -39,9 +40,9 @@ var ApprovalApprove = define[ApprovalApproveInput, ApprovalApproveOutput](Contra
 
 // ApprovalStats shows how people decide.
 var ApprovalStats = define[ApprovalStatsInput, ApprovalStatsOutput](Contract{
-	Key: "controlPlane.approval.stats", Kind: Query, Capability: CapApproval, Auth: User,
+	Key: "controlPlane.approval.stats", Version: "1.1.0", Kind: Query, Capability: CapApproval, Auth: User,
 	CLI: "writ approval stats", Title: "Statistics of approvals", Idempotent: true,
-	Description: "Counts how people decided, by rule and risk, and how long they took, with a hint where approvals look like fatigue: more than 95 % of at least 20 words were yes, half of them within 5 seconds.",
+	Description: "Counts how people decided, by rule and risk, and how long they took, with a hint where approvals look like fatigue: more than 95 % of at least 20 words were yes, half of them within 5 seconds; or where one in five was an edit.",
 	Goal:        "Find rules that ask too often to be read.",
 	Context:     "At any time. It reads the journals, so it is the same after a restart.",
 	Errors:      []Failure{},

@@ -6,7 +6,7 @@ import "strings"
 func All() []*Contract {
 	return []*Contract{
 		IntentSubmit.Contract, PlanCompile.Contract, PlanVerify.Contract,
-		ExecutionStart.Contract, ExecutionApprove.Contract, ExecutionReject.Contract,
+		ExecutionStart.Contract, ExecutionApprove.Contract, ExecutionReject.Contract, ExecutionEdit.Contract,
 		ExecutionCancel.Contract, ExecutionPause.Contract, ExecutionResume.Contract, ExecutionRetry.Contract,
 		ExecutionResolve.Contract, ExecutionExpire.Contract, ExecutionGet.Contract, ExecutionList.Contract,
 		ApprovalList.Contract, ApprovalApprove.Contract, ApprovalStats.Contract,

@@ -78,6 +78,8 @@ func projection(r *writ.Record, exec *writ.Execution) (string, any) {
 	switch body := &r.Body; {
 	case body.Intent != nil:
 		return intentEvent(r, body.Intent)
+	case body.Edit != nil:
+		return editEvent(r, body.Edit)
 	case body.Plan != nil:
 		return planEvent(r, body.Plan)
 	case body.Approval != nil:

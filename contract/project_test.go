@@ -56,6 +56,7 @@ func records() []writ.Record {
 		{Type: writ.RecRunPaused, Body: end("")},
 		{Type: writ.RecRunResumed, Body: end("")},
 		{Type: writ.RecRunRetried, Body: end("")},
+		{Type: writ.RecRunEdited, Body: writ.Body{Edit: &writ.EditFacts{Execution: exEdited, PlanHash: exDigest, Steps: []string{"file"}, By: "ada", Reason: "r"}}},
 		{Type: writ.RecStepResolved, Step: exStep, Body: writ.Body{Resolved: &writ.ResolvedFacts{Ruling: writ.RulingRetry, Sequence: 1}}},
 		{Type: writ.RecExecutionEnded, Body: end(writ.ExecCancelled)},
 		{Type: writ.RecExecutionEnded, Body: end(writ.ExecExpired)},

@@ -127,6 +127,7 @@ type ApprovalSample struct {
 	Risk    writ.Risk
 	Outcome writ.ApprovalStatus // approved, rejected or expired
 	Took    time.Duration       // since it was asked
+	Edited  bool                // rejected for another input, and asked again with it
 }
 
 // ApprovalStatsInput is the input of ApprovalStats.
@@ -149,9 +150,11 @@ type ApprovalStat struct {
 	RiskTier    writ.Risk    `json:"riskTier"`
 	Approved    int          `json:"approved" jsonschema:"Words of people, not requests."`
 	Rejected    int          `json:"rejected"`
+	Edited      int          `json:"edited,omitempty" jsonschema:"Requests that somebody edited instead: a word too, and neither yes nor no."`
 	Expired     int          `json:"expired" jsonschema:"Requests whose deadline passed."`
 	Fast        int          `json:"fast" jsonschema:"Words less than 3 seconds after the request."`
 	ApproveRate float64      `json:"approveRate" jsonschema:"Of the words, from 0 to 1."`
+	EditRate    float64      `json:"editRate,omitempty" jsonschema:"Of the words, from 0 to 1."`
 	Median      abi.Duration `json:"median,omitempty" jsonschema:"From the request to the word."`
 	Hint        string       `json:"hint,omitempty" jsonschema:"Where it looks as if nobody reads what they approve."`
 }

@@ -189,6 +189,7 @@ type GrantRevokeOutput struct {
 // GrantListInput is the input of GrantList.
 type GrantListInput struct {
 	PrincipalID writ.PrincipalID `json:"principalId,omitempty"`
+	IncludePast bool             `json:"includePast,omitempty" jsonschema:"Those that have expired too."`
 }
 
 // GrantListOutput is the output of GrantList.
@@ -210,15 +211,17 @@ type Grant struct {
 	MaxUses     int              `json:"maxUses,omitempty"`
 	Uses        int              `json:"uses,omitempty"`
 	BreakGlass  bool             `json:"breakGlass,omitempty" jsonschema:"Given in an emergency."`
+	Expired     bool             `json:"expired,omitempty" jsonschema:"It allows nothing any more."`
 
 	MaxSensitivity writ.Sensitivity `json:"maxSensitivity,omitempty" jsonschema:"Of the data in a step's input: public, private or secret."`
 }
 
-// GrantFrom converts a grant.
-func GrantFrom(g *writ.Grant) Grant {
+// GrantFrom converts a grant as it is at a moment.
+func GrantFrom(g *writ.Grant, now writ.Time) Grant {
 	return Grant{
 		GrantID: g.ID, Parent: g.Parent, PrincipalID: g.Principal, Capability: g.Capability,
 		Skills: g.Skills, MaxRisk: g.MaxRisk, MaxSensitivity: g.Sensitivity(), ExpiresAt: g.Expires, MaxUses: g.MaxUses, Uses: g.Uses, BreakGlass: g.BreakGlass,
+		Expired: g.Expired(now),
 	}
 }
 

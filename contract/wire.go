@@ -140,6 +140,8 @@ type Execution struct {
 	Paused           bool                 `json:"paused,omitempty" jsonschema:"An operator holds it, whatever status says."`
 	Reason           string               `json:"reason,omitempty"`
 	Problems         []Problem            `json:"problems,omitempty"`
+	EditedFrom       *Edit                `json:"editedFrom,omitempty" jsonschema:"The execution whose plan was edited into this one's."`
+	EditedInto       *Edit                `json:"editedInto,omitempty" jsonschema:"The execution that goes on in this one's place."`
 	Origin           writ.Origin          `json:"origin,omitempty"`
 	ActorID          writ.PrincipalID     `json:"actorId,omitempty"`
 	ChannelKey       string               `json:"channelKey,omitempty"`
@@ -155,7 +157,7 @@ func ExecutionFrom(e *writ.Execution) (*Execution, error) {
 		ExecutionID: e.ID, WorkspaceID: e.Workspace, IntentID: e.IntentID, PlanID: e.PlanID,
 		PlanHash: e.PlanHash, RunID: e.RunID, Status: e.Status, Mode: e.Mode, RiskTier: e.Risk,
 		RequiresApproval: e.RequiresApproval, Cancelling: e.Cancelling, Paused: e.Paused, Reason: e.Reason,
-		Origin: e.Origin, ChannelKey: e.ChannelKey, TraceID: e.TraceID,
+		Origin: e.Origin, ChannelKey: e.ChannelKey, TraceID: e.TraceID, EditedFrom: editFrom(e.EditedFrom), EditedInto: editFrom(e.EditedInto),
 		Steps: make([]Step, 0, len(e.Steps)), CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt,
 	}
 	if f := e.Frozen(); f != nil && e.Reason == "" {

@@ -48,7 +48,7 @@ func rankOf(record *writ.Record) int {
 		return stageRanks["intent"]
 	case writ.RecPlanCompiled:
 		return stageRanks["plan"]
-	case writ.RecRunStarted:
+	case writ.RecRunStarted, writ.RecRunEdited:
 		return stageRanks["run"]
 	case writ.RecVerdict:
 		if record.Body.Decided.Stage == writ.StageCall {
@@ -247,8 +247,53 @@ func TestAlteringWhatARunAddsIsNamed(t *testing.T) {
 	alterAll(t, r, id, 300)
 }
 
+// TestAlteringEditsIsNamed does the same for an execution that was edited, and for the
+// one that goes on in its place.
+func TestAlteringEditsIsNamed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	id := r.begin(agent, post)
+	out, err := r.edit(approver, id, "k", input("send", edited))
+	r.do(err)
+	r.approve(second, out.ExecutionID)
+	old := alterThese(t, r, alteration{id: id, least: 300, facts: ofEdits})
+	made := alterThese(t, r, alteration{id: out.ExecutionID, least: 500, facts: ofEdits})
+	for _, name := range slices.Sorted(maps.Keys(ofEdits)) {
+		if !old.free[name] && !made.free[name] {
+			t.Errorf("%s is listed as a fact and replay derives it", name)
+		}
+	}
+}
+
+// ofEdits are facts beside those of every execution: the other execution is not
+// looked at, so that each replays where the other is not.
+var ofEdits = map[string]string{
+	"run.edited body.edit.planHash":        "of the other one's plan",
+	"run.edited body.edit.reason":          "what the editor said",
+	"run.edited actor.capabilitySource":    "which credential the editor used",
+	"intent.received body.edit.planHash":   "of the other one's plan",
+	"intent.received body.edit.reason":     "what the editor said",
+	"plan.compiled actor.capabilitySource": "who compiled and started may be another than who asked",
+	"plan.compiled actor.actorType":        "as above",
+	"run.started actor.capabilitySource":   "as above",
+	"run.started actor.actorType":          "as above",
+}
+
 func alterAll(t *testing.T, r *rig, id writ.ExecutionID, least int) *alterations {
 	t.Helper()
+	return alterThese(t, r, alteration{id: id, least: least})
+}
+
+// alteration is what is altered, and how often at least.
+type alteration struct {
+	id    writ.ExecutionID
+	least int
+	facts map[string]string // beside those of every execution
+}
+
+func alterThese(t *testing.T, r *rig, what alteration) *alterations {
+	t.Helper()
+	id, least := what.id, what.least
 	f := &forgery{Traces: r.journal, records: r.records(id), payloads: map[writ.Digest][]byte{}}
 	read := r.payloads(id)
 	for i := range f.records {
@@ -263,7 +308,8 @@ func alterAll(t *testing.T, r *rig, id writ.ExecutionID, least int) *alterations
 	r.traces = f
 	r.reboot()
 	r.identical(id)
-	a := &alterations{t: t, r: r, f: f, id: id, free: map[string]bool{}}
+	a := &alterations{t: t, r: r, f: f, id: id, free: map[string]bool{}, facts: maps.Clone(facts)}
+	maps.Copy(a.facts, what.facts)
 	for i := range f.records {
 		a.record(i)
 		for k := range f.records[i].Payloads {
@@ -284,6 +330,7 @@ type alterations struct {
 	id    writ.ExecutionID
 	count int
 	free  map[string]bool
+	facts map[string]string
 }
 
 // record changes each member of a record's body, its actor, step and attempt.
@@ -374,7 +421,7 @@ func (a *alterations) replay(before *writ.Record, name, note string) {
 		a.t.Errorf("%s (%s): replay fails: %v", name, note, err)
 		return
 	}
-	for fact := range facts {
+	for fact := range a.facts {
 		if name == fact || strings.HasPrefix(name, fact+".") {
 			a.free[fact] = a.free[fact] || out.Identical
 			return

@@ -92,7 +92,19 @@ type word struct {
 
 // wordOf is a word of p, in the place of another person where one is named.
 // CodeForbidden where that person has not delegated to p for now.
+//
+// CodeFrozen where one of the two is frozen: people go on to decide about what is
+// frozen, and who is frozen decides nothing.
 func (e *Engine) wordOf(ctx context.Context, p *writ.Principal, absent writ.PrincipalID) (*word, error) {
+	for _, who := range []*writ.Principal{p, {ID: absent}} {
+		f, err := e.Freezes.Frozen(ctx, p.Tenant, &writ.FreezeTarget{Principal: who, Named: true})
+		if err != nil {
+			return nil, err
+		}
+		if f != nil {
+			return nil, f.Refusal("approval", "let somebody decide who is not frozen; see `writ freeze list`")
+		}
+	}
 	if absent == "" || absent == p.ID {
 		return &word{p: p, roles: p.Roles, decision: &writ.Decision{By: p.ID}}, nil
 	}
@@ -143,6 +155,9 @@ func (x *execution) decide(w *word) (writ.Approval, error) {
 // decidable checks that the word may be said now. The caller holds mu.
 func (x *execution) decidable(w *word) (*writ.Approval, error) {
 	op := "approval of step " + string(w.step)
+	if err := x.unedited(); err != nil {
+		return nil, err
+	}
 	state := x.state.Step(string(w.step))
 	if state == nil {
 		return nil, writ.Errorf(writ.CodeNotFound, op, "execution %s has no such step", x.id).WithFix("see `writ exec get %s`", x.id)

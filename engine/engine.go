@@ -2,7 +2,8 @@
 // state is the fold of an execution's journal; what it does is in the journal
 // before it happens.
 //
-// Lock order: execution.mu, then Engine.mu. Neither is held while a guest or a
+// Lock order: execution.mu, that of an edited one before that of what it is edited
+// into, then Engine.mu. Neither is held while a guest or a
 // tool runs.
 package engine
 

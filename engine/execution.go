@@ -28,6 +28,9 @@ type execution struct {
 	position  writ.Position
 	intent    []byte
 	draft     []byte
+	edits     []writ.Edit // of the draft
+	inherited int         // how many of them were made before the edit that made it
+	asked     []asked     // of that edit
 	plan      *writ.CompiledPlan
 	outputs   map[string]json.RawMessage
 	labels    map[string][]writ.Label

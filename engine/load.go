@@ -68,11 +68,26 @@ func (l *loader) documents() {
 	if ref, ok := l.x.state.Payload(writ.PayloadDraft); ok {
 		l.x.draft = l.payload(ref)
 	}
+	if ref, ok := l.x.state.Payload(writ.PayloadEdits); ok && l.err == nil {
+		l.edits(l.payload(ref))
+	}
 	ref, ok := l.x.state.Payload(writ.PayloadPlan)
 	if !ok || l.err != nil {
 		return
 	}
 	l.x.plan, l.err = decodePlan(l.payload(ref), l.x.state.PlanID, l.x.state.PlanHash)
+}
+
+// edits reads what was edited of the draft.
+func (l *loader) edits(raw []byte) {
+	if l.err != nil {
+		return
+	}
+	var doc editDocument
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		l.err = writ.Errorf(writ.CodeTampered, "execution "+string(l.x.id), "the stored edits do not decode: %w", err)
+	}
+	l.x.edits, l.x.inherited, l.x.asked = doc.all(), len(doc.Before), doc.Asked
 }
 
 func decodePlan(b []byte, id writ.PlanID, hash writ.Digest) (*writ.CompiledPlan, error) {

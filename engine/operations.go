@@ -56,6 +56,9 @@ func (x *execution) compile(p *writ.Principal, in *contract.PlanCompileInput, ca
 	case x.state.RunID != "" || (x.state.Status.Final() && x.state.PlanHash != ""):
 		return nil, nil, writ.Errorf(writ.CodeConflict, op, "it has been started; its plan is fixed").WithFix("submit a new intent")
 	}
+	if in.Draft != "" && x.state.EditedFrom != nil {
+		return nil, nil, writ.Errorf(writ.CodeConflict, op, "its draft is an edited one, and stays so").WithFix("submit a new intent")
+	}
 	if in.Draft != "" {
 		facts := &writ.IntentFacts{ID: x.state.IntentID, Workspace: x.state.Workspace, ChannelKey: x.state.ChannelKey, Origin: authorOf(x.state.Origin, p.Kind)}
 		facts.Authors = x.authors(p)
@@ -105,8 +108,8 @@ func (x *execution) authors(p *writ.Principal) []writ.PrincipalID {
 
 func (x *execution) compileRequest(catalogue writ.Catalogue) writ.CompileRequest {
 	return writ.CompileRequest{
-		Draft:  writ.Interpretation{Source: x.state.Draft.Source, Format: x.state.Draft.Format, Name: x.state.Draft.Name, Raw: x.draft},
-		Origin: x.state.Draft.Origin, Intent: x.intent, Catalogue: catalogue,
+		Draft: writ.Interpretation{Source: x.state.Draft.Source, Format: x.state.Draft.Format, Name: x.state.Draft.Name, Raw: x.draft},
+		Edits: x.edits, Origin: x.state.Draft.Origin, Intent: x.intent, Catalogue: catalogue,
 	}
 }
 

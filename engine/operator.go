@@ -151,6 +151,9 @@ func (x *execution) retry(p *writ.Principal, reason string) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	op := "execution " + string(x.id)
+	if err := x.unedited(); err != nil {
+		return err
+	}
 	switch status := x.state.Status; {
 	case x.state.RunID == "":
 		return writ.Errorf(writ.CodeConflict, op, "it never ran: it is %s", status).WithFix("submit a new intent, or start this one")

@@ -162,7 +162,7 @@ func stageOf(t writ.RecordType) string {
 		return stageVerdict
 	case writ.RecApprovalOpened, writ.RecApprovalDecided, writ.RecApprovalEscalated, writ.RecApprovalExpired:
 		return stageApproval
-	case writ.RecRunStarted, writ.RecRunPaused, writ.RecRunResumed, writ.RecRunRetried:
+	case writ.RecRunStarted, writ.RecRunPaused, writ.RecRunResumed, writ.RecRunRetried, writ.RecRunEdited:
 		return stageRun
 	case writ.RecToolCalled, writ.RecToolReturned, writ.RecToolDenied, writ.RecCallProposed:
 		return stageCall
@@ -199,6 +199,8 @@ func (r *replayer) check(record *writ.Record) error {
 		return r.call(record)
 	case writ.RecRunPaused, writ.RecRunResumed, writ.RecRunRetried:
 		r.operated(record)
+	case writ.RecRunEdited:
+		r.gaveWay(record)
 	case writ.RecStepResolved:
 		return r.resolved(record)
 	case writ.RecStepFrozen, writ.RecStepThawed:
@@ -233,7 +235,7 @@ func anybody(kind writ.RecordType, started bool) bool {
 	switch kind {
 	case writ.RecInterpreted, writ.RecPlanCompiled, writ.RecPlanRejected, writ.RecRunStarted,
 		writ.RecApprovalDecided, writ.RecCancelRequested,
-		writ.RecRunPaused, writ.RecRunResumed, writ.RecRunRetried, writ.RecStepResolved:
+		writ.RecRunPaused, writ.RecRunResumed, writ.RecRunRetried, writ.RecRunEdited, writ.RecStepResolved:
 		return true
 	case writ.RecExecutionEnded:
 		return !started // cancelled before it ran
@@ -267,6 +269,10 @@ func (r *replayer) intent(record *writ.Record) error {
 		"principal": map[string]any{"tenant": intent.Tenant, "workspace": intent.Workspace}, "execution": intent.Execution,
 	})
 	r.x.state.TraceID, r.x.state.Workspace = intent.TraceID, intent.Workspace
+	if edit := record.Body.Edit; edit != nil {
+		r.editedFrom(record, edit)
+		return nil
+	}
 	r.compare(stageIntent, "", record.Actor, r.x.auditOf(p))
 	if facts.IdempotencyKey != "" {
 		r.member(stageIntent, "", "id", facts.ID, canon.ID("int", canon.DomainIntent,
@@ -282,6 +288,8 @@ func (r *replayer) interpretation(record *writ.Record) error {
 	derived.ID, derived.Workspace, derived.ChannelKey = state.IntentID, state.Workspace, state.ChannelKey
 	author := authorOf(state.Origin, record.Actor.ActorType)
 	switch plan := r.storedPlan(); {
+	case state.EditedFrom != nil: // the draft is that of the execution that was edited
+		derived.Origin = writ.Origin(among(string(facts.Origin), string(writ.OriginChannel), string(writ.OriginModel), string(writ.OriginAutomation), string(writ.OriginHuman)))
 	case plan == nil: // it never compiled: nobody knows by which rules it would have been
 		derived.Origin = writ.Origin(among(string(facts.Origin), string(author), string(state.Origin)))
 	case plan.Rules == 0:
@@ -292,6 +300,9 @@ func (r *replayer) interpretation(record *writ.Record) error {
 	derived.Source, derived.Format = among(facts.Source, "draft", "template", "model"), among(facts.Format, "yaml", "json")
 	if p := state.Principal; len(facts.Authors) > 0 && p != nil { // earlier versions did not write them down
 		derived.Authors = r.x.authors(&writ.Principal{ID: record.Actor.ActorID, OnBehalfOf: record.Actor.OnBehalfOf})
+	}
+	if state.EditedFrom != nil {
+		derived.Authors = r.edits(record)
 	}
 	r.compare(stageIntent, "", facts, derived)
 	return r.loader.err
@@ -325,9 +336,6 @@ func (r *replayer) ended(record *writ.Record) {
 	if r.x.state.RunID == "" {
 		return
 	}
-	status, reason := verdictOnAll(r.x.state.Steps)
-	if r.x.state.Cancelling && status == writ.ExecCompleted {
-		reason = reasonTooLate
-	}
+	status, reason := outcomeOf(&r.x.state)
 	r.compare(stageExecution, "", record.Body.End, writ.EndFacts{Status: status, Reason: reason})
 }

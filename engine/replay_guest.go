@@ -35,6 +35,9 @@ func (r *replayer) stepEnded(record *writ.Record) error {
 		}
 		return nil
 	case writ.RecStepCompleted, writ.RecStepFailed, writ.RecRetryScheduled, writ.RecStepRejected, writ.RecStepExpired, writ.RecStepIndeterminate:
+		if into := r.x.state.EditedInto; into != nil && record.Type == writ.RecStepRejected {
+			r.rejectedByEdit(record, into)
+		}
 		if !r.began(record.Step) {
 			return r.failedBefore(record)
 		}

@@ -190,24 +190,7 @@ func (r *replayer) question(record *writ.Record, recorded *askedFacts, stage str
 func (r *replayer) approval(record *writ.Record) error {
 	facts := record.Body.Approval
 	if record.Type == writ.RecApprovalDecided {
-		a := r.x.approval(record.Step)
-		if a == nil {
-			r.member(stageApproval, record.Step, "digest", facts.Digest, nil)
-			return nil
-		}
-		r.compare(stageApproval, record.Step, facts, writ.ApprovalFacts{
-			Digest: a.Digest, Status: decidedStatus(a, facts.Decision), Decision: facts.Decision,
-		})
-		r.member(stageApproval, record.Step, "attempt", record.Attempt, r.x.state.Step(string(record.Step)).Attempt)
-		r.member(stageApproval, record.Step, "actorType", record.Actor.ActorType, writ.Human)
-		if facts.Decision != nil {
-			r.member(stageApproval, record.Step, "at", facts.Decision.At, record.Time)
-			r.member(stageApproval, record.Step, "by", facts.Decision.By, record.Actor.ActorID)
-			asked := a.Request.Requirement.Deciders(a.Status == writ.ApprovalEscalated)
-			others := slices.DeleteFunc(slices.Clone(facts.Decision.Roles), func(role string) bool { return slices.Contains(asked, role) })
-			r.member(stageApproval, record.Step, "roles that were not asked for", len(others), 0)
-			r.member(stageApproval, record.Step, "counts", facts.Decision.Approved && !mayCount(a, record), false)
-		}
+		r.decided(record, facts)
 		return nil
 	}
 	raw := r.loader.named(record, writ.PayloadRequest)
@@ -238,6 +221,34 @@ func (r *replayer) approval(record *writ.Record) error {
 	r.compare(stageApproval, record.Step, map[string]any{"attempt": record.Attempt, "openedAt": record.Time},
 		map[string]any{"attempt": opened.Attempt, "openedAt": opened.Time})
 	return nil
+}
+
+// decided holds what a person said against who was asked.
+func (r *replayer) decided(record *writ.Record, facts *writ.ApprovalFacts) {
+	a := r.x.approval(record.Step)
+	if a == nil {
+		r.member(stageApproval, record.Step, "digest", facts.Digest, nil)
+		return
+	}
+	r.compare(stageApproval, record.Step, facts, writ.ApprovalFacts{
+		Digest: a.Digest, Status: decidedStatus(a, facts.Decision), Decision: facts.Decision,
+	})
+	r.member(stageApproval, record.Step, "attempt", record.Attempt, r.x.state.Step(string(record.Step)).Attempt)
+	if into := r.x.state.EditedInto; into != nil && facts.Decision != nil {
+		r.compare(stageApproval, record.Step, facts.Decision, editDecision(into, record.Time))
+		r.member(stageApproval, record.Step, "actorType", record.Actor.ActorType, editorKind(into, r.x.state.Principal))
+	} else {
+		r.member(stageApproval, record.Step, "actorType", record.Actor.ActorType, writ.Human)
+		r.member(stageApproval, record.Step, "edited", facts.Decision != nil && facts.Decision.Edited != "", false)
+	}
+	if facts.Decision != nil {
+		r.member(stageApproval, record.Step, "at", facts.Decision.At, record.Time)
+		r.member(stageApproval, record.Step, "by", facts.Decision.By, record.Actor.ActorID)
+		asked := a.Request.Requirement.Deciders(a.Status == writ.ApprovalEscalated)
+		others := slices.DeleteFunc(slices.Clone(facts.Decision.Roles), func(role string) bool { return slices.Contains(asked, role) })
+		r.member(stageApproval, record.Step, "roles that were not asked for", len(others), 0)
+		r.member(stageApproval, record.Step, "counts", facts.Decision.Approved && !mayCount(a, record), false)
+	}
 }
 
 // mayCount holds a recorded yes against who asked for the step and who has said

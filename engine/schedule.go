@@ -209,12 +209,21 @@ func verdictOnAll(steps []writ.StepState) (writ.ExecutionStatus, string) {
 	return writ.ExecCompleted, ""
 }
 
-// end closes the journal of the execution. The caller holds mu.
-func (x *execution) end() {
-	status, reason := verdictOnAll(x.state.Steps)
-	if x.state.Cancelling && status == writ.ExecCompleted {
+// outcomeOf is how an execution ends of which every step has.
+func outcomeOf(state *writ.Execution) (writ.ExecutionStatus, string) {
+	status, reason := verdictOnAll(state.Steps)
+	switch {
+	case state.EditedInto != nil && status == writ.ExecRejected:
+		reason = reasonEdited(state.EditedInto.Execution)
+	case state.Cancelling && status == writ.ExecCompleted:
 		reason = reasonTooLate
 	}
+	return status, reason
+}
+
+// end closes the journal of the execution. The caller holds mu.
+func (x *execution) end() {
+	status, reason := outcomeOf(&x.state)
 	err := x.append(
 		writ.NewRecord{Type: writ.RecExecutionEnded, Body: writ.Body{End: &writ.EndFacts{Status: status, Reason: reason}}},
 		writ.NewRecord{Type: writ.RecSealed, Body: writ.Body{Seal: &writ.SealFacts{Records: x.state.Seq + 1}}},

@@ -43,6 +43,11 @@ type launch struct {
 // answers is on disk; the status of a dry run is its verdict.
 func (x *execution) launch(ctx context.Context, p *writ.Principal, how launch) (string, error) {
 	state := x.snapshot()
+	if state.RunID == "" && !how.dry {
+		if err := x.tookPlace(ctx); err != nil {
+			return "", err
+		}
+	}
 	if state.RunID == "" && (!state.Verified || how.dry) {
 		verified, err := x.verify(ctx, x.engine.Judges.Active(), how.dry)
 		if err != nil {

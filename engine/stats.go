@@ -31,6 +31,12 @@ const (
 	fatigueQuestion = "nearly all are approved, and faster than they can be read: let the policy ask less often, or show less at once"
 )
 
+// When so many requests are edited that what asks should ask for something else.
+const (
+	editedRate     = 0.2
+	editedQuestion = "one in five or more is edited before it is approved: let whoever writes the drafts know what people change, see `writ exec list --status rejected`"
+)
+
 // sampleOf is what is counted of a decision, or of a deadline that passed.
 func sampleOf(r *writ.ApprovalRequest, d *writ.Decision, at writ.Time) contract.ApprovalSample {
 	s := contract.ApprovalSample{Rules: r.Rules(), Risk: r.Risk, Outcome: writ.ApprovalExpired, Took: max(0, at.Std().Sub(r.OpenedAt.Std()))}
@@ -38,14 +44,20 @@ func sampleOf(r *writ.ApprovalRequest, d *writ.Decision, at writ.Time) contract.
 	case d != nil && d.Approved:
 		s.Outcome = writ.ApprovalApproved
 	case d != nil:
-		s.Outcome = writ.ApprovalRejected
+		s.Outcome, s.Edited = writ.ApprovalRejected, d.Edited != ""
 	}
 	return s
 }
 
+// counts leaves out what ended because another step was edited: nobody said a word
+// about it.
+func counts(x *writ.Execution, r *writ.ApprovalRequest, d *writ.Decision) bool {
+	return d == nil || d.Edited == "" || x.EditedInto != nil && slices.Contains(x.EditedInto.Steps, r.StepName)
+}
+
 // observe tells whoever counts. The caller holds mu.
 func (x *execution) observe(a *writ.Approval, d *writ.Decision, at writ.Time) {
-	if x.engine.Observe != nil {
+	if x.engine.Observe != nil && counts(&x.state, &a.Request, d) {
 		x.engine.Observe(sampleOf(&a.Request, d, at))
 	}
 }
@@ -124,6 +136,9 @@ func (e *Engine) tallyOf(ctx context.Context, x *writ.Execution, since writ.Time
 		if request == nil || r.Time < since || r.Type != writ.RecApprovalDecided && r.Type != writ.RecApprovalExpired {
 			continue
 		}
+		if !counts(x, request, f.Decision) {
+			continue
+		}
 		s := sampleOf(request, f.Decision, r.Time)
 		for _, rule := range s.Rules {
 			key := [2]string{rule, string(s.Risk)}
@@ -137,12 +152,14 @@ func (e *Engine) tallyOf(ctx context.Context, x *writ.Execution, since writ.Time
 }
 
 func (t *tally) add(s *contract.ApprovalSample) {
-	switch s.Outcome {
-	case writ.ApprovalExpired:
+	switch {
+	case s.Outcome == writ.ApprovalExpired:
 		t.stat.Expired++
 		return
-	case writ.ApprovalApproved:
+	case s.Outcome == writ.ApprovalApproved:
 		t.stat.Approved++
+	case s.Edited:
+		t.stat.Edited++
 	default:
 		t.stat.Rejected++
 	}
@@ -154,13 +171,16 @@ func (t *tally) add(s *contract.ApprovalSample) {
 // sum is the tally with its median, and whether it looks like fatigue.
 func (t *tally) sum() contract.ApprovalStat {
 	s := t.stat
-	decided := s.Approved + s.Rejected
+	decided := s.Approved + s.Rejected + s.Edited
 	if decided == 0 {
 		return s
 	}
 	slices.Sort(t.took)
 	middle := t.took[(len(t.took)-1)/2]
-	s.ApproveRate, s.Median = float64(s.Approved)/float64(decided), abi.Duration(middle)
+	s.ApproveRate, s.EditRate, s.Median = float64(s.Approved)/float64(decided), float64(s.Edited)/float64(decided), abi.Duration(middle)
+	if decided >= fatigueAtLeast && s.EditRate >= editedRate {
+		s.Hint = editedQuestion
+	}
 	if decided >= fatigueAtLeast && s.ApproveRate > fatigueRate && middle < fatigueMedian {
 		s.Hint = fatigueQuestion
 	}

@@ -78,7 +78,7 @@ func (w *whatIf) question(id writ.StepID) (*writ.Question, error) {
 func (w *whatIf) translated(compiled *writ.CompiledPlan) *execution {
 	was := w.was
 	now := w.e.newExecution(was.tenant, was.id)
-	now.intent, now.draft, now.plan = was.intent, was.draft, compiled
+	now.intent, now.draft, now.edits, now.plan = was.intent, was.draft, was.edits, compiled
 	now.state = was.state
 	now.state.PlanID, now.state.PlanHash = compiled.ID, compiled.Hash
 	now.state.Steps = nil

@@ -110,7 +110,7 @@ func (e *entry) covers(t *writ.FreezeTarget) bool {
 		start, anyEnding := strings.CutSuffix(e.Subject, "*")
 		return t.Channel != "" && (t.Channel == e.Subject || anyEnding && strings.HasPrefix(t.Channel, start))
 	}
-	return true // everything, the tenant, and what is not understood
+	return !t.Named || e.Scope != writ.FreezeAll && e.Scope != writ.FreezeTenant // everything, the tenant, and what is not understood
 }
 
 // inForce is what is frozen for a tenant, by order: of everything first. What is

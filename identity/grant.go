@@ -285,11 +285,15 @@ func (s *Service) GrantList(ctx context.Context, in *contract.GrantListInput) (*
 		return nil, err
 	}
 	out := &contract.GrantListOutput{Items: make([]contract.Grant, 0, len(all))}
+	now := s.opts.Clock.Now()
 	for i := range all {
+		if all[i].Expired(now) && !in.IncludePast {
+			continue
+		}
 		if err := s.countIn(ctx, &all[i]); err != nil {
 			return nil, err
 		}
-		out.Items = append(out.Items, contract.GrantFrom(&all[i]))
+		out.Items = append(out.Items, contract.GrantFrom(&all[i], now))
 	}
 	if out.BreakGlass, err = s.Emergencies(ctx, by.Tenant); err != nil {
 		return nil, err

@@ -81,6 +81,33 @@ func TestRevokeEndsWhatWasDelegated(t *testing.T) {
 	}
 }
 
+// TestExpiredGrantsAreMarked, and are not in the way of those that count.
+func TestExpiredGrantsAreMarked(t *testing.T) {
+	r := newRig(t)
+	ada, _ := r.boot(t)
+	bot := r.bot(t, ada)
+	id := r.grant(t, ada, contract.GrantCreateInput{PrincipalID: bot.ID, Capability: get("api.example.com"), ExpiresIn: abi.Duration(time.Hour)})
+	list := func(past bool) []contract.Grant {
+		t.Helper()
+		out, err := r.GrantList(as(ada), &contract.GrantListInput{PrincipalID: bot.ID, IncludePast: past})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Items
+	}
+	r.now = r.now.Add(time.Hour - 1)
+	if got := list(false); len(got) != 1 || got[0].Expired {
+		t.Errorf("a moment before: %+v", got)
+	}
+	r.now = r.now.Add(1)
+	if got := list(false); len(got) != 0 {
+		t.Errorf("at its end: %+v", got)
+	}
+	if got := list(true); len(got) != 1 || got[0].GrantID != id || !got[0].Expired {
+		t.Errorf("with those that have expired: %+v", got)
+	}
+}
+
 func TestGrantsThatAreRefused(t *testing.T) {
 	r := newRig(t)
 	ada, _ := r.boot(t)

@@ -77,7 +77,7 @@ func (s *Service) explain(out *contract.GrantWhyOutput, h *held) {
 	out.Status, out.Covered = "covered", true
 	for _, g := range append([]writ.Grant{h.grant}, h.above...) {
 		g.Uses = s.count(&g, nil)
-		out.Chain = append(out.Chain, contract.GrantFrom(&g))
+		out.Chain = append(out.Chain, contract.GrantFrom(&g, s.opts.Clock.Now()))
 		if g.Expires != 0 && (out.Until == 0 || g.Expires < out.Until) {
 			out.Until = g.Expires
 		}
@@ -108,7 +108,7 @@ func (s *Service) nearest(all []held, in *contract.GrantWhyInput, now writ.Time)
 		if wrong[0].member == "tool" {
 			far += 100
 		}
-		list = append(list, near{contract.GrantMiss{Grant: contract.GrantFrom(&g), Member: wrong[0].member, Message: wrong[0].message}, far})
+		list = append(list, near{contract.GrantMiss{Grant: contract.GrantFrom(&g, now), Member: wrong[0].member, Message: wrong[0].message}, far})
 	}
 	slices.SortStableFunc(list, func(a, b near) int {
 		return cmp.Or(cmp.Compare(a.far, b.far), strings.Compare(a.miss.Grant.GrantID, b.miss.Grant.GrantID))

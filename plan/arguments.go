@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/writ-run/writ"
 )
 
 // filler checks the arguments of one step against the action's input schema and
@@ -14,6 +16,7 @@ type filler struct {
 	work     *work
 	env      *exprEnv
 	failed   bool // a problem was found since it was last reset
+	edited   bool // within an edit
 }
 
 func (f *filler) problem(at place, p finding) {
@@ -55,6 +58,7 @@ func (f *filler) fillStep() {
 	f.required(root, with, "")
 	f.validateAll(with)
 	slices.SortFunc(w.bindings, func(a, b binding) int { return strings.Compare(a.pointer, b.pointer) })
+	slices.SortFunc(w.edited, func(a, b writ.EditedValue) int { return strings.Compare(a.Path, b.Path) })
 }
 
 // validateMember holds a literal argument against everything that its schema
@@ -125,6 +129,11 @@ func (f *filler) required(s *shape, n *node, pointer string) {
 
 // fill is the template's value for a node.
 func (f *filler) fill(n *node, s *shape, pointer string) any {
+	if n.labels != nil && !f.edited {
+		f.work.edited = append(f.work.edited, writ.EditedValue{Path: pointer, Labels: n.labels})
+		f.edited = true
+		defer func() { f.edited = false }()
+	}
 	if n.kind == stringNode {
 		return f.text(n, s, pointer)
 	}
@@ -189,7 +198,10 @@ func integral(text string) bool {
 
 // text is a string: a literal, an expression, or both.
 func (f *filler) text(n *node, s *shape, pointer string) any {
-	parts, problem := splitTemplate(n.text)
+	parts, problem := []part{{text: n.text}}, (*finding)(nil)
+	if !n.literal {
+		parts, problem = splitTemplate(n.text)
+	}
 	if problem != nil {
 		f.problem(n.at, *problem)
 		return nil

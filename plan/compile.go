@@ -49,7 +49,8 @@ type work struct {
 	bindings []binding
 	when     *compiled
 	forEach  *compiled
-	items    int          // elements of a list that is known, -1 where it is not
+	items    int // elements of a list that is known, -1 where it is not
+	edited   []writ.EditedValue
 	gate     []writ.Label // of when and forEach
 	needs    []string
 	step     writ.Step

@@ -57,7 +57,7 @@ func (c *compiler) derive(w *work) {
 	w.step = writ.Step{
 		Name: w.draft.Name, Skill: w.release.SkillRef, Action: w.action.Name,
 		InputSchema: w.input.digest, OutputSchema: w.output.digest,
-		Bindings: c.bindings(w), When: c.expressionOf(w, w.when), ForEach: c.expressionOf(w, w.forEach),
+		Bindings: c.bindings(w), Edited: w.edited, When: c.expressionOf(w, w.when), ForEach: c.expressionOf(w, w.forEach),
 		Needs: append([]string{}, w.needs...), Capabilities: capabilities,
 		Effect: effect, DeclaredRisk: w.action.Risk,
 		Taint: flow.all(), Sinks: sinks, Retry: w.draft.Retry, Timeout: w.draft.Timeout,
@@ -168,6 +168,9 @@ func (c *compiler) flows(w *work) *flows {
 	f := &flows{template: w.template, author: of.author, gate: w.gate, bound: map[string][]writ.Label{}}
 	for _, b := range w.bindings {
 		f.bound[b.pointer] = b.expr.labels(of)
+	}
+	for _, e := range w.edited {
+		f.bound[e.Path] = e.Labels
 	}
 	return f
 }

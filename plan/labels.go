@@ -14,6 +14,9 @@ func (r *resolver) taint(out *writ.ResolvedStep) {
 		b := &r.step.Bindings[i]
 		f.bound[b.Path] = writ.JoinLabels(r.runLabels(&b.Expression), r.itemLabels(&b.Expression), r.forwardLabels(&b.Expression))
 	}
+	for _, e := range r.step.Edited {
+		f.bound[e.Path] = e.Labels
+	}
 	out.Taint = writ.JoinLabels(r.step.Taint, f.all())
 	out.Sinks = f.sinks(r.action.Sinks)
 	for i := range out.Sinks {

@@ -37,7 +37,11 @@ func memoKey(req *writ.CompileRequest, of *labelling) string {
 	if err != nil {
 		return ""
 	}
-	sum := canon.Hash(canon.DomainPlan, []byte("memo"), strconv.AppendInt(nil, int64(of.rules), 10), []byte(req.Draft.Source), []byte(req.Draft.Format), []byte(req.Origin), labels, req.Draft.Raw)
+	edits, err := json.Marshal(req.Edits)
+	if err != nil || len(edits) > maxMemoDraft {
+		return ""
+	}
+	sum := canon.Hash(canon.DomainPlan, []byte("memo"), strconv.AppendInt(nil, int64(of.rules), 10), []byte(req.Draft.Source), []byte(req.Draft.Format), []byte(req.Origin), labels, edits, req.Draft.Raw)
 	return string(sum[:])
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
 )
 
@@ -36,6 +37,8 @@ type node struct {
 	items   []*node
 	members []member
 	at      place
+	literal bool         // text is text, whatever marks it holds: it stands in no draft
+	labels  []writ.Label // of an edit; nil: it is the author's
 }
 
 type member struct {

@@ -83,6 +83,9 @@ func (p *Planner) Compile(req writ.CompileRequest) (*writ.CompiledPlan, error) {
 		return m.plan, nil
 	}
 	draft := parse(req.Draft, ps)
+	if len(ps.list) == 0 {
+		edit(draft, req.Edits, ps)
+	}
 	if len(ps.list) > 0 {
 		return nil, rejected(op, ps.sorted())
 	}

@@ -15,6 +15,7 @@ import (
 const (
 	fromCaller  = "caller"
 	fromForward = "the step that it undoes"
+	fromEdit    = "edited"
 	wholeInput  = "with"
 )
 
@@ -57,7 +58,8 @@ type flowing struct {
 	from   []string     // what decides whether the step runs
 	gated  []writ.Label // the labels of that
 	bound  map[string]*writ.Binding
-	within map[string]bool // pointers that have a binding below them
+	edited map[string][]writ.Label
+	within map[string]bool // pointers that have a binding or an edit below them
 	out    []writ.Flow
 }
 
@@ -81,14 +83,23 @@ func (f *flowing) gates() {
 			f.from = append(f.from, "condition of "+need)
 		}
 	}
-	f.bound, f.within = map[string]*writ.Binding{}, map[string]bool{}
+	f.bound, f.edited, f.within = map[string]*writ.Binding{}, map[string][]writ.Label{}, map[string]bool{}
 	for i := range f.step.Bindings {
 		b := &f.step.Bindings[i]
 		f.bound[b.Path] = b
-		for at := b.Path; at != ""; {
-			at = at[:strings.LastIndexByte(at, '/')]
-			f.within[at] = true
-		}
+		f.divide(b.Path)
+	}
+	for _, e := range f.step.Edited {
+		f.edited[e.Path] = e.Labels
+		f.divide(e.Path)
+	}
+}
+
+// divide has all that lies above a pointer shown in parts.
+func (f *flowing) divide(pointer string) {
+	for at := strings.LastIndexByte(pointer, '/'); at >= 0; at = strings.LastIndexByte(pointer, '/') {
+		pointer = pointer[:at]
+		f.within[pointer] = true
 	}
 }
 
@@ -115,6 +126,10 @@ func (f *flowing) walk(value any, pointer string, path []string) {
 		f.add(pointer, path, writ.Flow{Expression: b.CEL, From: f.sources(&b.Expression), Labels: labels})
 		return
 	}
+	if labels, ok := f.edited[pointer]; ok {
+		f.literal(value, pointer, path, writ.Flow{From: []string{fromEdit}, Labels: labels})
+		return
+	}
 	switch t := value.(type) {
 	case map[string]any:
 		if len(t) > 0 && (pointer == "" || f.within[pointer] || f.divided(path)) {
@@ -131,11 +146,15 @@ func (f *flowing) walk(value any, pointer string, path []string) {
 			return
 		}
 	}
-	literal := writ.Flow{From: []string{"literal by " + string(f.plan.Origin)}, Labels: []writ.Label{f.plan.Origin.Label()}}
+	f.literal(value, pointer, path, writ.Flow{From: []string{"literal by " + string(f.plan.Origin)}, Labels: []writ.Label{f.plan.Origin.Label()}})
+}
+
+// literal adds a flow with its value, where no run has that in its input.
+func (f *flowing) literal(value any, pointer string, path []string, flow writ.Flow) {
 	if raw, err := canon.MarshalJSON(value); err == nil && f.scope.Release == nil {
-		literal.Value = json.RawMessage(raw)
+		flow.Value = json.RawMessage(raw)
 	}
-	f.add(pointer, path, literal)
+	f.add(pointer, path, flow)
 }
 
 func (f *flowing) add(pointer string, path []string, flow writ.Flow) {

@@ -73,6 +73,8 @@ func hasBody(t writ.RecordType, b *writ.Body) bool {
 		return b.Frozen != nil
 	case writ.RecStepResolved:
 		return b.Resolved != nil
+	case writ.RecRunEdited:
+		return b.Edit != nil
 	case writ.RecCancelRequested, writ.RecExecutionEnded, writ.RecRunPaused, writ.RecRunResumed, writ.RecRunRetried:
 		return b.End != nil
 	}

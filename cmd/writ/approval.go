@@ -101,6 +101,9 @@ func (a *app) approvalTable(t *table, item *contract.Approval) {
 		t.line("input:\n%s", indent(request.Input))
 	}
 	flowTable(t, request.StepName, request.Flows)
+	if item.Status == writ.ApprovalPending || item.Status == writ.ApprovalEscalated {
+		t.line("to have another input approved instead: writ exec edit %s %s", item.ExecutionID, clean(request.StepName))
+	}
 	if undo := request.Compensation; undo != nil {
 		t.line("undone, if it must be, without asking again, by %s#%s:\n%s", clean(undo.Skill.String()), clean(undo.Action), indent(undo.Template))
 		for _, b := range undo.Bindings {

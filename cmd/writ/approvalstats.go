@@ -31,10 +31,10 @@ func (a *app) approvalStats() *cobra.Command {
 					t.line("nobody has decided anything since %s", out.Since)
 					return
 				}
-				t.head("rule", "risk", "approved", "rejected", "expired", "approve rate", "median", "under 3s")
+				t.head("rule", "risk", "approved", "rejected", "edited", "expired", "approve rate", "edit rate", "median", "under 3s")
 				for _, s := range out.Items {
-					t.row(s.Rule, string(s.RiskTier), fmt.Sprint(s.Approved), fmt.Sprint(s.Rejected), fmt.Sprint(s.Expired),
-						fmt.Sprintf("%.0f %%", s.ApproveRate*100), shortDuration(s.Median.Std().Seconds()), fmt.Sprint(s.Fast))
+					t.row(s.Rule, string(s.RiskTier), fmt.Sprint(s.Approved), fmt.Sprint(s.Rejected), fmt.Sprint(s.Edited), fmt.Sprint(s.Expired),
+						fmt.Sprintf("%.0f %%", s.ApproveRate*100), fmt.Sprintf("%.0f %%", s.EditRate*100), shortDuration(s.Median.Std().Seconds()), fmt.Sprint(s.Fast))
 				}
 				for _, s := range out.Items {
 					if s.Hint != "" {

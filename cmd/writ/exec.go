@@ -16,7 +16,7 @@ import (
 
 func (a *app) execCommand() *cobra.Command {
 	return group("exec", "Start, watch, approve, hold and resolve executions",
-		a.execStart(), a.execGet(), a.execList(), a.execWatch(), a.execApprove(), a.execReject(), a.execCancel(),
+		a.execStart(), a.execGet(), a.execList(), a.execWatch(), a.execApprove(), a.execReject(), a.execEdit(), a.execCancel(),
 		a.execPause(), a.execResume(), a.execRetry(), a.execResolve())
 }
 
@@ -72,6 +72,12 @@ func (a *app) executionTable(t *table, x *contract.Execution) {
 	t.pair("risk", string(x.RiskTier))
 	t.pair("asked by", string(x.ActorID))
 	t.pair("created", a.ago(x.CreatedAt))
+	if e := x.EditedFrom; e != nil {
+		t.pair("edited from", editedBy(e))
+	}
+	if e := x.EditedInto; e != nil {
+		t.pair("edited into", editedBy(e))
+	}
 	t.flush()
 	for _, p := range x.Problems {
 		t.line("  %s:%d:%d: %s: %s", clean(p.File), p.Line, p.Column, p.Code, clean(p.Message))
@@ -94,6 +100,15 @@ func (a *app) executionTable(t *table, x *contract.Execution) {
 			t.line("\n%s:\n%s", x.Steps[i].Name, indent(output))
 		}
 	}
+}
+
+// editedBy is one end of an edit: "exe_...  by human:bob (send): the customer has moved".
+func editedBy(e *contract.Edit) string {
+	by := string(e.By)
+	if e.For != "" {
+		by += " for " + string(e.For)
+	}
+	return string(e.ExecutionID) + "  by " + by + " (" + strings.Join(e.Steps, ", ") + "): " + e.Reason
 }
 
 // indented puts the steps that belong to another under it.

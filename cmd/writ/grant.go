@@ -89,10 +89,13 @@ func (a *app) grantRevoke() *cobra.Command {
 
 func (a *app) grantList() *cobra.Command {
 	var principal string
+	in := &contract.GrantListInput{}
 	c := &cobra.Command{
 		Use: "list", Short: "List grants", Args: cobra.NoArgs,
+		Example: "  writ grant list --principal agent:bot\n  writ grant list --all                      those that have expired too",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			out, err := call(cmd.Context(), a, contract.GrantList, &contract.GrantListInput{PrincipalID: writ.PrincipalID(principal)})
+			in.PrincipalID = writ.PrincipalID(principal)
+			out, err := call(cmd.Context(), a, contract.GrantList, in)
 			if err != nil {
 				return err
 			}
@@ -106,6 +109,7 @@ func (a *app) grantList() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&principal, "principal", "", "only of this principal")
+	c.Flags().BoolVar(&in.IncludePast, "all", false, "those that have expired too")
 	return c
 }
 
@@ -114,6 +118,9 @@ func (a *app) grantRow(t *table, g *contract.Grant) {
 	id := g.GrantID
 	if g.BreakGlass {
 		id += " (break-glass)"
+	}
+	if g.Expired {
+		id += " (expired)"
 	}
 	t.row(id, string(g.PrincipalID), string(g.MaxRisk), string(g.MaxSensitivity), capability(&g.Capability), string(skills), a.ago(g.ExpiresAt), usesText(g), g.Parent)
 }

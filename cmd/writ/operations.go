@@ -28,6 +28,7 @@ func (h *home) bindExecutions(d *contract.Dispatcher) {
 	contract.Bind(d, contract.ExecutionStart, h.engine.ExecutionStart)
 	contract.Bind(d, contract.ExecutionApprove, h.engine.ExecutionApprove)
 	contract.Bind(d, contract.ExecutionReject, h.engine.ExecutionReject)
+	contract.Bind(d, contract.ExecutionEdit, h.engine.ExecutionEdit)
 	contract.Bind(d, contract.ExecutionCancel, h.engine.ExecutionCancel)
 	contract.Bind(d, contract.ExecutionPause, h.engine.ExecutionPause)
 	contract.Bind(d, contract.ExecutionResume, h.engine.ExecutionResume)

@@ -99,6 +99,10 @@ func trespasses(x *things) map[string][]any {
 		},
 		contract.ExecutionApprove.Key: {contract.ExecutionApproveInput{ExecutionID: x.Waiting, StepID: x.Step, ApprovalDigest: x.Digest, Signature: []byte("{}")}},
 		contract.ExecutionReject.Key:  {contract.ExecutionRejectInput{ExecutionID: x.Waiting, StepID: x.Step, Reason: "r"}},
+		contract.ExecutionEdit.Key: {
+			contract.ExecutionEditInput{ExecutionID: x.Waiting, Reason: "r", Steps: []contract.StepEdit{{StepID: x.Step, Input: contract.Object(`{}`)}}},
+			contract.ExecutionEditInput{ExecutionID: x.Waiting, Reason: "r", For: x.Deputy, Steps: []contract.StepEdit{{StepID: "put", Input: contract.Object(`{}`)}}},
+		},
 		contract.ExecutionCancel.Key:  {contract.ExecutionCancelInput{ExecutionID: x.Waiting}},
 		contract.ExecutionPause.Key:   {contract.ExecutionPauseInput{ExecutionID: x.Waiting}},
 		contract.ExecutionResume.Key:  {contract.ExecutionResumeInput{ExecutionID: x.Waiting}},

@@ -34,7 +34,7 @@ func (a *app) traceGet() *cobra.Command {
 			return a.print(out, func(t *table) {
 				t.head("seq", "time", "type", "step", "status", "actor", "digest")
 				for _, e := range out.Entries {
-					t.row(fmt.Sprint(e.Seq), e.Timestamp.Std().Format("15:04:05.000"), string(e.Type), shortID(string(e.StepID)), e.Status, actor(&e.Audit), shortDigest(e.Digest))
+					t.row(fmt.Sprint(e.Seq), e.Timestamp.Std().Format("15:04:05.000"), string(e.Type), shortID(string(e.StepID)), entryStatus(&e), actor(&e.Audit), shortDigest(e.Digest))
 				}
 			})
 		},
@@ -49,6 +49,20 @@ func actor(by *writ.Audit) string {
 		return string(by.ActorID)
 	}
 	return fmt.Sprintf("%s for %s", by.ActorID, by.OnBehalfOf[0])
+}
+
+// entryStatus says of an edit what goes on in whose place.
+func entryStatus(e *contract.TraceEntry) string {
+	var facts struct {
+		Edit *writ.EditFacts `json:"edit"`
+	}
+	switch {
+	case json.Unmarshal(e.Metadata, &facts) != nil || facts.Edit == nil:
+		return e.Status
+	case e.Type == writ.RecRunEdited:
+		return "edited into " + string(facts.Edit.Execution)
+	}
+	return e.Status + ", edited from " + string(facts.Edit.Execution)
 }
 
 func shortID(id string) string {

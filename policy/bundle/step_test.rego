@@ -76,6 +76,17 @@ test_no_grant_is_blocked if {
 	reason.fix == "writ grant create --principal ada --tool http.request --host api.example.com --method GET --path '/v1/*' --skill acme/http --max-risk low"
 }
 
+test_a_grant_to_call_names_the_actions if {
+	wanted := {"tool": "skill.call", "skills": ["acme/mail#send"]}
+	answer := ask_many([
+		{"op": "add", "path": "/grants", "value": []},
+		{"op": "add", "path": "/step/capabilities", "value": [wanted]},
+		{"op": "add", "path": "/step/tools", "value": ["skill.call"]},
+	])
+	some reason in answer.reasons
+	reason.fix == "writ grant create --principal ada --tool skill.call --action 'acme/mail#send' --skill acme/http --max-risk low"
+}
+
 test_null_grants_are_none if said(ask("/grants", null)) == ["blocked", {"grant"}]
 
 test_exact_grant_is_enough if said(ask("/grants", grant({}))) == ["autonomous", {"low-risk"}]
