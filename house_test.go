@@ -36,6 +36,7 @@ var layers = map[string][]string{
 	"registry/feed":   {".", "canon"},
 	"drift":           {".", "contract", "abi", "canon"},
 	"freeze":          {".", "contract", "abi", "canon"},
+	"budget":          {".", "contract", "abi", "canon"},
 	"host":            {".", "contract", "abi", "canon"},
 	"engine":          {".", "contract", "abi", "canon"},
 	"trace":           {".", "contract", "abi", "canon"},

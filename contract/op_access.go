@@ -64,7 +64,7 @@ var TokenList = define[TokenListInput, TokenListOutput](Contract{
 
 // GrantCreate lets a principal's steps use a tool within a scope.
 var GrantCreate = define[GrantCreateInput, GrantCreateOutput](Contract{
-	Key: "controlPlane.grant.create", Version: "1.0.1", Kind: Command, Capability: CapCore, Auth: Operator,
+	Key: "controlPlane.grant.create", Version: "1.1.0", Kind: Command, Capability: CapCore, Auth: Operator,
 	CLI: "writ grant create", Title: "Create a grant", Idempotent: false,
 	Description: "Lets the steps of a principal use a tool within a scope. A grant that delegates another is never wider than it.",
 	Goal:        "Allow exactly what is needed, for as long as it is needed.",
@@ -96,7 +96,7 @@ var GrantRevoke = define[GrantRevokeInput, GrantRevokeOutput](Contract{
 
 // GrantList shows the grants.
 var GrantList = define[GrantListInput, GrantListOutput](Contract{
-	Key: "controlPlane.grant.list", Version: "1.1.0", Kind: Query, Capability: CapCore, Auth: User,
+	Key: "controlPlane.grant.list", Version: "1.2.0", Kind: Query, Capability: CapCore, Auth: User,
 	CLI: "writ grant list", Title: "List grants", Idempotent: true,
 	Description: "Lists the grants of a principal, or all.",
 	Goal:        "See what is allowed, to whom and for how long.",
@@ -110,7 +110,7 @@ var GrantList = define[GrantListInput, GrantListOutput](Contract{
 
 // SystemStatus shows how the host is.
 var SystemStatus = define[SystemStatusInput, SystemStatusOutput](Contract{
-	Key: "controlPlane.system.status", Version: "1.1.0", Kind: Query, Capability: CapCore, Auth: User,
+	Key: "controlPlane.system.status", Version: "1.2.0", Kind: Query, Capability: CapCore, Auth: User,
 	CLI: "writ status", Title: "Status of the host", Idempotent: true,
 	Description: "Shows versions, the active policy, what is frozen, counts and the state of each part.",
 	Goal:        "Know whether the host is well, and what to do where it is not.",

@@ -23,18 +23,19 @@ import (
 // approver's signature, not replay. 0 stands for any index, and a name for all
 // that is under it.
 var facts = map[string]string{
-	"intent.interpreted actor.actorId":                  "who drafted, compiled and started may be another than who asked",
-	"plan.compiled actor.actorId":                       "as above",
-	"run.started actor.actorId":                         "as above",
-	"intent.interpreted body.intent.name":               "the draft's file name, for messages alone",
-	"step.started body.started.clock":                   "what the guest's clock said",
-	"step.started body.started.engine":                  "the sandbox that ran it",
-	"step.started payload seed":                         "drawn at random; it shows in a guest that asks for randomness",
-	"approval.decided actor.capabilitySource":           "which credential the approver used",
-	"approval.decided body.approval.decision.signature": "verified against the approver's key, not derived",
-	"verdict.decided payload question grants":           "what was granted then: judged again, so that it shows where it decides",
-	"verdict.decided payload question host.version":     "which host judged",
-	"verdict.decided payload question time":             "when it judged",
+	"intent.interpreted actor.actorId":                       "who drafted, compiled and started may be another than who asked",
+	"plan.compiled actor.actorId":                            "as above",
+	"run.started actor.actorId":                              "as above",
+	"intent.interpreted body.intent.name":                    "the draft's file name, for messages alone",
+	"step.started body.started.clock":                        "what the guest's clock said",
+	"step.started body.started.engine":                       "the sandbox that ran it",
+	"step.started payload seed":                              "drawn at random; it shows in a guest that asks for randomness",
+	"approval.decided actor.capabilitySource":                "which credential the approver used",
+	"approval.decided body.approval.decision.signature":      "verified against the approver's key, not derived",
+	"verdict.decided payload question grants":                "what was granted then: judged again, so that it shows where it decides",
+	"verdict.decided payload question host.version":          "which host judged",
+	"verdict.decided payload question time":                  "when it judged",
+	"verdict.decided payload question history.stepsLastHour": "what else the principal did then: judged again, so that it shows where it decides",
 }
 
 // stageRanks order the stages as an execution passes through them.

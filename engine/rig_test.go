@@ -15,6 +15,7 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/budget"
 	"github.com/writ-run/writ/canon"
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/engine"
@@ -39,8 +40,9 @@ type rig struct {
 	judges  judges
 	now     func() time.Time
 	grants  []writ.Grant
-	granted engine.Grants   // nil: grants, which are not counted
-	freezes writ.Freezes    // nil: kill
+	granted engine.Grants // nil: grants, which are not counted
+	freezes writ.Freezes  // nil: kill
+	budgets *budget.Service
 	kill    *freeze.Service // of this process, on the journal
 	deaf    atomic.Bool     // the engine is not told of the next change of it
 	away    []writ.Delegation
@@ -155,13 +157,16 @@ func (r *rig) boot() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	if r.budgets, err = budget.New(budget.Options{Store: r.journal, Journal: r.journal, Clock: r.clock}); err != nil {
+		r.t.Fatal(err)
+	}
 	freezes := r.freezes
 	if freezes == nil {
 		freezes = r.kill
 	}
 	r.engine, err = engine.New(engine.Options{
 		Journal: r.line, Traces: r.traces, Planner: planner, Judges: r.judges, Skills: revocable{r.library, r},
-		Sandbox: r.sandbox, Toolbox: r.tools, Approvals: anySignature{}, Grants: r.granting(), Delegations: deputies{r}, Freezes: freezes, Clock: r.clock,
+		Sandbox: r.sandbox, Toolbox: r.tools, Approvals: anySignature{}, Grants: r.granting(), Delegations: deputies{r}, Freezes: freezes, Budgets: r.budgets, Clock: r.clock,
 		Entropy: r.entropy, EngineID: r.machine,
 	})
 	if err != nil {

@@ -9,12 +9,14 @@ import (
 
 // Member names of the question. Terms are immutable, so all inputs share them.
 var (
+	keyAmount        = ast.StringTerm("amount")
 	keyApprovals     = ast.StringTerm("approvals")
 	keyCall          = ast.StringTerm("call")
 	keyCallsInStep   = ast.StringTerm("callsInStep")
 	keyCapabilities  = ast.StringTerm("capabilities")
 	keyCapability    = ast.StringTerm("capability")
 	keyChannels      = ast.StringTerm("channels")
+	keyCosts         = ast.StringTerm("costs")
 	keyEffect        = ast.StringTerm("effect")
 	keyExpires       = ast.StringTerm("expires")
 	keyGrants        = ast.StringTerm("grants")
@@ -36,6 +38,7 @@ var (
 	keyParent        = ast.StringTerm("parent")
 	keyPath          = ast.StringTerm("path")
 	keyPaths         = ast.StringTerm("paths")
+	keyPointer       = ast.StringTerm("pointer")
 	keyPoint         = ast.StringTerm("point")
 	keyPrefixes      = ast.StringTerm("prefixes")
 	keyPrincipal     = ast.StringTerm("principal")
@@ -56,6 +59,7 @@ var (
 	keyTarget        = ast.StringTerm("target")
 	keyTenant        = ast.StringTerm("tenant")
 	keyTime          = ast.StringTerm("time")
+	keyTimes         = ast.StringTerm("times")
 	keyTool          = ast.StringTerm("tool")
 	keyTools         = ast.StringTerm("tools")
 	keyUntrusted     = ast.StringTerm("untrusted")
