@@ -33,6 +33,11 @@ const (
 	BudgetTokens BudgetKind = "tokens" // tokens of models
 )
 
+// Valid reports whether k is one of the kinds.
+func (k BudgetKind) Valid() bool {
+	return k == BudgetSteps || k == BudgetCalls || k == BudgetSpend || k == BudgetTokens
+}
+
 // Reserved reports whether what a call takes is known for certain only afterwards.
 func (k BudgetKind) Reserved() bool { return k == BudgetSpend || k == BudgetTokens }
 
@@ -47,6 +52,9 @@ const (
 	SpanDay    BudgetSpan = "d"
 	SpanTotal  BudgetSpan = "total" // it never begins again
 )
+
+// Valid reports whether s is one of the spans.
+func (s BudgetSpan) Valid() bool { return s == SpanTotal || s.length() > 0 }
 
 func (s BudgetSpan) length() time.Duration {
 	switch s {

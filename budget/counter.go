@@ -134,7 +134,7 @@ func (s *Service) read(ctx context.Context, id writ.TenantID, t *tenant) error {
 			return tampered(doc.Key, "the document cannot be read")
 		}
 		l := newLimit(stored)
-		if limits[i] = l; l.key != doc.Key || l.Count < 0 || l.Count > writ.MaxAmount || l.Since == 0 {
+		if limits[i] = l; !l.Kind.Valid() || !l.Span.Valid() || l.key != doc.Key || l.Count < 0 || l.Count > writ.MaxAmount || l.Since == 0 {
 			return tampered(doc.Key, "the document is not of what it is named after")
 		}
 		since[l.key] = l.Since

@@ -52,9 +52,9 @@ func named(op string, in *contract.BudgetSubject) (*writ.BudgetLimit, error) {
 	switch {
 	case len(found) != 1:
 		return wrong("name one: the tenant, a principal, a skill or a session", "%d things are named, want one", len(found))
-	case !slices.Contains([]writ.BudgetKind{writ.BudgetSteps, writ.BudgetCalls, writ.BudgetSpend, writ.BudgetTokens}, in.Kind):
+	case !in.Kind.Valid():
 		return wrong("one of steps, calls, spend, tokens", "unknown kind %q", writ.Clip(string(in.Kind), 80))
-	case !slices.Contains([]writ.BudgetSpan{writ.SpanMinute, writ.SpanHour, writ.SpanDay, writ.SpanTotal}, in.Span):
+	case !in.Span.Valid():
 		return wrong("one of m, h, d, total", "unknown span %q", writ.Clip(string(in.Span), 80))
 	}
 	return &found[0], nil

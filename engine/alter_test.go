@@ -36,6 +36,12 @@ var facts = map[string]string{
 	"verdict.decided payload question host.version":          "which host judged",
 	"verdict.decided payload question time":                  "when it judged",
 	"verdict.decided payload question history.stepsLastHour": "what else the principal did then: judged again, so that it shows where it decides",
+	"step.started body.started.budgets.0.limit":              "what the tenant's budget was",
+	"step.started body.started.budgets.0.taken":              "how much of it others had taken",
+	"tool.called body.call.budgets.0.limit":                  "as above",
+	"tool.called body.call.budgets.0.taken":                  "as above",
+	"tool.called body.call.budgets.0.each":                   "whether others had one of their own",
+	"verdict.decided body.decided.over.first":                "whether others had been refused before",
 }
 
 // stageRanks order the stages as an execution passes through them.

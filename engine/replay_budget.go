@@ -12,11 +12,11 @@ import (
 func (r *replayer) usesOf(record *writ.Record, step *writ.Step, want *writ.BudgetWant, recorded []writ.BudgetUse) []writ.BudgetUse {
 	var uses []writ.BudgetUse
 	for _, u := range recorded {
-		same := func(have writ.BudgetUse) bool {
-			have.Limit, have.Taken, u.Limit, u.Taken = 0, 0, 0, 0
+		twice := func(have writ.BudgetUse) bool {
+			have.Limit, have.Taken, have.Amount = u.Limit, u.Taken, u.Amount
 			return have == u
 		}
-		if !r.covers(&u, record, step) || slices.ContainsFunc(uses, same) {
+		if !r.covers(&u, record, step) || slices.ContainsFunc(uses, twice) {
 			continue
 		}
 		u.First, u.Amount = false, want.Of(u.Kind)
@@ -29,7 +29,7 @@ func (r *replayer) usesOf(record *writ.Record, step *writ.Step, want *writ.Budge
 }
 
 func (r *replayer) covers(u *writ.BudgetUse, record *writ.Record, step *writ.Step) bool {
-	return u.Covers(r.x.state.Principal, step.Skill.Key) && u.Window == u.Span.Start(record.Time) && u.Since != 0 && u.Since <= record.Time
+	return u.Span.Valid() && u.Covers(r.x.state.Principal, step.Skill.Key) && u.Window == u.Span.Start(record.Time) && u.Since != 0 && u.Since <= record.Time
 }
 
 // exhausted derives the verdict with which a budget refused what policy allows. How

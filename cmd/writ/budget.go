@@ -87,7 +87,7 @@ func budgetCount(kind writ.BudgetKind, text string) (int64, writ.BudgetSpan, err
 	wrong := func() (int64, writ.BudgetSpan, error) {
 		return 0, "", usage("--%s %q is no budget", kind, text).WithFix("write a number and a span: 100/m, 100/h, 100/d or 100/total")
 	}
-	if !ok || !isSpan(span) {
+	if !ok || !writ.BudgetSpan(span).Valid() {
 		return wrong()
 	}
 	whole, fraction, _ := strings.Cut(number, ".")
@@ -103,14 +103,6 @@ func budgetCount(kind writ.BudgetKind, text string) (int64, writ.BudgetSpan, err
 		return 0, "", usage("--%s %q is more than can be counted", kind, text).WithFix("leave the budget out where there is no limit")
 	}
 	return n, writ.BudgetSpan(span), nil
-}
-
-func isSpan(s string) bool {
-	switch writ.BudgetSpan(s) {
-	case writ.SpanMinute, writ.SpanHour, writ.SpanDay, writ.SpanTotal:
-		return true
-	}
-	return false
 }
 
 func (a *app) budgetSet() *cobra.Command {
@@ -166,7 +158,7 @@ func (a *app) budgetRemove() *cobra.Command {
 			if _, span, ok := strings.Cut(text, "/"); ok { // as it was set
 				text = span
 			}
-			if !isSpan(text) {
+			if !writ.BudgetSpan(text).Valid() {
 				return usage("--%s %q is no span", in.Kind, text).WithFix("write m, h, d or total")
 			}
 			in.Span = writ.BudgetSpan(text)
