@@ -215,9 +215,11 @@ func (s *Service) BudgetList(ctx context.Context, in *contract.BudgetListInput) 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	limits, now := *t.limits.Load(), s.opts.Clock.Now()
-	out := &contract.BudgetListOutput{Items: make([]contract.Budget, len(limits))}
+	out := &contract.BudgetListOutput{Items: []contract.Budget{}}
 	for i := range limits {
-		out.Items[i] = t.shown(&limits[i], now)
+		if id == by.Tenant || limits[i].Host { // of another tenant its own are nobody else's
+			out.Items = append(out.Items, t.shown(&limits[i], now))
+		}
 	}
 	return out, nil
 }

@@ -45,7 +45,7 @@ type BudgetRemoveOutput struct {
 
 // BudgetListInput is the input of BudgetList.
 type BudgetListInput struct {
-	TenantID writ.TenantID `json:"tenantId,omitempty" jsonschema:"Of another tenant than the caller's; admins of the default tenant alone."`
+	TenantID writ.TenantID `json:"tenantId,omitempty" jsonschema:"What the host has set of another tenant than the caller's; admins of the default tenant alone."`
 }
 
 // BudgetListOutput is the output of BudgetList.

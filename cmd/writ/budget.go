@@ -36,7 +36,7 @@ func (a *app) budgetCommand() *cobra.Command {
 	return c
 }
 
-const budgetOf = `OF is one of:
+const budgetScopes = `OF is one of:
   --principal ID     what it asks for, and whoever acts on its behalf
   --skill KEY        steps of a skill
   --session ID       what one session asks for
@@ -112,7 +112,7 @@ func (a *app) budgetSet() *cobra.Command {
 		Long: `Set a budget: how many steps or tool calls may begin in a span, or what calls may
 spend. What is over it is denied, and the reason says when there is room again.
 
-` + budgetOf + `
+` + budgetScopes + `
 
 SPAN is m, h or d, a minute, hour or day of UTC, or total. Of all budgets that cover
 something each must have room. One that is set again keeps what was counted.`,
@@ -148,7 +148,7 @@ func (a *app) budgetRemove() *cobra.Command {
 	in, flags := &contract.BudgetRemoveInput{}, &budgetFlags{}
 	c := &cobra.Command{
 		Use: "remove OF --calls SPAN --reason WHY", Args: cobra.NoArgs, Short: "Remove a budget and what was counted of it",
-		Long:    "Remove a budget, named as it was set, and what was counted of it.\n\n" + budgetOf,
+		Long:    "Remove a budget, named as it was set, and what was counted of it.\n\n" + budgetScopes,
 		Example: `  writ budget remove --principal agent:bot --calls h --reason 'it was reviewed'`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			var text string
@@ -197,7 +197,7 @@ func (a *app) budgetList() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar((*string)(&in.TenantID), "tenant-id", "", "of another tenant; for admins of the host")
+	c.Flags().StringVar((*string)(&in.TenantID), "tenant-id", "", "what the host has set of another tenant; for its admins")
 	return c
 }
 
