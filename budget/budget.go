@@ -40,9 +40,9 @@ type tenant struct {
 	limits atomic.Pointer[[]limit]
 
 	mu       sync.Mutex
-	counters map[string]*counter // by key
-	sweepAt  int                 // of counters: when there are as many, those that are over are looked for
-	garbage  map[string]bool     // keys of documents that nobody counts in any more
+	counters map[countID]*counter
+	sweepAt  int             // of counters: when there are as many, those that are over are looked for
+	garbage  map[string]bool // keys of documents that nobody counts in any more
 }
 
 // New makes a service. CodeInvalid where an option is missing.
@@ -105,7 +105,7 @@ func (s *Service) take(ctx context.Context, want *writ.BudgetWant, write func([]
 		c := &d.charges[i]
 		c.after.add(c.use.Kind, c.use.Amount)
 		c.use.Taken = c.after.taken()
-		uses[i], changes[i] = c.use, c.after.change(c.key)
+		uses[i], changes[i] = c.use, c.after.change()
 	}
 	return t.with(d, changes, func(changes []writ.Change) error { return write(uses, changes, d.at) })
 }
@@ -125,11 +125,11 @@ func (s *Service) Refuse(ctx context.Context, want *writ.BudgetWant, write func(
 		return false, nil
 	}
 	c := d.charges[len(d.charges)-1]
-	c.use.First = !c.after.Told
+	c.use.First = !c.after.told
 	var changes []writ.Change
 	if d.charges = nil; c.use.First {
-		c.after.Told = true
-		d.charges, changes = append(d.charges, c), append(changes, c.after.change(c.key))
+		c.after.told = true
+		d.charges, changes = append(d.charges, c), append(changes, c.after.change())
 	}
 	if err := t.with(d, changes, func(changes []writ.Change) error { return write(&c.use, changes, d.at) }); err != nil {
 		return true, err
@@ -156,21 +156,21 @@ func (s *Service) Settle(ctx context.Context, id writ.TenantID, settled []writ.B
 		if at < 0 {
 			continue
 		}
-		key := limits[at].counterKey(u.Subject)
-		before := t.counters[key]
-		if before == nil || before.Window != u.Window {
+		id := countID{limits[at].key, u.Subject}
+		before := t.counters[id]
+		if before == nil || before.window != u.Window {
 			continue
 		}
 		after := *before
-		if k := slices.IndexFunc(d.charges, func(c charge) bool { return c.key == key }); k >= 0 {
+		if k := slices.IndexFunc(d.charges, func(c charge) bool { return c.after.countID == id }); k >= 0 {
 			after = d.charges[k].after
 			d.charges = slices.Delete(d.charges, k, k+1)
 			changes = slices.Delete(changes, k, k+1)
 		}
-		after.Reserved = max(after.Reserved-u.Amount, 0)
-		after.Used += settled[i].Amount
-		d.charges = append(d.charges, charge{use: *u, key: key, after: after})
-		changes = append(changes, after.change(key))
+		after.reserved = max(after.reserved-u.Amount, 0)
+		after.used += settled[i].Amount
+		d.charges = append(d.charges, charge{use: *u, after: after})
+		changes = append(changes, after.change())
 	}
 	return t.with(d, changes, write)
 }
@@ -193,7 +193,6 @@ func (s *Service) covering(ctx context.Context, want *writ.BudgetWant) (*tenant,
 // charge is one count that is about to move.
 type charge struct {
 	use   writ.BudgetUse
-	key   string
 	after counter
 }
 
@@ -217,21 +216,23 @@ func (t *tenant) draw(want *writ.BudgetWant) *draw {
 			continue
 		}
 		for _, of := range l.Subjects(want.Principal, want.Skill) {
-			c := charge{use: l.use(of, amount), key: l.counterKey(of), after: counter{Limit: l.key, Of: of, Since: l.Since}}
-			if have := t.counters[c.key]; have != nil {
+			c := charge{use: l.use(of, amount)}
+			if have := t.counters[countID{l.key, of}]; have != nil {
 				c.after = *have
-				d.at = max(d.at, have.Window)
+				d.at = max(d.at, have.window)
+			} else {
+				c.after = newCounter(countID{l.key, of}, l.Since)
 			}
 			d.charges = append(d.charges, c)
 		}
 	}
 	for i := range d.charges {
 		c := &d.charges[i]
-		c.after.At = d.at
-		if window := c.use.Span.Start(d.at); c.after.Window != window {
-			c.after.Window, c.after.Used, c.after.Reserved, c.after.Told = window, 0, 0, false
+		c.after.at = d.at
+		if window := c.use.Span.Start(d.at); c.after.window != window {
+			c.after.window, c.after.used, c.after.reserved, c.after.told = window, 0, 0, false
 		}
-		c.use.Window, c.use.Taken = c.after.Window, c.after.taken()
+		c.use.Window, c.use.Taken = c.after.window, c.after.taken()
 		if c.use.Refuses() {
 			d.refused, d.charges = &c.use, d.charges[:i+1]
 			break
@@ -245,7 +246,7 @@ func (t *tenant) draw(want *writ.BudgetWant) *draw {
 func (t *tenant) with(d *draw, changes []writ.Change, write func([]writ.Change) error) error {
 	t.sweep(d.at)
 	for i := range d.charges {
-		delete(t.garbage, d.charges[i].key)
+		delete(t.garbage, d.charges[i].after.key)
 	}
 	cleared := 0
 	for key := range t.garbage {
@@ -263,7 +264,7 @@ func (t *tenant) with(d *draw, changes []writ.Change, write func([]writ.Change) 
 	}
 	for i := range d.charges {
 		after := d.charges[i].after
-		t.counters[d.charges[i].key] = &after
+		t.counters[after.countID] = &after
 	}
 	return nil
 }

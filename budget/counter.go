@@ -3,7 +3,9 @@ package budget
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,17 +32,10 @@ const (
 // limit is one limit, ready to be counted.
 type limit struct {
 	writ.BudgetLimit
-	key  string // of its document
-	only string // key of its one count, empty where each subject has one
+	key string // of its document
 }
 
-func newLimit(l writ.BudgetLimit) limit {
-	made := limit{BudgetLimit: l, key: keyOf(&l)}
-	if l.Subject != writ.EachSubject {
-		made.only = countKey(made.key, l.Subject)
-	}
-	return made
-}
+func newLimit(l writ.BudgetLimit) limit { return limit{BudgetLimit: l, key: keyOf(&l)} }
 
 func keyOf(l *writ.BudgetLimit) string {
 	host := ""
@@ -48,13 +43,6 @@ func keyOf(l *writ.BudgetLimit) string {
 		host = "host"
 	}
 	return limitPrefix + canon.SHA256([]byte(strings.Join([]string{string(l.Scope), l.Subject, string(l.Kind), string(l.Span), host}, "\x00"))).Hex()
-}
-
-func (l *limit) counterKey(of string) string {
-	if l.only != "" {
-		return l.only
-	}
-	return countKey(l.key, of)
 }
 
 func countKey(limit, of string) string {
@@ -74,31 +62,61 @@ func (l *limit) counts(u *writ.BudgetUse) bool {
 		(l.Subject == writ.EachSubject) == u.Each && (u.Each || l.Subject == u.Subject)
 }
 
+// countID names a count in memory.
+type countID struct{ limit, of string }
+
 // counter is how much of a limit one subject has taken.
 type counter struct {
-	Limit    string    `json:"limit"` // key of its document
-	Of       string    `json:"of,omitempty"`
-	Since    writ.Time `json:"since"` // of the limit: under another nobody counts in it
-	Window   writ.Time `json:"window,omitempty"`
-	Used     int64     `json:"used,omitempty"`
-	Reserved int64     `json:"reserved,omitempty"`
-	Told     bool      `json:"told,omitempty"` // it has refused something in this span
-	At       writ.Time `json:"at"`             // when it last moved
+	countID
+	key  string // of its document
+	head []byte // of its document: what does not change
+
+	since    writ.Time // of the limit: under another nobody counts in it
+	window   writ.Time
+	used     int64
+	reserved int64
+	told     bool      // it has refused something in this span
+	at       writ.Time // when it last moved
 }
 
-func (c *counter) taken() int64 { return c.Used + c.Reserved }
+// stored is the document. Times are nanoseconds: it is written with each call.
+type stored struct {
+	Limit    string `json:"limit"` // key of its document
+	Of       string `json:"of"`
+	Since    int64  `json:"since"`
+	Window   int64  `json:"window"`
+	Used     int64  `json:"used"`
+	Reserved int64  `json:"reserved"`
+	Told     bool   `json:"told"`
+	At       int64  `json:"at"`
+}
+
+func newCounter(id countID, since writ.Time) counter {
+	limit, _ := json.Marshal(id.limit) // a text cannot fail
+	of, _ := json.Marshal(id.of)
+	head := fmt.Appendf(nil, `{"limit":%s,"of":%s,"since":%d,"window":`, limit, of, int64(since))
+	return counter{countID: id, key: countKey(id.limit, id.of), head: head, since: since}
+}
+
+func (c *counter) taken() int64 { return c.used + c.reserved }
 
 func (c *counter) add(kind writ.BudgetKind, n int64) {
 	if kind.Reserved() {
-		c.Reserved += n
+		c.reserved += n
 	} else {
-		c.Used += n
+		c.used += n
 	}
 }
 
-func (c *counter) change(key string) writ.Change {
-	raw, _ := json.Marshal(c) // of texts and numbers: it cannot fail
-	return writ.Change{Key: key, Value: raw}
+// change is the document, written by hand.
+func (c *counter) change() writ.Change {
+	raw := append(make([]byte, 0, len(c.head)+128), c.head...)
+	raw = strconv.AppendInt(raw, int64(c.window), 10)
+	raw = strconv.AppendInt(append(raw, `,"used":`...), c.used, 10)
+	raw = strconv.AppendInt(append(raw, `,"reserved":`...), c.reserved, 10)
+	raw = strconv.AppendBool(append(raw, `,"told":`...), c.told)
+	raw = strconv.AppendInt(append(raw, `,"at":`...), int64(c.at), 10)
+	return writ.Change{Key: c.key, Value: append(raw, '}')}
 }
 
 // tenant finds what is known of a tenant, and reads it once. CodeTampered where a
@@ -106,7 +124,7 @@ func (c *counter) change(key string) writ.Change {
 func (s *Service) tenant(ctx context.Context, id writ.TenantID) (*tenant, error) {
 	known, ok := s.tenants.Load(id)
 	if !ok {
-		known, _ = s.tenants.LoadOrStore(id, &tenant{id: id, counters: map[string]*counter{}, garbage: map[string]bool{}, sweepAt: firstSweep})
+		known, _ = s.tenants.LoadOrStore(id, &tenant{id: id, counters: map[countID]*counter{}, garbage: map[string]bool{}, sweepAt: firstSweep})
 	}
 	t := known.(*tenant)
 	if t.limits.Load() != nil {
@@ -144,17 +162,19 @@ func (s *Service) read(ctx context.Context, id writ.TenantID, t *tenant) error {
 		return err
 	}
 	for _, doc := range docs {
-		c := &counter{}
-		if err := json.Unmarshal(doc.Value, c); err != nil || c.Used < 0 || c.Reserved < 0 {
+		var d stored
+		if err := json.Unmarshal(doc.Value, &d); err != nil || d.Used < 0 || d.Reserved < 0 {
 			return tampered(doc.Key, "the count cannot be read")
 		}
+		c := newCounter(countID{d.Limit, d.Of}, writ.Time(d.Since))
+		c.window, c.used, c.reserved, c.told, c.at = writ.Time(d.Window), d.Used, d.Reserved, d.Told, writ.Time(d.At)
 		switch {
-		case countKey(c.Limit, c.Of) != doc.Key:
+		case c.key != doc.Key:
 			return tampered(doc.Key, "the count is not of what it is named after")
-		case since[c.Limit] != c.Since:
+		case since[c.limit] != c.since:
 			t.garbage[doc.Key] = true // of a limit that was removed
 		default:
-			t.counters[doc.Key] = c
+			t.counters[c.countID] = &c
 		}
 	}
 	t.sweepAt = max(firstSweep, 2*len(t.counters))
@@ -192,16 +212,16 @@ func (t *tenant) sweep(now writ.Time) {
 	for i := range limits {
 		byKey[limits[i].key] = &limits[i]
 	}
-	for key, c := range t.counters {
-		l := byKey[c.Limit]
+	for id, c := range t.counters {
+		l := byKey[c.limit]
 		over := l == nil
 		if !over {
-			end := l.Span.End(c.Window)
-			over = end != 0 && end <= now || end == 0 && l.Scope == writ.BudgetSession && l.Subject == writ.EachSubject && c.At.Add(idleTotal) <= now
+			end := l.Span.End(c.window)
+			over = end != 0 && end <= now || end == 0 && l.Scope == writ.BudgetSession && l.Subject == writ.EachSubject && c.at.Add(idleTotal) <= now
 		}
 		if over {
-			delete(t.counters, key)
-			t.garbage[key] = true
+			delete(t.counters, id)
+			t.garbage[c.key] = true
 		}
 	}
 	t.sweepAt = max(firstSweep, 2*len(t.counters))

@@ -19,8 +19,10 @@ const minutesKept = 60
 
 // minutes are the steps of the last hour.
 type minutes struct {
-	last   int64              // minutes since 1970 of the latest step
-	counts [minutesKept]int64 // of minute m at m%60
+	first  int64              // minutes since 1970 of the first that is not zero; none: after last
+	last   int64              // of the latest step
+	total  int64              // of the hour that ends with last
+	counts [minutesKept]int32 // of minute m at m%60
 }
 
 // hour is what one principal began in the last hour.
@@ -36,8 +38,11 @@ type hour struct {
 // zeros at the end.
 type storedMinutes struct {
 	Last   int64   `json:"last"`
-	Counts []int64 `json:"counts"`
+	Counts []int32 `json:"counts"`
 }
+
+// maxOfMinute is more than a host begins in a minute by far.
+const maxOfMinute = 1 << 30
 
 func minuteOf(at writ.Time) int64 { return int64(at) / int64(time.Minute) }
 
@@ -78,11 +83,14 @@ func (s *Service) hourOf(ctx context.Context, p *writ.Principal) (*hour, error) 
 		if json.Unmarshal(raw, &stored) != nil || len(stored.Counts) > minutesKept || stored.Last < 0 {
 			return nil, tampered(h.key, "the count cannot be read")
 		}
-		h.minutes.last = stored.Last
+		h.minutes.last, h.minutes.first = stored.Last, stored.Last+1
 		for i, n := range stored.Counts {
-			if minute := stored.Last - int64(i); minute >= 0 {
-				h.minutes.counts[minute%minutesKept] = n
+			minute := stored.Last - int64(i)
+			if minute < 0 || n < 0 {
+				return nil, tampered(h.key, "the count cannot be read")
 			}
+			h.minutes.counts[minute%minutesKept], h.minutes.first = n, minute
+			h.minutes.total += int64(n)
 		}
 	}
 	h.read = true
@@ -92,10 +100,9 @@ func (s *Service) hourOf(ctx context.Context, p *writ.Principal) (*hour, error) 
 // sum is how many there were in the hour that ends with a minute. One that is before
 // the latest is taken for that: it is a clock that is behind.
 func (m *minutes) sum(now int64) int {
-	total := int64(0)
-	now = max(now, m.last)
-	for minute := m.last; minute > m.last-minutesKept && minute > now-minutesKept && minute >= 0; minute-- {
-		total += m.counts[minute%minutesKept]
+	total := m.total
+	for minute := m.first; minute <= min(now-minutesKept, m.last); minute++ {
+		total -= int64(m.counts[minute%minutesKept])
 	}
 	return int(total)
 }
@@ -103,33 +110,30 @@ func (m *minutes) sum(now int64) int {
 // after is the minutes with some steps more. mu is held.
 func (h *hour) after(at writ.Time, steps int64) minutes {
 	next, now := h.minutes, max(minuteOf(at), h.minutes.last)
-	for minute := max(next.last+1, now-minutesKept+1); minute <= now; minute++ {
-		next.counts[minute%minutesKept] = 0
+	for ; next.first <= min(now-minutesKept, next.last); next.first++ {
+		next.total -= int64(next.counts[next.first%minutesKept])
+		next.counts[next.first%minutesKept] = 0
+	}
+	if next.first > next.last { // nothing is left
+		next.first = now
 	}
 	next.last = now
-	next.counts[now%minutesKept] += steps
+	steps = min(steps, maxOfMinute-int64(next.counts[now%minutesKept]))
+	next.total += steps
+	next.counts[now%minutesKept] += int32(steps)
 	return next
 }
 
 // change is the document, written by hand: it goes with each step.
 func (m *minutes) change(key string) writ.Change {
-	kept := minutesKept
-	count := func(i int) int64 {
-		if minute := m.last - int64(i); minute >= 0 {
-			return m.counts[minute%minutesKept]
-		}
-		return 0
-	}
-	for kept > 0 && count(kept-1) == 0 {
-		kept--
-	}
+	kept := int(m.last - m.first + 1)
 	raw := append(make([]byte, 0, 48+3*kept), `{"last":`...)
 	raw = append(strconv.AppendInt(raw, m.last, 10), `,"counts":[`...)
 	for i := range kept {
 		if i > 0 {
 			raw = append(raw, ',')
 		}
-		raw = strconv.AppendInt(raw, count(i), 10)
+		raw = strconv.AppendInt(raw, int64(m.counts[(m.last-int64(i))%minutesKept]), 10)
 	}
 	return writ.Change{Key: key, Value: append(raw, "]}"...)}
 }

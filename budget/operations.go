@@ -160,10 +160,10 @@ func (s *Service) BudgetRemove(ctx context.Context, in *contract.BudgetRemoveInp
 	if err := s.record(ctx, t, facts, writ.Change{Key: key}); err != nil {
 		return nil, err
 	}
-	for counted, c := range t.counters {
-		if c.Limit == key {
-			delete(t.counters, counted)
-			t.garbage[counted] = true
+	for id, c := range t.counters {
+		if c.limit == key {
+			delete(t.counters, id)
+			t.garbage[c.key] = true
 		}
 	}
 	changed := slices.Delete(slices.Clone(limits), at, at+1)
@@ -231,23 +231,23 @@ func (t *tenant) shown(l *limit, now writ.Time) contract.Budget {
 		Reason: l.Reason, By: l.By, At: l.At, Taken: []contract.BudgetTaken{},
 	}
 	taken := func(c counter) {
-		if window := max(l.Span.Start(now), c.Window); c.Window != window {
-			c = counter{Of: c.Of, Window: window}
+		if window := max(l.Span.Start(now), c.window); c.window != window {
+			c = counter{countID: c.countID, window: window}
 		}
 		out.Taken = append(out.Taken, contract.BudgetTaken{
-			Subject: c.Of, Used: c.Used, Reserved: c.Reserved, Left: max(l.Count-c.taken(), 0), FreeAt: l.Span.End(c.Window),
+			Subject: c.of, Used: c.used, Reserved: c.reserved, Left: max(l.Count-c.taken(), 0), FreeAt: l.Span.End(c.window),
 		})
 	}
 	if l.Subject != writ.EachSubject {
-		c := counter{Of: l.Subject}
-		if have := t.counters[l.counterKey(l.Subject)]; have != nil {
+		c := counter{countID: countID{l.key, l.Subject}}
+		if have := t.counters[c.countID]; have != nil {
 			c = *have
 		}
 		taken(c)
 		return out
 	}
 	for _, c := range t.counters {
-		if c.Limit == l.key && (c.Window == 0 || c.Window >= l.Span.Start(now)) {
+		if c.limit == l.key && (c.window == 0 || c.window >= l.Span.Start(now)) {
 			taken(*c)
 		}
 	}
