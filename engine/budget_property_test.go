@@ -205,7 +205,8 @@ func (b *budgeted) keptAs(draw *rapid.T, l *ledger) {
 	for i := range l.limits {
 		in := &l.limits[i]
 		at := slices.IndexFunc(out.Items, func(have contract.Budget) bool {
-			return have.Kind == in.Kind && have.Span == in.Span && have.Subject == string(in.PrincipalID)+in.Skill
+			return have.Kind == in.Kind && have.Span == in.Span && have.Subject == string(in.PrincipalID)+in.Skill &&
+				(have.Scope == writ.BudgetSkill) == (in.Skill != "")
 		})
 		if at < 0 {
 			draw.Fatalf("%+v is not listed", in)
