@@ -327,7 +327,12 @@ func TestASpanThatIsOverSettlesNothing(t *testing.T) {
 func TestAClockThatIsBehindCountsInNoSpanThatIsOver(t *testing.T) {
 	t.Parallel()
 	r := newBudgeted(t)
-	r.limit(limited(writ.BudgetSteps, writ.SpanHour), 2)
+	r.pass(time.Minute)
+	r.limit(limited(writ.BudgetSteps, writ.SpanHour), 3)
+	r.pass(-30 * time.Second) // before it was set
+	early := r.begin(agent, store)
+	r.expect(early, writ.ExecCompleted)
+	r.identical(early)
 	r.expect(r.begin(agent, store), writ.ExecCompleted)
 	r.pass(-time.Minute) // into the hour before
 	id := r.begin(agent, store)

@@ -45,6 +45,9 @@ func (g *gate) denyWith(facts *writ.CallFacts, occurrence int, why *denial) (*wr
 		records = append(records, *why.decision)
 	}
 	record := g.record(writ.RecToolDenied, called, writ.Payload{Name: writ.PayloadArguments, Data: facts.Arguments})
+	if why.decision != nil {
+		record.Time = why.decision.Time
+	}
 	stored, err := g.x.write(why.changes, append(records, record)...)
 	if err != nil {
 		return nil, err

@@ -29,7 +29,7 @@ func (r *replayer) usesOf(record *writ.Record, step *writ.Step, want *writ.Budge
 }
 
 func (r *replayer) covers(u *writ.BudgetUse, record *writ.Record, step *writ.Step) bool {
-	return u.Span.Valid() && u.Covers(r.x.state.Principal, step.Skill.Key) && u.Window == u.Span.Start(record.Time) && u.Since != 0 && u.Since <= record.Time
+	return u.Span.Valid() && u.Covers(r.x.state.Principal, step.Skill.Key) && u.Window == u.Span.Start(record.Time) && u.Since != 0
 }
 
 // exhausted derives the verdict with which a budget refused what policy allows. How
@@ -37,6 +37,12 @@ func (r *replayer) covers(u *writ.BudgetUse, record *writ.Record, step *writ.Ste
 // room for it is not.
 func (r *replayer) exhausted(record *writ.Record, q *writ.Question, v *writ.Verdict) *writ.Verdict {
 	over := *record.Body.Decided.Over
+	if v.Mode.Rank() == 0 { // what-if: then it never comes to a budget
+		if r.policy == "" {
+			r.member(stageVerdict, record.Step, "over", over, nil)
+		}
+		return v
+	}
 	step, ok := r.x.planned(string(record.Step))
 	if !ok {
 		return v // misplaced has said so
@@ -55,7 +61,7 @@ func (r *replayer) exhausted(record *writ.Record, q *writ.Question, v *writ.Verd
 	}
 	over.Amount = want.Of(over.Kind)
 	r.member(stageVerdict, record.Step, "over", *record.Body.Decided.Over, over)
-	refuses := v.Mode.Rank() > 0 && r.covers(&over, record, step) && over.Amount > 0 && over.Taken >= 0 && over.Refuses()
+	refuses := r.covers(&over, record, step) && over.Amount > 0 && over.Taken >= 0 && over.Refuses()
 	r.member(stageVerdict, record.Step, "over budget", true, refuses)
 	return writ.Exhausted(v, &over)
 }
