@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
 	"github.com/writ-run/writ/contract"
+	"github.com/writ-run/writ/engine"
 	"github.com/writ-run/writ/host/wasmtest"
 )
 
@@ -343,6 +345,42 @@ func TestAClockThatIsBehindCountsInNoSpanThatIsOver(t *testing.T) {
 	r.identical(id)
 	r.reboot()
 	r.expect(r.begin(agent, store), writ.ExecBlocked)
+}
+
+// contested lets something happen right before a budget is drawn on.
+type contested struct {
+	engine.Budgets
+	r *rig
+}
+
+func (c contested) Take(ctx context.Context, want *writ.BudgetWant, write func([]writ.BudgetUse, []writ.Change, writ.Time) error) error {
+	if c.r.racing != nil {
+		c.r.racing(want)
+	}
+	return c.Budgets.Take(ctx, want, write)
+}
+
+// TestRoomThatIsTakenInTheSameMomentIsGone: a step and a call that were judged while
+// there was room are judged again, and refused.
+func TestRoomThatIsTakenInTheSameMomentIsGone(t *testing.T) {
+	t.Parallel()
+	for kind, status := range map[writ.BudgetKind]writ.ExecutionStatus{writ.BudgetSteps: writ.ExecBlocked, writ.BudgetCalls: writ.ExecFailed} {
+		r := newBudgeted(t)
+		r.limit(contract.BudgetSubject{Tenant: true, Kind: kind, Span: writ.SpanHour}, 1)
+		r.racing = func(want *writ.BudgetWant) {
+			if want.Of(kind) == 0 {
+				return
+			}
+			r.racing = nil
+			r.do(r.budgets.Take(t.Context(), want, func([]writ.BudgetUse, []writ.Change, writ.Time) error { return nil }))
+		}
+		id := r.begin(agent, store)
+		state := r.expect(id, status)
+		if r.tools.count() != 0 || r.racing != nil {
+			t.Errorf("%s: %d calls of %+v", kind, r.tools.count(), state.Steps)
+		}
+		r.identical(id)
+	}
 }
 
 // TestTheLastRoomIsTakenOnce: two executions were judged while there was room for

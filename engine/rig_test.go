@@ -43,8 +43,9 @@ type rig struct {
 	granted engine.Grants // nil: grants, which are not counted
 	freezes writ.Freezes  // nil: kill
 	budgets *budget.Service
-	kill    *freeze.Service // of this process, on the journal
-	deaf    atomic.Bool     // the engine is not told of the next change of it
+	racing  func(*writ.BudgetWant) // between a decision and what it takes of budgets; nil: nothing
+	kill    *freeze.Service        // of this process, on the journal
+	deaf    atomic.Bool            // the engine is not told of the next change of it
 	away    []writ.Delegation
 	revoked atomic.Pointer[writ.SkillKey] // a skill that is no longer loaded but for a replay
 
@@ -166,7 +167,7 @@ func (r *rig) boot() {
 	}
 	r.engine, err = engine.New(engine.Options{
 		Journal: r.line, Traces: r.traces, Planner: planner, Judges: r.judges, Skills: revocable{r.library, r},
-		Sandbox: r.sandbox, Toolbox: r.tools, Approvals: anySignature{}, Grants: r.granting(), Delegations: deputies{r}, Freezes: freezes, Budgets: r.budgets, Clock: r.clock,
+		Sandbox: r.sandbox, Toolbox: r.tools, Approvals: anySignature{}, Grants: r.granting(), Delegations: deputies{r}, Freezes: freezes, Budgets: contested{r.budgets, r}, Clock: r.clock,
 		Entropy: r.entropy, EngineID: r.machine,
 	})
 	if err != nil {
