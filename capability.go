@@ -68,8 +68,8 @@ func segmentCovers(a, b string) bool {
 
 // CapabilityCovers reports whether a allows all that b allows.
 func CapabilityCovers(a, b *Capability) bool {
-	if a.Tool != b.Tool || (b.Idempotent && !a.Idempotent) {
-		return false
+	if a.Tool != b.Tool || (b.Idempotent && !a.Idempotent) || len(a.Costs) > 0 && !slices.Equal(a.Costs, b.Costs) {
+		return false // what must cost something is not there for less
 	}
 	spec, ok := LookupTool(a.Tool)
 	if !ok {
@@ -119,7 +119,7 @@ func CapabilityAllows(c *Capability, call *CallFacts) bool {
 	if c.Tool != call.Tool {
 		return false
 	}
-	want := Capability{Tool: call.Tool}
+	want := Capability{Tool: call.Tool, Costs: c.Costs}
 	t := call.Target
 	switch call.Tool {
 	case abi.ToolHTTPRequest:

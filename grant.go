@@ -78,18 +78,18 @@ func (g *Grant) EveryTool() bool { return everyTool(&g.Capability) }
 
 func everyTool(c *Capability) bool {
 	return c.Tool == AnyTool && len(c.Hosts)+len(c.Methods)+len(c.Paths)+len(c.Prefixes)+
-		len(c.Servers)+len(c.Models)+len(c.Channels)+len(c.Skills)+len(c.Secrets) == 0
+		len(c.Servers)+len(c.Models)+len(c.Channels)+len(c.Skills)+len(c.Secrets)+len(c.Costs) == 0
 }
 
 // Reaches adds to CapabilityCovers what only a grant may say: every tool. A grant
-// is about reach: which secret the host adds, and whether a server honours
-// idempotency keys, is the signed manifest's word alone.
+// is about reach: which secret the host adds, what a call costs, and whether a
+// server honours idempotency keys, is the signed manifest's word alone.
 func (g *Grant) Reaches(wanted *Capability) bool {
 	if everyTool(&g.Capability) {
 		return true
 	}
 	reach := *wanted
-	reach.Secrets, reach.Idempotent = nil, false
+	reach.Secrets, reach.Costs, reach.Idempotent = nil, nil, false
 	return CapabilityCovers(&g.Capability, &reach)
 }
 

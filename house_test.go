@@ -37,6 +37,7 @@ var layers = map[string][]string{
 	"registry/feed":   {".", "canon"},
 	"drift":           {".", "contract", "abi", "canon"},
 	"freeze":          {".", "contract", "abi", "canon"},
+	"budget":          {".", "contract", "abi", "canon"},
 	"host":            {".", "contract", "abi", "canon", "egress"},
 	"hook":            {".", "contract", "abi", "canon", "egress"},
 	"engine":          {".", "contract", "abi", "canon"},

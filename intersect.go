@@ -12,7 +12,9 @@ func IntersectCapabilities(as, bs []Capability) []Capability {
 	for i := range as {
 		for k := range bs {
 			both, ok := intersect(&as[i], &bs[k])
-			covered := func(have Capability) bool { return CapabilityCovers(&have, &both) }
+			covered := func(have Capability) bool {
+				return CapabilityCovers(&have, &both) && slices.Equal(have.Costs, both.Costs)
+			}
 			if ok && !slices.ContainsFunc(out, covered) {
 				out = append(out, both)
 			}
@@ -44,6 +46,12 @@ func intersect(a, b *Capability) (Capability, bool) {
 	for _, secret := range a.Secrets {
 		if slices.Contains(b.Secrets, secret) {
 			both.Secrets = append(both.Secrets, secret)
+		}
+	}
+	both.Costs = slices.Clone(a.Costs)
+	for _, cost := range b.Costs { // what either takes is taken
+		if !slices.Contains(a.Costs, cost) {
+			both.Costs = append(both.Costs, cost)
 		}
 	}
 	return both, true

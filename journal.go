@@ -73,7 +73,7 @@ type Journal interface {
 	// Barrier returns once everything up to the position is on disk. After an
 	// error nothing later may be acknowledged: the writer is poisoned.
 	Barrier(ctx context.Context, position Position) error
-	// Epoch counts a tenant's changes of trust, skills, policy, grants, freezes, tokens
+	// Epoch counts a tenant's changes of trust, skills, policy, grants, freezes, budgets, tokens
 	// and secrets, from 1. Every change that it counts can be read when it returns.
 	Epoch(ctx context.Context, tenant TenantID) (uint64, error)
 }
@@ -128,7 +128,7 @@ type ExecutionPage struct {
 
 // Change sets or deletes (nil Value) one document of the tenant's store. Keys
 // are slash-separated; the first segment names the owner: kv, skill, trust,
-// token, principal, policy, grant, freeze, hook.
+// token, principal, policy, grant, freeze, hook, budget.
 type Change struct {
 	Key   string
 	Value []byte

@@ -122,6 +122,15 @@ func (p Permit) Covers(call *CallFacts) (*Capability, error) {
 	return &p.seal.scope.Capabilities[i], nil
 }
 
+// Cost is what the call takes of budgets, as the plan says. CodeInvalid where that
+// cannot be told: the call must not be made.
+func (p Permit) Cost(call *CallFacts) (Amounts, error) {
+	if !p.Live() {
+		return Amounts{}, Errorf(CodeForbidden, "tool "+call.Tool, "there is no live permit")
+	}
+	return CostOf(p.seal.scope.Capabilities, call)
+}
+
 // reachesOut reports whether the call changes something, or carries untrusted
 // data out of the host: reads included, since a URL is a message too.
 func (p Permit) reachesOut(call *CallFacts) bool {

@@ -68,6 +68,7 @@ const (
 	RecDriftDetected     RecordType = "drift.detected"
 	RecDriftGone         RecordType = "drift.gone"
 	RecFreezeChanged     RecordType = "freeze.changed"
+	RecBudgetChanged     RecordType = "budget.changed"
 	RecHostAccepted      RecordType = "host.accepted"
 	RecHookChanged       RecordType = "hook.changed" // tested, or sent back by hand
 )
@@ -225,6 +226,8 @@ type DecidedFacts struct {
 	// Grants are those that an attempt under way needs besides what it began with,
 	// such as where one of those was revoked meanwhile.
 	Grants []GrantUse `json:"grants,omitempty"`
+	// Over is the budget that had no room, where that is why Verdict blocks.
+	Over *BudgetUse `json:"over,omitempty"`
 }
 
 // ApprovalFacts open, decide or close an approval.
@@ -258,6 +261,8 @@ type StartedFacts struct {
 	// Grants are those that it needed, then those above them whose uses count. A
 	// record from before uses were counted has none.
 	Grants []GrantUse `json:"grants,omitempty"`
+	// Budgets are the counts that the attempt moved.
+	Budgets []BudgetUse `json:"budgets,omitempty"`
 }
 
 // EndedFacts are how a step ended.
@@ -297,6 +302,9 @@ type CalledFacts struct {
 	Epoch      uint64       `json:"epoch,omitempty"`   // of policy and revocations under which it was checked
 	Summary    string       `json:"summary,omitempty"` // the target, for people
 	Earlier    int          `json:"earlier,omitempty"` // tool.returned: the attempt that made the call; this one did not repeat it
+	Cost       *Amounts     `json:"cost,omitempty"`    // tool.called: what it may take of budgets
+	Budgets    []BudgetUse  `json:"budgets,omitempty"` // tool.called: the counts that it moved
+	Spent      *Amounts     `json:"spent,omitempty"`   // tool.returned: what it came to, where the tool knows
 }
 
 // Ruling is an operator's word on a call whose outcome is not known.

@@ -220,6 +220,7 @@ type ToolResult struct {
 	Failure *abi.Failure // an answer that is a failure, e.g. not_found
 	Changes []Change     // of the tenant's store, committed with the tool.returned record
 	Labels  []Label      // of Body
+	Spent   *Amounts     // what a done call took of budgets, where the tool knows; nil: what it was to cost
 }
 
 // Toolbox performs tool calls.

@@ -51,7 +51,31 @@ type Capability struct {
 	// Idempotent says that the server honours Idempotency-Key for these methods,
 	// so that a POST may be sent again under the same key.
 	Idempotent bool `json:"idempotent,omitempty"`
+	// Costs are what a call under this capability takes of budgets. Where two
+	// capabilities allow a call, the dearer counts.
+	Costs []Cost `json:"costs,omitempty"`
 }
+
+// Cost is one thing that each call takes of a budget: a fixed amount, or one that
+// stands in the call's arguments.
+type Cost struct {
+	Kind   CostKind `json:"kind"`
+	Amount int64    `json:"amount,omitempty"` // fixed; of spend in micro-units: 1000000 is one
+	// Pointer (RFC 6901) finds a plain decimal in the arguments. Behind /body of
+	// http.request it points into the body, which must be JSON.
+	Pointer string `json:"pointer,omitempty"`
+	// Times is what one of what Pointer finds is; 0: 1. Micro-units of a cent: 10000.
+	Times int64 `json:"times,omitempty"`
+}
+
+// CostKind is what a cost takes. The zero value is nothing.
+type CostKind string
+
+// The kinds of cost.
+const (
+	CostSpend  CostKind = "spend"  // micro-units of the host's currency
+	CostTokens CostKind = "tokens" // of a model, at most
+)
 
 // Secret is injected by the host at egress for one scheme and host. The guest
 // never sees it.

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/contract"
 )
 
@@ -18,6 +19,8 @@ type meters struct {
 	duration *prometheus.HistogramVec
 	streams  prometheus.Gauge
 	failures *prometheus.CounterVec
+	refusals *prometheus.CounterVec
+	spent    *prometheus.CounterVec
 	*approvalMeters
 }
 
@@ -38,7 +41,13 @@ func newMeters(opts *Options) *meters {
 			Name: "writ_authentication_failures_total", Help: "Tokens and client certificates that were refused, by door (tcp, unix) and reason (invalid, throttled).",
 		}, []string{"door", "reason"}),
 	}
-	registry.MustRegister(m.requests, m.duration, m.streams, m.failures)
+	m.refusals = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "writ_budget_refusals_total", Help: "Steps and calls that a budget refused, by its scope and kind.",
+	}, []string{"scope", "kind"})
+	m.spent = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "writ_budgets_exhausted_total", Help: "Spans in which a budget refused something, by its scope and kind.",
+	}, []string{"scope", "kind"})
+	registry.MustRegister(m.requests, m.duration, m.streams, m.failures, m.refusals, m.spent)
 	if opts.Findings != nil {
 		registry.MustRegister(findingsGauge{opts.Findings})
 	}
@@ -70,6 +79,15 @@ func (g findingsGauge) Collect(out chan<- prometheus.Metric) {
 func (m *meters) observe(operation, code string, took time.Duration) {
 	m.requests.WithLabelValues(operation, code).Inc()
 	m.duration.WithLabelValues(operation).Observe(took.Seconds())
+}
+
+// Refused counts what a budget refused.
+func (s *Server) Refused(by writ.BudgetUse) {
+	labels := []string{string(by.Scope), string(by.Kind)}
+	s.meters.refusals.WithLabelValues(labels...).Inc()
+	if by.First {
+		s.meters.spent.WithLabelValues(labels...).Inc()
+	}
 }
 
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request) error {

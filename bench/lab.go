@@ -14,6 +14,7 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/budget"
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/engine"
 	"github.com/writ-run/writ/freeze"
@@ -36,6 +37,7 @@ type lab struct {
 	sandbox  writ.Sandbox
 	policies *policy.Service
 	engine   *engine.Engine
+	budgets  *budget.Service
 	caller   *writ.Principal
 	skills   map[writ.SkillKey]*writ.Skill
 }
@@ -108,9 +110,12 @@ func (l *lab) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if l.budgets, err = budget.New(budget.Options{Store: l.journal, Journal: l.journal, Clock: time.Now}); err != nil {
+		return err
+	}
 	l.engine, err = engine.New(engine.Options{
 		Journal: l.journal, Traces: l.journal, Planner: planner, Judges: l.policies, Skills: skills, Sandbox: l.sandbox,
-		Toolbox: tools, Approvals: people, Grants: people, Delegations: people, Freezes: freezes, Clock: time.Now, Entropy: rand.Reader, EngineID: host.EngineID(),
+		Toolbox: tools, Approvals: people, Grants: people, Delegations: people, Freezes: freezes, Budgets: l.budgets, Clock: time.Now, Entropy: rand.Reader, EngineID: host.EngineID(),
 	})
 	return err
 }

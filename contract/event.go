@@ -161,6 +161,8 @@ const (
 	EventPolicyActivated    = "controlPlane.policy.activated"
 	EventDriftDetected      = "controlPlane.drift.detected"
 	EventFreezeChanged      = "controlPlane.freeze.changed"
+	EventBudgetChanged      = "controlPlane.budget.changed"
+	EventBudgetExhausted    = "controlPlane.budget.exhausted"
 	EventGrantGlassBroken   = "controlPlane.grant.glassBroken"
 	EventGrantReviewed      = "controlPlane.grant.reviewed"
 )
@@ -218,6 +220,8 @@ var events = []*EventContract{
 	event[PolicyEvent](EventPolicyActivated, CapCore, words{"Policy activated", "Another bundle decides from now on."}, writ.RecPolicyActivated).pii("reason").at("1.1.0"),
 	event[DriftFinding](EventDriftDetected, CapAudit, words{"Drift detected", "Something is no longer as it was approved. It is said once for each finding, and again where it had been gone."}, writ.RecDriftDetected).at("1.0.2"),
 	event[FreezeEvent](EventFreezeChanged, CapCore, words{"Freeze changed", "Something was frozen or unfrozen, as status says."}, writ.RecFreezeChanged).pii("subject", "reason"),
+	event[BudgetEvent](EventBudgetChanged, CapCore, words{"Budget changed", "A budget was set or removed, as status says."}, writ.RecBudgetChanged).pii("subject", "reason"),
+	event[ExhaustedEvent](EventBudgetExhausted, CapCore, words{"Budget exhausted", "A budget has refused a step or a call for the first time in its span. Others that it refuses until it begins again are in their traces alone."}, writ.RecVerdict).pii("subject"),
 	event[GrantEvent](EventGrantGlassBroken, CapAudit, words{"Glass broken", "Somebody was given a grant in an emergency. Who gave it is the actor."}, writ.RecGrantChanged).pii("principalId", "reason"),
 	event[GrantEvent](EventGrantReviewed, CapAudit, words{"Break-glass reviewed", "Another person has reviewed a grant that was given in an emergency; reason is what they wrote."}, writ.RecGrantChanged).pii("principalId", "reason"),
 }

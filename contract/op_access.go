@@ -110,7 +110,7 @@ var GrantList = define[GrantListInput, GrantListOutput](Contract{
 
 // SystemStatus shows how the host is.
 var SystemStatus = define[SystemStatusInput, SystemStatusOutput](Contract{
-	Key: "controlPlane.system.status", Version: "1.1.1", Kind: Query, Capability: CapCore, Auth: User,
+	Key: "controlPlane.system.status", Version: "1.2.0", Kind: Query, Capability: CapCore, Auth: User,
 	CLI: "writ status", Title: "Status of the host", Idempotent: true,
 	Description: "Shows versions, the active policy, what is frozen, counts and the state of each part. It is degraded where a check fails: the journal takes nothing, an enabled skill or the keys are not as they must be, everything or the tenant is frozen, an emergency was not reviewed in time, or the last look found serious drift.",
 	Goal:        "Know whether the host is well, and what to do where it is not.",

@@ -23,7 +23,7 @@ var GrantWhy = define[GrantWhyInput, GrantWhyOutput](Contract{
 
 // GrantBreakGlass gives a grant in an emergency.
 var GrantBreakGlass = define[GrantBreakGlassInput, GrantBreakGlassOutput](Contract{
-	Key: "controlPlane.grant.breakglass", Kind: Command, Capability: CapCore, Auth: User,
+	Key: "controlPlane.grant.breakglass", Version: "1.1.0", Kind: Command, Capability: CapCore, Auth: User,
 	CLI: "writ grant break-glass", Title: "Give a grant in an emergency", Idempotent: false,
 	Description: "Gives a grant for at most an hour, with a reason. A person with the role admin or breakglass may. It is an event, stands in the status while it lasts and in the record of every step that used it, and another person must review it within a day after its end. It widens what can be reached, never what is risked: approvals stay as they are.",
 	Goal:        "Let somebody act at once, where everybody sees it.",

@@ -82,6 +82,8 @@ func projection(r *writ.Record, exec *writ.Execution) (string, any) {
 		return editEvent(r, body.Edit)
 	case body.Plan != nil:
 		return planEvent(r, body.Plan)
+	case body.Decided != nil:
+		return decidedEvent(r, body.Decided)
 	case body.Approval != nil:
 		return approvalEvent(r, body.Approval)
 	case body.Call != nil:
@@ -242,6 +244,8 @@ func systemEvent(r *writ.Record, f *writ.SystemFacts) (string, any) {
 		return EventDriftDetected, driftOf(r, f)
 	case writ.RecFreezeChanged:
 		return EventFreezeChanged, freezeEvent(f)
+	case writ.RecBudgetChanged:
+		return EventBudgetChanged, budgetEvent(f)
 	case writ.RecGrantChanged:
 		return grantEvent(f)
 	}

@@ -23,6 +23,8 @@ func records() []writ.Record {
 	system := writ.Body{System: &writ.SystemFacts{Subject: "acme/notes", Version: "1.0.0", Digest: exDigest, Issues: []writ.SkillIssue{{Code: writ.IssueRollback, Message: "x"}}}}
 	frozen := &writ.Freeze{Scope: writ.FreezeSkill, Subject: "acme/notes", Mode: writ.FreezeWait, Reason: "r", By: "ada", At: exTime}
 	freezing := FreezeFacts(frozen, StatusFrozen, frozen.Reason)
+	over := &writ.BudgetUse{Scope: writ.BudgetPrincipal, Subject: "agent:bot", Kind: writ.BudgetCalls, Span: writ.SpanHour, Limit: 100, Amount: 1, Taken: 100, First: true}
+	budgeting := BudgetFacts(&writ.BudgetLimit{Scope: writ.BudgetTenant, Host: true, Kind: writ.BudgetSteps, Span: writ.SpanDay, Count: 9}, StatusBudgetSet, "because")
 	broken := BreakGlassFacts(&BreakGlass{GrantID: "grt_example", PrincipalID: "ada", Self: true, Reason: "down", EndsAt: exTime, ReviewBy: exLater})
 	yes, no := &writ.Decision{By: "ada", Approved: true}, &writ.Decision{By: "ada", Note: "no"}
 	return []writ.Record{
@@ -70,6 +72,8 @@ func records() []writ.Record {
 		{Type: writ.RecStepFrozen, Step: exStep, Attempt: 1, Body: writ.Body{Frozen: frozen}},
 		{Type: writ.RecStepThawed, Step: exStep, Attempt: 1},
 		{Type: writ.RecFreezeChanged, Body: writ.Body{System: &freezing}},
+		{Type: writ.RecBudgetChanged, Body: writ.Body{System: &budgeting}},
+		{Type: writ.RecVerdict, Step: exStep, Body: writ.Body{Decided: &writ.DecidedFacts{Over: over}}},
 		{Type: writ.RecGrantChanged, Body: system},
 		{Type: writ.RecGrantChanged, Body: writ.Body{System: &broken}},
 		{Type: writ.RecGrantChanged, Body: writ.Body{System: &writ.SystemFacts{Subject: "grt_example", Status: GrantReviewed, Reason: "as said"}}},
@@ -136,7 +140,7 @@ func contains(list []writ.RecordType, want writ.RecordType) bool {
 func TestEventsOfDetails(t *testing.T) {
 	at := func(n int) []writ.Event { return EventsOf(stored(records()[n], 1), nil) }
 	for i, r := range records() {
-		silent := r.Type == writ.RecInterpreted || r.Type == writ.RecVerdict || r.Type == writ.RecTokenCreated ||
+		silent := r.Type == writ.RecInterpreted || r.Type == writ.RecVerdict && (r.Body.Decided == nil || r.Body.Decided.Over == nil) || r.Type == writ.RecTokenCreated ||
 			r.Type == writ.RecCancelRequested || r.Type == writ.RecSealed || r.Type == writ.RecCallProposed ||
 			r.Type == writ.RecStepRejected || r.Type == writ.RecRunStarted || r.Type == writ.RecRetryScheduled || r.Type == writ.RecDriftGone || r.Type == writ.RecHostAccepted || r.Type == "something.later" ||
 			(r.Type == writ.RecGrantChanged && r.Body.System.Status == "") ||

@@ -204,10 +204,21 @@ func CapabilityText(c *writ.Capability) string {
 	for _, s := range c.Secrets {
 		text += " secret " + s.Name + " for " + s.Host
 	}
+	for i := range c.Costs {
+		text += " costs " + costText(&c.Costs[i])
+	}
 	if c.Idempotent {
 		text += " idempotent"
 	}
 	return text
+}
+
+func costText(c *abi.Cost) string {
+	kind := writ.BudgetKind(c.Kind)
+	if c.Pointer == "" {
+		return writ.AmountText(kind, c.Amount)
+	}
+	return writ.AmountText(kind, max(c.Times, 1)) + " for each of " + c.Pointer
 }
 
 func (m *manifestChanges) limits(old, now *abi.Limits) {

@@ -92,7 +92,7 @@ func (a *attempt) resolve(f *writ.ResolvedFacts, result []byte, at writ.Time) {
 	case f.Ruling == writ.RulingDone && last >= 0:
 		c := a.calls[last]
 		c.facts.Outcome, c.facts.Failure, c.facts.Labels = writ.OutcomeDone, nil, f.Labels
-		c.ended, c.result, c.at = true, result, at
+		c.ended, c.settled, c.result, c.at = true, true, result, at
 		a.labels = writ.JoinLabels(a.labels, f.Labels)
 	}
 }
@@ -145,6 +145,7 @@ func (x *execution) follow(r *writ.Record) {
 	if a == nil {
 		return
 	}
+	a.settle(r)
 	switch r.Type {
 	case writ.RecVerdict:
 		a.grants = append(a.grants, r.Body.Decided.Grants...)

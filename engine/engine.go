@@ -46,6 +46,7 @@ type Options struct {
 	Approvals writ.ApprovalVerifier
 	Grants    Grants
 	Freezes   writ.Freezes
+	Budgets   Budgets
 	Clock     writ.Clock
 	Entropy   io.Reader // of step seeds and of ids without an idempotency key
 
@@ -93,7 +94,8 @@ func New(opts Options) (*Engine, error) {
 	for name, part := range map[string]any{
 		"Journal": opts.Journal, "Traces": opts.Traces, "Planner": opts.Planner, "Judges": opts.Judges,
 		"Skills": opts.Skills, "Sandbox": opts.Sandbox, "Toolbox": opts.Toolbox, "Approvals": opts.Approvals,
-		"Grants": opts.Grants, "Delegations": opts.Delegations, "Freezes": opts.Freezes, "Clock": opts.Clock, "Entropy": opts.Entropy,
+		"Grants": opts.Grants, "Delegations": opts.Delegations, "Freezes": opts.Freezes, "Budgets": opts.Budgets,
+		"Clock": opts.Clock, "Entropy": opts.Entropy,
 	} {
 		if part == nil {
 			return nil, writ.Errorf(writ.CodeInternal, "engine", "option %s is missing", name)

@@ -69,6 +69,8 @@ type attempt struct {
 	engine  string          // on which it began; empty: an operator lets it go on on any
 	moved   bool            // it stands because this is another engine
 	grants  []writ.GrantUse // that it has taken
+	// reserves: a call of it has reserved something of a budget.
+	reserves bool
 }
 
 // call is one tool call as the journal holds it.
@@ -77,9 +79,11 @@ type call struct {
 	args   []byte
 	ended  bool // returned or denied
 	denied bool
-	result []byte
-	began  writ.Time // of tool.called
-	at     writ.Time // of the answer
+	// settled: what it had reserved is taken, or was given back.
+	settled bool
+	result  []byte
+	began   writ.Time // of tool.called
+	at      writ.Time // of the answer
 }
 
 func (e *Engine) newExecution(tenant writ.TenantID, id writ.ExecutionID) *execution {
@@ -156,7 +160,7 @@ func (x *execution) commit(batch *writ.Batch) ([]writ.Record, error) {
 	}
 	// What has happened is recorded even while the engine closes.
 	batch.Tenant, batch.Stream, batch.Expect = x.tenant, writ.StreamID(x.id), x.state.Seq
-	receipt, err := x.engine.Journal.Append(context.WithoutCancel(x.engine.ctx), batch)
+	receipt, err := x.store(batch)
 	if errors.Is(err, writ.ErrStaleEpoch) {
 		return nil, err
 	}
@@ -174,6 +178,21 @@ func (x *execution) commit(batch *writ.Batch) ([]writ.Record, error) {
 		x.follow(&receipt.Records[i])
 	}
 	return receipt.Records, nil
+}
+
+// store appends a batch, with what its records settle.
+func (x *execution) store(batch *writ.Batch) (receipt writ.Receipt, err error) {
+	ctx := context.WithoutCancel(x.engine.ctx)
+	settled := x.settlements(batch.Records)
+	if len(settled) == 0 {
+		return x.engine.Journal.Append(ctx, batch)
+	}
+	err = x.engine.Budgets.Settle(ctx, x.tenant, settled, func(changes []writ.Change) (err error) {
+		batch.Changes = append(slices.Clip(batch.Changes), changes...)
+		receipt, err = x.engine.Journal.Append(ctx, batch)
+		return err
+	})
+	return receipt, err
 }
 
 // trailDigest pins everything that the attempt's calls said.

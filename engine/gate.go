@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strconv"
 
@@ -141,7 +140,7 @@ func (g *gate) fromEarlierAttempt(facts *writ.CallFacts, occurrence int) (*writ.
 // repeat records that this attempt was given the answer of an earlier one.
 func (g *gate) repeat(earlier *call) (*writ.ToolReply, error) {
 	facts := earlier.facts
-	facts.Sequence, facts.Earlier = g.sequence, max(g.d.attempt.number-1, 1)
+	facts.Sequence, facts.Earlier, facts.Budgets = g.sequence, max(g.d.attempt.number-1, 1), nil
 	record := g.record(writ.RecToolReturned, &facts,
 		writ.Payload{Name: writ.PayloadArguments, Data: earlier.args}, writ.Payload{Name: writ.PayloadResult, Data: earlier.result})
 	at, err := g.append(nil, record)
@@ -181,6 +180,13 @@ func (g *gate) live(ctx context.Context, facts *writ.CallFacts, occurrence int) 
 	if g.overBudget(answer) {
 		return g.deny(facts, occurrence, usedUp(), &decision)
 	}
+	cost, err := g.costs(facts)
+	if err != nil {
+		return g.deny(facts, occurrence, deniedOutside(err), &decision)
+	}
+	if reply, err := g.refuse(facts, occurrence, cost, &decision); reply != nil || err != nil {
+		return reply, err
+	}
 	_, err = g.permit.Covers(facts)
 	switch {
 	case writ.IsCode(err, writ.CodeApprovalNeeded), err == nil && answer.Mode == writ.Assist && !g.approved(question, answer):
@@ -191,7 +197,7 @@ func (g *gate) live(ctx context.Context, facts *writ.CallFacts, occurrence int) 
 		return g.deny(facts, occurrence, deniedOutside(err), &decision)
 	}
 	called := g.called(facts, occurrence)
-	called.Epoch = g.d.epoch
+	called.Epoch, called.Cost = g.d.epoch, cost
 	if err := g.begin(ctx, called, facts, &decision); err != nil {
 		return nil, err
 	}
@@ -217,22 +223,6 @@ func (g *gate) approved(q *writ.Question, answer *writ.Verdict) bool {
 	})
 }
 
-func deniedBy(reasons []writ.Reason) *abi.Failure {
-	f := &abi.Failure{Code: abi.FailDenied, Message: "policy does not allow the call"}
-	if len(reasons) > 0 {
-		f.Message, f.Fix = reasons[0].Message, reasons[0].Fix
-	}
-	return f
-}
-
-func usedUp() *abi.Failure {
-	return &abi.Failure{Code: abi.FailLimit, Message: "the step's number of calls is used up"}
-}
-
-func deniedOutside(err error) *abi.Failure {
-	return &abi.Failure{Code: abi.FailDenied, Message: err.Error()}
-}
-
 func (g *gate) called(facts *writ.CallFacts, occurrence int) *writ.CalledFacts {
 	key := stepKey(g.x.id, g.d.step.ID)
 	return &writ.CalledFacts{
@@ -251,11 +241,12 @@ func (g *gate) begin(ctx context.Context, called *writ.CalledFacts, facts *writ.
 	}
 	called.Idempotent = called.Idempotent || capability.Idempotent
 	record := g.record(writ.RecToolCalled, called, writ.Payload{Name: writ.PayloadArguments, Data: facts.Arguments})
-	began, err := g.call(&writ.Batch{Records: []writ.NewRecord{*decision, record}, Epoch: called.Epoch})
+	began, err := g.call(&writ.Batch{Records: []writ.NewRecord{*decision, record}, Epoch: called.Epoch}, called)
 	if err != nil {
 		return err
 	}
 	g.d.attempt.calls = append(g.d.attempt.calls, &call{facts: *called, args: facts.Arguments, began: began})
+	g.d.attempt.reserve(called)
 	if called.Effect.Writes() {
 		// From here on the call is made, whoever cancels: a record without an
 		// answer would leave its outcome unknown.
@@ -265,8 +256,9 @@ func (g *gate) begin(ctx context.Context, called *writ.CalledFacts, facts *writ.
 }
 
 // call appends the record that begins a call, unless the execution was paused or
-// cancelled or the tenant's epoch has moved since the call was judged.
-func (g *gate) call(batch *writ.Batch) (writ.Time, error) {
+// cancelled, the tenant's epoch has moved since the call was judged, or a budget was
+// used up.
+func (g *gate) call(batch *writ.Batch, called *writ.CalledFacts) (writ.Time, error) {
 	g.x.mu.Lock()
 	defer g.x.mu.Unlock()
 	if g.x.state.Paused {
@@ -276,19 +268,24 @@ func (g *gate) call(batch *writ.Batch) (writ.Time, error) {
 	if err := g.x.ctx.Err(); err != nil {
 		return 0, err
 	}
-	stored, err := g.x.commit(batch)
-	if errors.Is(err, writ.ErrStaleEpoch) {
+	stored, err := g.take(batch, called.Cost)
+	if outOfDate(err) {
 		g.superseded = true
 		return 0, errSuperseded
 	}
 	if err != nil {
 		return 0, err
 	}
-	return stored[len(stored)-1].Time, nil
+	began := &stored[len(stored)-1]
+	called.Budgets = began.Body.Call.Budgets
+	return began.Time, nil
 }
 
 func (g *gate) record(kind writ.RecordType, facts *writ.CalledFacts, payloads ...writ.Payload) writ.NewRecord {
 	copied := *facts
+	if kind != writ.RecToolCalled {
+		copied.Budgets = nil // they stand where they were moved
+	}
 	return writ.NewRecord{
 		Type: kind, Step: g.d.step.ID, Attempt: g.d.attempt.number,
 		Body: writ.Body{Call: &copied}, Payloads: payloads,
@@ -337,7 +334,7 @@ func (g *gate) perform(ctx context.Context, facts *writ.CallFacts, called *writ.
 }
 
 func (g *gate) returned(called *writ.CalledFacts, result *writ.ToolResult) (*writ.ToolReply, error) {
-	called.Outcome, called.Failure, called.Labels = result.Outcome, result.Failure, result.Labels
+	called.Outcome, called.Failure, called.Labels, called.Spent = result.Outcome, result.Failure, result.Labels, result.Spent
 	record := g.record(writ.RecToolReturned, called, writ.Payload{Name: writ.PayloadResult, Data: result.Body})
 	at, err := g.append(result.Changes, record)
 	if err != nil {
@@ -362,23 +359,4 @@ func (g *gate) indeterminate(called *writ.CalledFacts) error {
 func unknownOutcome(step string, called *writ.CalledFacts) error {
 	return writ.Errorf(writ.CodeIndeterminate, "step "+step, "%s began and its outcome is not known", called.Summary).
 		WithFix("find out whether it happened, then say so with `writ exec resolve`")
-}
-
-// deny answers a call that may not be made, and records that it was wanted.
-func (g *gate) deny(facts *writ.CallFacts, occurrence int, failure *abi.Failure, decision *writ.NewRecord) (*writ.ToolReply, error) {
-	called := g.called(facts, occurrence)
-	called.Key, called.Failure = "", failure
-	var records []writ.NewRecord
-	if decision != nil {
-		called.Reasons = decision.Body.Decided.Verdict.Reasons
-		records = append(records, *decision)
-	}
-	record := g.record(writ.RecToolDenied, called, writ.Payload{Name: writ.PayloadArguments, Data: facts.Arguments})
-	at, err := g.append(nil, append(records, record)...)
-	if err != nil {
-		return nil, err
-	}
-	c := &call{facts: *called, args: facts.Arguments, ended: true, denied: true, at: at}
-	g.d.attempt.calls = append(g.d.attempt.calls, c)
-	return c.reply(), nil
 }

@@ -190,6 +190,7 @@ func (a *attempt) record(r *writ.Record, args, result []byte) {
 	facts := *r.Body.Call
 	if r.Type == writ.RecToolCalled {
 		a.calls = append(a.calls, &call{facts: facts, args: args, began: r.Time})
+		a.reserve(&facts)
 		return
 	}
 	if r.Type == writ.RecToolDenied {

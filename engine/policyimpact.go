@@ -159,6 +159,14 @@ func (b *ballot) again(r *writ.Record) (*writ.Record, error) {
 
 // counts is what counts of an answer at the stage of the record.
 func (w *world) counts(answer *writ.Verdict, r *writ.Record) *writ.Verdict {
+	verdict := w.atStage(answer, r)
+	if over := r.Body.Decided.Over; over != nil && verdict.Mode.Rank() > 0 {
+		return writ.Exhausted(verdict, over) // whatever the policy had said
+	}
+	return verdict
+}
+
+func (w *world) atStage(answer *writ.Verdict, r *writ.Record) *writ.Verdict {
 	switch r.Body.Decided.Stage {
 	case writ.StageVerify:
 		var undo *writ.Verdict

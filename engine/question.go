@@ -21,6 +21,9 @@ func (x *execution) stepQuestion(ctx context.Context, step *writ.Step, resolved 
 		return nil, err
 	}
 	q.Grants, q.Time = orEmpty(grants), x.now()
+	if q.History.StepsLastHour, err = x.engine.Budgets.StepsLastHour(ctx, x.state.Principal, q.Time); err != nil {
+		return nil, err
+	}
 	q.Host = writ.HostFacts{Version: writ.Version, Labels: labelsOf(x.engine.Labels)}
 	return q, nil
 }

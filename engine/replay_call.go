@@ -69,7 +69,9 @@ func (r *replayer) wanted(record *writ.Record, d *dispatch, args []byte) *wanted
 		Key: canon.ID("key", canon.DomainCallKey, []byte(key), []byte(tool), []byte(facts.Digest), []byte(strconv.Itoa(occurrence))),
 	}
 	if record.Type == writ.RecToolCalled {
-		derived.Epoch = record.Body.Call.Epoch // a fact of the tenant's system journal
+		derived.Epoch = record.Body.Call.Epoch                                 // a fact of the tenant's system journal
+		derived.Cost, _ = costsOf(writ.CostOf(d.resolved.Capabilities, facts)) // one that cannot be told is not there
+		derived.Budgets = r.usesOf(record, d.step, withCost(&writ.BudgetWant{}, derived.Cost), record.Body.Call.Budgets)
 		for i := range d.resolved.Capabilities {
 			if c := &d.resolved.Capabilities[i]; writ.CapabilityAllows(c, facts) {
 				derived.Idempotent = derived.Idempotent || c.Idempotent
@@ -101,7 +103,9 @@ func (r *replayer) refusal(record *writ.Record, d *dispatch, w *wantedCall) {
 	default:
 		permit, err := r.permit(d)
 		if err == nil {
-			_, err = permit.Covers(w.facts)
+			if _, err = permit.Cost(w.facts); err == nil {
+				_, err = permit.Covers(w.facts)
+			}
 			permit.Close()
 		}
 		if err != nil {
@@ -135,6 +139,7 @@ func (r *replayer) returned(record *writ.Record, a *attempt, args []byte) {
 			}
 		}
 		derived.Outcome, derived.Failure, derived.Labels = facts.Outcome, facts.Failure, facts.Labels
+		derived.Budgets, derived.Spent = nil, facts.Spent
 		derived.Outcome = writ.Outcome(among(string(facts.Outcome), string(writ.OutcomeUnknown), string(writ.OutcomeDone), string(writ.OutcomeNotDone)))
 	}
 	if facts.Tool == abi.ToolSkillCall && facts.Earlier == 0 {
@@ -155,7 +160,7 @@ func (r *replayer) repeated(record *writ.Record, a *attempt, args []byte) writ.C
 		r.compare(stageCall, record.Step, args, c.args)
 		r.compare(stageCall, record.Step, r.loader.named(record, writ.PayloadResult), c.result)
 		derived := c.facts
-		derived.Sequence, derived.Earlier = len(a.calls)+1, max(a.number-1, 1)
+		derived.Sequence, derived.Earlier, derived.Budgets = len(a.calls)+1, max(a.number-1, 1), nil
 		return derived
 	}
 	return writ.CalledFacts{}

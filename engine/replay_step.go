@@ -60,15 +60,17 @@ type judged struct {
 // askedFacts are what is read of a recorded question; the rest of it is derived,
 // and compared as bytes.
 type askedFacts struct {
-	Principal *writ.Principal `json:"principal"`
-	Grants    []writ.Grant    `json:"grants"`
-	Call      *writ.CallFacts `json:"call"`
-	Host      writ.HostFacts  `json:"host"`
-	Time      writ.Time       `json:"time"`
+	Principal *writ.Principal   `json:"principal"`
+	Grants    []writ.Grant      `json:"grants"`
+	Call      *writ.CallFacts   `json:"call"`
+	History   writ.HistoryFacts `json:"history"`
+	Host      writ.HostFacts    `json:"host"`
+	Time      writ.Time         `json:"time"`
 }
 
 // verdict makes the question again, takes from the record only what is a
-// recorded fact (grants, host, time), and judges it again.
+// recorded fact (grants, what the principal did in the last hour, host, time), and
+// judges it again.
 func (r *replayer) verdict(record *writ.Record) error {
 	raw := r.loader.named(record, writ.PayloadQuestion)
 	if r.loader.err != nil {
@@ -109,6 +111,9 @@ func (r *replayer) verdict(record *writ.Record) error {
 		verdict = bound(effective(answer, nil, writ.Autonomous), r.verdictOnUndo(record))
 	case writ.StageDispatch:
 		verdict = effective(answer, state.Verdict, r.x.state.Mode)
+	}
+	if facts.Over != nil {
+		verdict = r.exhausted(record, question, verdict)
 	}
 	want := facts.Verdict
 	if r.policy != "" { // what-if: the name of the policy differs by intention
@@ -176,6 +181,7 @@ func (r *replayer) question(record *writ.Record, recorded *askedFacts, stage str
 	q := r.x.derivedQuestion(step, resolved, attempt)
 	r.x.mu.Unlock()
 	q.Grants, q.Host, q.Time = orEmpty(recorded.Grants), recorded.Host, recorded.Time
+	q.History.StepsLastHour = recorded.History.StepsLastHour
 	if recorded.Call != nil && d.attempt != nil {
 		facts, err := writ.CallFactsOf(recorded.Call.Tool, recorded.Call.Arguments)
 		if err != nil {
@@ -311,6 +317,7 @@ func (r *replayer) stepStarted(record *writ.Record) error {
 	asked := r.asked[record.Step]
 	derived.Question = asked.digest
 	derived.Grants = usesOf(asked.question, nil, facts.Grants)
+	derived.Budgets = r.usesOf(record, d.step, &writ.BudgetWant{Steps: 1}, facts.Budgets)
 	r.member(stageVerdict, record.Step, "question", facts.Question, derived.Question)
 	r.compare(stageStep, record.Step, facts, derived)
 	if r.policy != "" {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/budget"
 	"github.com/writ-run/writ/canon"
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/engine"
@@ -39,11 +40,13 @@ type rig struct {
 	judges  judges
 	now     func() time.Time
 	grants  []writ.Grant
-	granted engine.Grants   // nil: grants, which are not counted
-	freezes writ.Freezes    // nil: kill
-	kill    *freeze.Service // of this process, on the journal
-	turn    sync.Mutex      // held while a process begins and while one freezes: a dead one freezes nothing
-	deaf    atomic.Bool     // the engine is not told of the next change of it
+	granted engine.Grants // nil: grants, which are not counted
+	freezes writ.Freezes  // nil: kill
+	budgets *budget.Service
+	racing  func(*writ.BudgetWant) // between a decision and what it takes of budgets; nil: nothing
+	kill    *freeze.Service        // of this process, on the journal
+	turn    sync.Mutex             // held while a process begins and while one freezes: a dead one freezes nothing
+	deaf    atomic.Bool            // the engine is not told of the next change of it
 	away    []writ.Delegation
 	revoked atomic.Pointer[writ.SkillKey] // a skill that is no longer loaded but for a replay
 
@@ -158,13 +161,16 @@ func (r *rig) boot() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	if r.budgets, err = budget.New(budget.Options{Store: r.journal, Journal: r.journal, Clock: r.clock}); err != nil {
+		r.t.Fatal(err)
+	}
 	freezes := r.freezes
 	if freezes == nil {
 		freezes = r.kill
 	}
 	r.engine, err = engine.New(engine.Options{
 		Journal: r.line, Traces: r.traces, Planner: planner, Judges: r.judges, Skills: revocable{r.library, r},
-		Sandbox: r.sandbox, Toolbox: r.tools, Approvals: anySignature{}, Grants: r.granting(), Delegations: deputies{r}, Freezes: freezes, Clock: r.clock,
+		Sandbox: r.sandbox, Toolbox: r.tools, Approvals: anySignature{}, Grants: r.granting(), Delegations: deputies{r}, Freezes: freezes, Budgets: contested{r.budgets, r}, Clock: r.clock,
 		Entropy: r.entropy, EngineID: r.machine,
 	})
 	if err != nil {

@@ -180,6 +180,14 @@ func (x *execution) judge(ctx context.Context, d *dispatch, attempt int) (*writ.
 		return nil, err
 	}
 	record.Attempt = attempt
+	if verdict.Mode != writ.Blocked && x.takenUp(d.step.ID) == nil {
+		want := x.wants(d.step)
+		want.Steps = 1
+		refused, err := x.over(want, &record, func(changes []writ.Change) error { return x.decided(d, record, changes) })
+		if refused || err != nil {
+			return &record.Body.Decided.Verdict, err
+		}
+	}
 	d.needed = needed(question, x.held(d.step.ID))
 	return verdict, x.record(d, record)
 }
@@ -189,16 +197,21 @@ func (x *execution) judge(ctx context.Context, d *dispatch, attempt int) (*writ.
 func (x *execution) record(d *dispatch, record writ.NewRecord) error {
 	write := func(uses []writ.GrantUse, changes []writ.Change) error {
 		record.Body.Decided.Grants = uses
-		stored, err := x.write(changes, record)
-		if err == nil {
-			d.question = stored[0].Payloads[0].Digest
-		}
-		return err
+		return x.decided(d, record, changes)
 	}
 	if x.takenUp(d.step.ID) == nil || record.Body.Decided.Verdict.Mode == writ.Blocked {
 		return write(nil, nil)
 	}
 	return x.take(d, write)
+}
+
+// decided appends a verdict of a dispatch. The caller holds mu.
+func (x *execution) decided(d *dispatch, record writ.NewRecord, changes []writ.Change) error {
+	stored, err := x.write(changes, record)
+	if err == nil {
+		d.question = stored[0].Payloads[0].Digest
+	}
+	return err
 }
 
 // begin takes up the attempt that the journal holds, or starts a new one, unless
@@ -227,19 +240,24 @@ func (x *execution) begin(d *dispatch) error {
 	if known != nil {
 		next.before = known.completedWrites()
 	}
-	return x.take(d, func(uses []writ.GrantUse, changes []writ.Change) error {
-		d.attempt, next.grants = next, uses
-		_, err := x.commit(&writ.Batch{Epoch: d.epoch, Changes: changes, Records: []writ.NewRecord{d.started(stepKey(x.id, d.step.ID))}})
-		if err == nil {
-			x.attempts[d.step.ID] = next
-		}
-		return err
+	want := x.wants(d.step)
+	want.Steps, want.Time = 1, next.clock
+	return x.take(d, func(uses []writ.GrantUse, granted []writ.Change) error {
+		return x.spend(want, func(budgets []writ.BudgetUse, changes []writ.Change, at writ.Time) error {
+			next.clock, next.grants = at, uses
+			started := next.started(d, stepKey(x.id, d.step.ID))
+			started.Body.Started.Budgets = budgets
+			_, err := x.commit(&writ.Batch{Epoch: d.epoch, Changes: slices.Concat(granted, changes), Records: []writ.NewRecord{started}})
+			if err == nil {
+				d.attempt, x.attempts[d.step.ID] = next, next
+			}
+			return err
+		})
 	})
 }
 
-// started is the record that starts the dispatch's attempt.
-func (d *dispatch) started(key string) writ.NewRecord {
-	a := d.attempt
+// started is the record that starts the attempt.
+func (a *attempt) started(d *dispatch, key string) writ.NewRecord {
 	return writ.NewRecord{
 		Type: writ.RecStepStarted, Step: d.step.ID, Attempt: a.number, Time: a.clock,
 		Body: writ.Body{Started: &writ.StartedFacts{
@@ -263,7 +281,7 @@ func (x *execution) runGuest(d *dispatch) *writ.NewRecord {
 	switch err := x.begin(d); {
 	case errors.Is(err, errHeld):
 		return nil
-	case errors.Is(err, writ.ErrGrantSpent), errors.Is(err, writ.ErrStaleEpoch):
+	case errors.Is(err, writ.ErrGrantSpent), outOfDate(err):
 		d.superseded = true
 		return nil
 	case err != nil:

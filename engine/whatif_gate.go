@@ -102,7 +102,9 @@ func (g *whatIfGate) answer(c *call, args []byte) (*writ.ToolReply, error) {
 	facts, err := writ.CallFactsOf(c.facts.Tool, args)
 	covered := err == nil
 	if covered {
-		_, err = g.permit.Covers(facts)
+		if _, err = g.permit.Cost(facts); err == nil {
+			_, err = g.permit.Covers(facts)
+		}
 		covered = err == nil || writ.IsCode(err, writ.CodeApprovalNeeded)
 	}
 	if covered == c.denied && c.facts.Earlier == 0 && len(c.facts.Reasons) == 0 {

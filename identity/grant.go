@@ -106,6 +106,9 @@ func checkCapability(c *writ.Capability) error {
 	if len(c.Secrets) > 0 {
 		return invalid("capability.secrets", "a grant names no secrets: a skill's manifest does")
 	}
+	if len(c.Costs) > 0 {
+		return invalid("capability.costs", "a grant says nothing of costs: a skill's manifest does")
+	}
 	if c.Tool == writ.AnyTool {
 		for name, scope := range scopes(c) {
 			if len(scope) > 0 {

@@ -72,7 +72,7 @@ func (n *narrower) one(use *writ.Capability) ([]writ.Capability, *narrowing) {
 	if !ok {
 		return nil, &narrowing{finding: found(CodeSkillInvalid, "update the host, or pin an older version of the skill", "this host has no tool %s", use.Tool), manifest: true}
 	}
-	base := writ.Capability{Tool: use.Tool, Secrets: use.Secrets, Idempotent: use.Idempotent}
+	base := writ.Capability{Tool: use.Tool, Secrets: use.Secrets, Idempotent: use.Idempotent, Costs: use.Costs}
 	var open []string // scopes that take the manifest's own patterns
 	for _, scope := range spec.Scope {
 		patterns, whole, err := n.scope(use, scope)
@@ -93,6 +93,9 @@ func (n *narrower) one(use *writ.Capability) ([]writ.Capability, *narrowing) {
 		for _, scope := range open {
 			patterns := slices.Concat(*scopeOf(&base, scope), *scopeOf(declared, scope))
 			*scopeOf(&candidate, scope) = uniqueSorted(patterns)
+		}
+		if len(candidate.Costs) == 0 {
+			candidate.Costs = declared.Costs
 		}
 		if writ.CapabilityCovers(declared, &candidate) {
 			candidate.Secrets = reachable(&candidate)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"strconv"
 	"unicode/utf8"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -181,6 +182,9 @@ func capabilityTerm(c *writ.Capability) *ast.Term {
 	if len(c.Secrets) > 0 {
 		f.put(keySecrets, array(c.Secrets, secretTerm))
 	}
+	if len(c.Costs) > 0 {
+		f.put(keyCosts, array(c.Costs, costTerm))
+	}
 	if c.Idempotent {
 		f.put(keyIdempotent, ast.InternedTerm(true))
 	}
@@ -194,6 +198,18 @@ func secretTerm(s *abi.Secret) *ast.Term {
 		[2]*ast.Term{keyHost, str(s.Host)},
 		[2]*ast.Term{keyInjectAs, str(s.InjectAs)},
 	)
+}
+
+func costTerm(c *abi.Cost) *ast.Term {
+	f := fields{{keyKind, str(c.Kind)}}
+	if c.Amount != 0 {
+		f.put(keyAmount, ast.NewTerm(ast.Number(strconv.FormatInt(c.Amount, 10))))
+	}
+	f.optional(keyPointer, c.Pointer)
+	if c.Times != 0 {
+		f.put(keyTimes, ast.NewTerm(ast.Number(strconv.FormatInt(c.Times, 10))))
+	}
+	return f.term()
 }
 
 func sinkTerm(s *writ.SinkFlow) *ast.Term {

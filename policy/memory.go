@@ -105,7 +105,7 @@ func cloneCapability(c writ.Capability) writ.Capability {
 	for _, list := range []*[]string{&c.Hosts, &c.Methods, &c.Paths, &c.Prefixes, &c.Servers, &c.Models, &c.Channels, &c.Skills} {
 		*list = slices.Clone(*list)
 	}
-	c.Secrets = slices.Clone(c.Secrets)
+	c.Secrets, c.Costs = slices.Clone(c.Secrets), slices.Clone(c.Costs)
 	return c
 }
 
@@ -125,7 +125,7 @@ func sameCapability(a, b abi.Capability) bool {
 	return a.Tool == b.Tool && a.Idempotent == b.Idempotent &&
 		slices.Equal(a.Hosts, b.Hosts) && slices.Equal(a.Methods, b.Methods) && slices.Equal(a.Paths, b.Paths) &&
 		slices.Equal(a.Prefixes, b.Prefixes) && slices.Equal(a.Servers, b.Servers) && slices.Equal(a.Models, b.Models) &&
-		slices.Equal(a.Channels, b.Channels) && slices.Equal(a.Skills, b.Skills) && slices.Equal(a.Secrets, b.Secrets)
+		slices.Equal(a.Channels, b.Channels) && slices.Equal(a.Skills, b.Skills) && slices.Equal(a.Secrets, b.Secrets) && slices.Equal(a.Costs, b.Costs)
 }
 
 // sameStep leaves out what differs from one question of a step to the next. A nil

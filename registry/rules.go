@@ -209,6 +209,36 @@ func (r *rules) capability(c *abi.Capability, pointer string, uses bool) {
 	for i := range c.Secrets {
 		r.secret(c, &c.Secrets[i], pointer+"/secrets/"+itoa(i), uses)
 	}
+	r.costs(c.Costs, pointer+"/costs")
+}
+
+// Bounds of what a call costs. A thousand million units are far above any price.
+const (
+	maxCosts   = 4
+	maxPointer = 256
+	maxTimes   = 1_000_000_000
+)
+
+func (r *rules) costs(costs []abi.Cost, pointer string) {
+	if len(costs) > maxCosts {
+		r.found.add(pointer, "add fixed amounts of a kind up", "more than %d costs", maxCosts)
+		return
+	}
+	for i := range costs {
+		c, at := &costs[i], pointer+"/"+itoa(i)
+		switch {
+		case c.Kind != abi.CostSpend && c.Kind != abi.CostTokens:
+			r.found.add(at+"/kind", "write spend or tokens", "%q is no kind of cost", clip(string(c.Kind)))
+		case (c.Amount == 0) == (c.Pointer == ""):
+			r.found.add(at, "give one of amount and pointer", "want a fixed amount, or where the call's arguments say it")
+		case c.Amount < 0 || c.Amount > writ.MaxAmount:
+			r.found.add(at+"/amount", "write micro-units, or tokens: a whole number from 1 on", "%d is not an amount", c.Amount)
+		case c.Pointer != "" && (!strings.HasPrefix(c.Pointer, "/") || len(c.Pointer) > maxPointer):
+			r.found.add(at+"/pointer", "write a JSON pointer into the arguments, such as /body/amount", "%q is not a pointer", clip(c.Pointer))
+		case c.Times < 0 || c.Times > maxTimes || c.Times != 0 && c.Pointer == "":
+			r.found.add(at+"/times", "write how many micro-units, or tokens, one of what pointer finds is; at most 1000000000", "%d is no factor here", c.Times)
+		}
+	}
 }
 
 // skillPattern names one skill, so that a plan can pin what it calls.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/budget"
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/engine"
 	"github.com/writ-run/writ/freeze"
@@ -97,13 +98,17 @@ func (n *node) open(ctx context.Context, o nodeOptions) error {
 	if err != nil {
 		return err
 	}
+	budgets, err := budget.New(budget.Options{Store: n.journal, Journal: n.journal, Clock: o.clock})
+	if err != nil {
+		return err
+	}
 	freezes, err := freeze.New(freeze.Options{Store: n.journal, Journal: n.journal, Clock: o.clock})
 	if err != nil {
 		return err
 	}
 	n.engine, err = engine.New(engine.Options{
 		Journal: n.journal, Traces: n.journal, Planner: planner, Judges: n.policies, Skills: n.skills, Sandbox: n.sandbox,
-		Toolbox: tools, Approvals: n.people, Grants: n.people, Delegations: n.people, Freezes: freezes, Clock: o.clock, Entropy: rand.Reader, EngineID: host.EngineID(),
+		Toolbox: tools, Approvals: n.people, Grants: n.people, Delegations: n.people, Freezes: freezes, Budgets: budgets, Clock: o.clock, Entropy: rand.Reader, EngineID: host.EngineID(),
 	})
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/budget"
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/drift"
 	"github.com/writ-run/writ/engine"
@@ -45,6 +46,7 @@ type home struct {
 	drift      *drift.Service
 	freezes    *freeze.Service
 	hooks      *hook.Service
+	budgets    *budget.Service
 	baseline   *drift.Baseline
 	sampler    *drift.Sampler
 	dispatcher *contract.Dispatcher
@@ -54,6 +56,7 @@ type home struct {
 	heard      hearing                                       // from guests, where somebody listens
 	stage      stage                                         // of the cases of a rehearsal
 	decided    atomic.Pointer[func(contract.ApprovalSample)] // who counts decisions, where somebody does
+	refused    atomic.Pointer[func(writ.BudgetUse)]          // who counts what budgets refuse, where somebody does
 }
 
 // observe is engine.Options.Observe.
@@ -115,6 +118,9 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 		return err
 	}
 	if err := h.wireRegistry(firstParty); err != nil {
+		return err
+	}
+	if err := h.wireBudgets(); err != nil {
 		return err
 	}
 	if err := h.wireFreezes(); err != nil {

@@ -96,6 +96,7 @@ func writeModules(t *testing.T) string {
 	for name, module := range map[string][]byte{
 		"echo": wasmtest.Echo(), "http": wasmtest.ToolCaller(abi.ToolHTTPRequest),
 		"store":    storeModule(),
+		"put":      wasmtest.ToolCaller(abi.ToolKVPut),
 		"twice":    twiceModule(),
 		"weather":  wasmtest.Plugin(map[string]string{"list_tools": weatherTools, "call_tool": `{"content":[{"type":"text","text":"sunny in Oslo"}]}`}),
 		"badnames": wasmtest.Plugin(map[string]string{"describe": `{"tools":[{"name":"what is it?"}]}`, "call": `{}`}),
@@ -166,7 +167,7 @@ func writeBundles(t *testing.T, dir string) {
 	}
 	files := map[string][]byte{"acme.key": pem, "acme.pub": key.Public().PEM}
 	for name, module := range map[string]string{
-		"echo": "echo", "caller": "http", "mailer": "http", "twice": "twice", "store": "store", "vowels": "count_vowels",
+		"echo": "echo", "caller": "http", "mailer": "http", "twice": "twice", "store": "store", "pay": "put", "vowels": "count_vowels",
 	} {
 		text, err := os.ReadFile(filepath.Join("testdata", "fixtures", "skills", name, manifestFile))
 		if err != nil {

@@ -11,6 +11,7 @@ func (h *home) bind(d *contract.Dispatcher) {
 	h.bindSkills(d)
 	h.bindTrust(d)
 	h.bindFreezes(d)
+	h.bindBudgets(d)
 	h.bindLaw(d)
 	contract.Bind(d, contract.HookList, h.hooks.List)
 	contract.Bind(d, contract.HookTest, h.hooks.Test)

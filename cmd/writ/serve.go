@@ -86,6 +86,8 @@ func (a *app) serveHome(ctx context.Context, h *home, log hclog.Logger) error {
 	})
 	count := server.Decided // before the first deadline can pass
 	h.decided.Store(&count)
+	refused := server.Refused
+	h.refused.Store(&refused)
 	if err := h.engine.Recover(ctx); err != nil {
 		return errors.Join(err, closeAll(listeners))
 	}

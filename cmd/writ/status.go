@@ -160,7 +160,7 @@ func (h *home) wireEngine(tools *toolbox.Toolbox) error {
 func (h *home) engineOptions(tools writ.Toolbox) engine.Options {
 	return engine.Options{
 		Journal: h.journal, Traces: h.journal, Planner: h.planner, Judges: h.policies, Skills: h.skills(),
-		Sandbox: h.sandbox, Toolbox: tools, Approvals: h.identity, Grants: h.identity, Delegations: h.identity, Freezes: h.freezes, Clock: h.clock, Entropy: entropy, Tenants: h.tenants,
+		Sandbox: h.sandbox, Toolbox: tools, Approvals: h.identity, Grants: h.identity, Delegations: h.identity, Freezes: h.freezes, Budgets: h.budgets, Clock: h.clock, Entropy: entropy, Tenants: h.tenants,
 		Observe: h.observe,
 		Labels:  h.config.Labels, EngineID: h.engineID(), Logger: h.log.Named("engine"),
 	}

@@ -125,7 +125,15 @@ func trespasses(x *things) map[string][]any {
 			contract.UnfreezeInput{FreezeSubject: contract.FreezeSubject{Skill: string(x.Skill)}, Reason: "r"},
 			contract.UnfreezeInput{FreezeSubject: contract.FreezeSubject{ChannelKey: x.Channel}, Reason: "r"},
 		},
-		contract.FreezeList.Key:      {contract.FreezeListInput{}},
+		contract.FreezeList.Key: {contract.FreezeListInput{}},
+		contract.BudgetSet.Key: {
+			contract.BudgetSetInput{BudgetSubject: budgetOf(x), Count: 9, Reason: "r"},
+			contract.BudgetSetInput{BudgetSubject: contract.BudgetSubject{TenantID: "nowhere", Kind: writ.BudgetCalls, Span: writ.SpanDay}, Count: 9, Reason: "r"},
+		},
+		contract.BudgetRemove.Key: {
+			contract.BudgetRemoveInput{BudgetSubject: budgetOf(x), Reason: "r"}, contract.BudgetRemoveInput{BudgetSubject: budgetOf(x), Reason: "r"},
+		},
+		contract.BudgetList.Key:      {contract.BudgetListInput{}},
 		contract.PolicyExplain.Key:   {contract.PolicyExplainInput{ExecutionID: x.Execution}, contract.PolicyExplainInput{ExecutionID: x.Waiting, StepID: x.Step}},
 		contract.PolicyTest.Key:      {contract.PolicyTestInput{}},
 		contract.PolicyActivate.Key:  {contract.PolicyActivateInput{Digest: x.Digest}},
@@ -407,6 +415,13 @@ func (h *home) entrust(t *testing.T, ctx context.Context, x *things) {
 	if _, err := h.freezes.Freeze(ctx, &contract.FreezeInput{FreezeSubject: contract.FreezeSubject{ChannelKey: x.Channel}, Reason: "odd mails"}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := h.budgets.BudgetSet(ctx, &contract.BudgetSetInput{BudgetSubject: budgetOf(x), Count: 100, Reason: "enough"}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func budgetOf(x *things) contract.BudgetSubject {
+	return contract.BudgetSubject{Skill: string(x.Skill), Kind: writ.BudgetCalls, Span: writ.SpanDay}
 }
 
 // tenantsHook is the hook of a tenant.
@@ -455,6 +470,7 @@ func inventory(t *testing.T, caller contract.Caller, x *things) string {
 		{contract.ApprovalDelegations.Key, contract.ApprovalDelegationsInput{IncludePast: true}},
 		{contract.FreezeList.Key, contract.FreezeListInput{}},
 		{contract.HookList.Key, contract.HookListInput{}},
+		{contract.BudgetList.Key, contract.BudgetListInput{}},
 	} {
 		answer := answered(t, caller, q.key, q.in)
 		if !strings.HasPrefix(answer, "{") {
