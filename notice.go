@@ -10,6 +10,11 @@ import (
 // did. No principal that anybody makes has its id.
 const HostPrincipal PrincipalID = "service:host"
 
+// TheHost is the host's own hand in a tenant.
+func TheHost(tenant TenantID) *Principal {
+	return &Principal{ID: HostPrincipal, Kind: Service, Name: "the host itself", Tenant: tenant, Workspace: DefaultWorkspace, Source: "host"}
+}
+
 // Notice is a change that is the host's, as every other tenant is told of it: by a
 // record of its own journal, which moves its epoch. It says who and why to nobody.
 //

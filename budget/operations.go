@@ -3,6 +3,7 @@ package budget
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -112,6 +113,9 @@ func (s *Service) BudgetSet(ctx context.Context, in *contract.BudgetSetInput) (*
 	limits := *t.limits.Load()
 	set := newLimit(*l)
 	set.Count, set.Reason, set.By, set.At = in.Count, in.Reason, by.ID, s.opts.Clock.Now()
+	if set.Host && id != writ.DefaultTenant { // its own journal alone says who of the host, and why
+		set.Reason, set.By = "", writ.HostPrincipal
+	}
 	set.Since = set.At
 	if at := slices.IndexFunc(limits, func(have limit) bool { return have.key == set.key }); at >= 0 {
 		if set.Since = limits[at].Since; limits[at].Count == set.Count && limits[at].Reason == set.Reason && limits[at].By == set.By {
@@ -126,7 +130,7 @@ func (s *Service) BudgetSet(ctx context.Context, in *contract.BudgetSetInput) (*
 		return nil, err
 	}
 	facts := contract.BudgetFacts(&set.BudgetLimit, contract.StatusBudgetSet, in.Reason)
-	if err := s.record(ctx, t, facts, writ.Change{Key: set.key, Value: raw}); err != nil {
+	if err := s.change(ctx, t, facts, writ.Change{Key: set.key, Value: raw}); err != nil {
 		return nil, err
 	}
 	changed := append(slices.DeleteFunc(slices.Clone(limits), func(have limit) bool { return have.key == set.key }), set)
@@ -157,7 +161,7 @@ func (s *Service) BudgetRemove(ctx context.Context, in *contract.BudgetRemoveInp
 	now := s.opts.Clock.Now()
 	was := t.shown(&limits[at], now)
 	facts := contract.BudgetFacts(&limits[at].BudgetLimit, contract.StatusBudgetRemoved, in.Reason)
-	if err := s.record(ctx, t, facts, writ.Change{Key: key}); err != nil {
+	if err := s.change(ctx, t, facts, writ.Change{Key: key}); err != nil {
 		return nil, err
 	}
 	for id, c := range t.counters {
@@ -173,26 +177,41 @@ func (s *Service) BudgetRemove(ctx context.Context, in *contract.BudgetRemoveInp
 	}, nil
 }
 
-// record appends a change to the system journal of the tenant whose budget it is,
-// and waits for the disk, even if the caller is gone. mu is held.
-func (s *Service) record(ctx context.Context, t *tenant, facts writ.SystemFacts, change writ.Change) error {
+// change records what is set or removed, in the system journal of the tenant whose
+// budget it is. Of the host's word that journal does not say who and why: the host's
+// own does, before it is in force. mu is held.
+func (s *Service) change(ctx context.Context, t *tenant, facts writ.SystemFacts, change writ.Change) error {
 	by, err := writ.PrincipalFrom(ctx)
 	if err != nil {
 		return err
 	}
 	ctx = context.WithoutCancel(ctx)
-	return t.with(&draw{}, []writ.Change{change}, func(changes []writ.Change) error {
-		receipt, err := s.opts.Journal.Append(ctx, &writ.Batch{
-			Tenant: t.id, Stream: writ.SystemStream, Expect: writ.AnySeq, Changes: changes,
-			Records: []writ.NewRecord{{
-				Type: writ.RecBudgetChanged, Time: s.opts.Clock.Now(), Actor: writ.AuditOf(by, ""), Body: writ.Body{System: &facts},
-			}},
-		})
-		if err != nil {
+	if facts.Details[contract.BudgetOfHost] != "" && t.id != writ.DefaultTenant {
+		told := facts
+		told.Details = maps.Clone(facts.Details)
+		told.Details[contract.BudgetOfTenant] = string(t.id)
+		if err := s.record(ctx, writ.DefaultTenant, by, told); err != nil {
 			return err
 		}
-		return s.opts.Journal.Barrier(ctx, receipt.Position)
+		by, facts.Reason = writ.TheHost(t.id), ""
+	}
+	return t.with(&draw{}, []writ.Change{change}, func(changes []writ.Change) error {
+		return s.record(ctx, t.id, by, facts, changes...)
 	})
+}
+
+// record appends to a system journal and waits for the disk.
+func (s *Service) record(ctx context.Context, tenant writ.TenantID, by *writ.Principal, facts writ.SystemFacts, changes ...writ.Change) error {
+	receipt, err := s.opts.Journal.Append(ctx, &writ.Batch{
+		Tenant: tenant, Stream: writ.SystemStream, Expect: writ.AnySeq, Changes: changes,
+		Records: []writ.NewRecord{{
+			Type: writ.RecBudgetChanged, Time: s.opts.Clock.Now(), Actor: writ.AuditOf(by, ""), Body: writ.Body{System: &facts},
+		}},
+	})
+	if err != nil {
+		return err
+	}
+	return s.opts.Journal.Barrier(ctx, receipt.Position)
 }
 
 // BudgetList is the operation contract.BudgetList.

@@ -88,8 +88,16 @@ type BudgetEvent struct {
 	Span    writ.BudgetSpan  `json:"span"`
 	Count   int64            `json:"count"`
 	Status  string           `json:"status" jsonschema:"set or removed."`
-	Reason  string           `json:"reason"`
+	Reason  string           `json:"reason,omitempty" jsonschema:"Absent where it is the host's word on another tenant."`
+	// TenantID is in the host's own events alone.
+	TenantID writ.TenantID `json:"tenantId,omitempty" jsonschema:"Of the host's word: on which tenant."`
 }
+
+// Details of a record budget.changed that is the host's word.
+const (
+	BudgetOfHost   = "host"
+	BudgetOfTenant = "tenant" // in the host's own journal alone
+)
 
 // ExhaustedEvent is the data of controlPlane.budget.exhausted.
 type ExhaustedEvent struct {
@@ -122,7 +130,7 @@ func BudgetFacts(l *writ.BudgetLimit, status, reason string) writ.SystemFacts {
 		},
 	}
 	if l.Host {
-		facts.Details["host"] = "true"
+		facts.Details[BudgetOfHost] = "true"
 	}
 	return facts
 }
@@ -130,9 +138,9 @@ func BudgetFacts(l *writ.BudgetLimit, status, reason string) writ.SystemFacts {
 func budgetEvent(f *writ.SystemFacts) *BudgetEvent {
 	count, _ := strconv.ParseInt(f.Details["count"], 10, 64) // it was written by BudgetFacts
 	return &BudgetEvent{
-		Scope: writ.BudgetScope(f.Details["scope"]), Subject: f.Details["subject"], Host: f.Details["host"] == "true",
+		Scope: writ.BudgetScope(f.Details["scope"]), Subject: f.Details["subject"], Host: f.Details[BudgetOfHost] == "true",
 		Kind: writ.BudgetKind(f.Details["kind"]), Span: writ.BudgetSpan(f.Details["span"]), Count: count,
-		Status: f.Status, Reason: f.Reason,
+		Status: f.Status, Reason: f.Reason, TenantID: writ.TenantID(f.Details[BudgetOfTenant]),
 	}
 }
 

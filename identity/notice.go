@@ -71,7 +71,7 @@ func (s *Service) tell(ctx context.Context, tenant writ.TenantID, notices []writ
 			return err
 		}
 		batch.Records = append(batch.Records, writ.NewRecord{
-			Type: n.Type, Time: s.opts.Clock.Now(), Actor: writ.AuditOf(theHost(tenant), ""), Body: writ.Body{System: &n.Facts},
+			Type: n.Type, Time: s.opts.Clock.Now(), Actor: writ.AuditOf(writ.TheHost(tenant), ""), Body: writ.Body{System: &n.Facts},
 		})
 		batch.Changes = append(batch.Changes, writ.Change{Key: doc.Key, Value: doc.Value})
 	}
@@ -83,8 +83,4 @@ func (s *Service) tell(ctx context.Context, tenant writ.TenantID, notices []writ
 		return err
 	}
 	return s.opts.Journal.Barrier(ctx, receipt.Position)
-}
-
-func theHost(tenant writ.TenantID) *writ.Principal {
-	return &writ.Principal{ID: writ.HostPrincipal, Kind: writ.Service, Name: "the host itself", Tenant: tenant, Workspace: writ.DefaultWorkspace, Source: "host"}
 }

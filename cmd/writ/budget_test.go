@@ -32,7 +32,7 @@ func TestTheHostsWordOnATenant(t *testing.T) {
 	own := contract.BudgetSubject{Tenant: true, Kind: writ.BudgetSteps, Span: writ.SpanHour}
 	word := contract.BudgetSubject{TenantID: "acme", Kind: writ.BudgetSteps, Span: writ.SpanHour}
 	set := func(ctx context.Context, s contract.BudgetSubject, count int64) error {
-		_, err := h.budgets.BudgetSet(ctx, &contract.BudgetSetInput{BudgetSubject: s, Count: count, Reason: "r"})
+		_, err := h.budgets.BudgetSet(ctx, &contract.BudgetSetInput{BudgetSubject: s, Count: count, Reason: "what they pay for"})
 		return err
 	}
 	if err := errors.Join(set(ctx, word, 0), set(theirs, own, 5)); err != nil {
@@ -50,7 +50,7 @@ func TestTheHostsWordOnATenant(t *testing.T) {
 		refused = u.Refusal().Fix
 		return nil
 	})
-	if err != nil || !strings.Contains(refused, "an admin of the host") {
+	if err != nil || !strings.Contains(refused, "an admin of the host") || strings.Contains(refused, "pay") {
 		t.Errorf("%q, %v", refused, err)
 	}
 	list := func(ctx context.Context, id writ.TenantID) int {
@@ -76,8 +76,21 @@ func TestTheHostsWordOnATenant(t *testing.T) {
 			by = append(by, changed[i].Actor.ActorID)
 		}
 	}
-	if !slices.Equal(by, []writ.PrincipalID{r.author.ID, other.ID}) {
+	if !slices.Equal(by, []writ.PrincipalID{writ.HostPrincipal, other.ID}) {
 		t.Errorf("the journal of acme names %v", by)
+	}
+	for i := range changed {
+		if changed[i].Actor.ActorID != other.ID && strings.Contains(string(changed[i].Bytes), "what they pay for") {
+			t.Errorf("acme reads why: %s", changed[i].Type)
+		}
+	}
+	kept, err := h.journal.Records(ctx, writ.RecordQuery{Tenant: writ.DefaultTenant, Stream: writ.SystemStream})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := kept[len(kept)-1]
+	if f := last.Body.System; last.Type != writ.RecBudgetChanged || last.Actor.ActorID != r.author.ID || f.Reason != "what they pay for" || f.Details[contract.BudgetOfTenant] != "acme" {
+		t.Errorf("the host's journal ends with %+v", last)
 	}
 }
 
