@@ -61,8 +61,8 @@ func (r *replayer) rejection(facts *writ.CompiledFacts, err error) error {
 	return nil
 }
 
-// storedPlan is the last plan of the journal, of which only the rules are read that
-// it was compiled by; nil where there is none.
+// storedPlan is the last plan of the journal, of which only that is read by which it was
+// compiled: its rules and its law. nil where there is none.
 func (r *replayer) storedPlan() *writ.Plan {
 	if r.sought {
 		return r.stored
@@ -74,7 +74,8 @@ func (r *replayer) storedPlan() *writ.Plan {
 			continue
 		}
 		var plan struct {
-			Rules int `json:"rules"`
+			Rules int         `json:"rules"`
+			Law   writ.Digest `json:"law"`
 		}
 		before := r.loader.err // a plan that is missing shows in its own stage
 		raw := r.loader.named(record, writ.PayloadPlan)
@@ -82,7 +83,7 @@ func (r *replayer) storedPlan() *writ.Plan {
 		if json.Unmarshal(raw, &plan) != nil {
 			return nil
 		}
-		r.stored = &writ.Plan{Rules: plan.Rules}
+		r.stored = &writ.Plan{Rules: plan.Rules, Law: plan.Law}
 		break
 	}
 	return r.stored
