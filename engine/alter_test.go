@@ -36,15 +36,6 @@ var facts = map[string]string{
 	"verdict.decided payload question host.version":          "which host judged",
 	"verdict.decided payload question time":                  "when it judged",
 	"verdict.decided payload question history.stepsLastHour": "what else the principal did then: judged again, so that it shows where it decides",
-	"step.started body.started.budgets.0.limit":              "what the tenant's budget was",
-	"step.started body.started.budgets.0.taken":              "how much of it others had taken",
-	"step.started body.started.budgets.0.since":              "when it was set",
-	"tool.called body.call.budgets.0.since":                  "as above",
-	"verdict.decided body.decided.over.since":                "as above",
-	"tool.called body.call.budgets.0.limit":                  "as above",
-	"tool.called body.call.budgets.0.taken":                  "as above",
-	"tool.called body.call.budgets.0.each":                   "whether others had one of their own",
-	"verdict.decided body.decided.over.first":                "whether others had been refused before",
 }
 
 // stageRanks order the stages as an execution passes through them.
@@ -287,6 +278,20 @@ var ofEdits = map[string]string{
 	"plan.compiled actor.actorType":        "as above",
 	"run.started actor.capabilitySource":   "as above",
 	"run.started actor.actorType":          "as above",
+}
+
+// ofBudgets are facts beside those of every execution: what others took is not looked
+// at.
+var ofBudgets = map[string]string{
+	"step.started body.started.budgets.0.limit": "what the tenant's budget was",
+	"step.started body.started.budgets.0.taken": "how much of it others had taken",
+	"step.started body.started.budgets.0.since": "when it was set",
+	"tool.called body.call.budgets.0.since":     "as above",
+	"verdict.decided body.decided.over.since":   "as above",
+	"tool.called body.call.budgets.0.limit":     "as above",
+	"tool.called body.call.budgets.0.taken":     "as above",
+	"tool.called body.call.budgets.0.each":      "whether others had one of their own",
+	"verdict.decided body.decided.over.first":   "whether others had been refused before",
 }
 
 func alterAll(t *testing.T, r *rig, id writ.ExecutionID, least int) *alterations {

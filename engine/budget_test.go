@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -473,5 +474,10 @@ func TestAlteringBudgetsIsNamed(t *testing.T) {
 	r.limit(contract.BudgetSubject{Skill: "test/paid", Kind: writ.BudgetSteps, Span: writ.SpanMinute}, 5)
 	id := r.begin(agent, using("paid", "2")+"  - {name: then, uses: test/paid#run, needs: [it], with: {key: k1, value: \"3\"}}\n  - {name: over, uses: test/calm#run, needs: [then], with: {key: k1, value: \"3\"}}\n")
 	r.expect(id, writ.ExecCompleted)
-	alterAll(t, r.rig, id, 300)
+	a := alterThese(t, r.rig, alteration{id: id, least: 300, facts: ofBudgets})
+	for _, name := range slices.Sorted(maps.Keys(ofBudgets)) {
+		if !a.free[name] {
+			t.Errorf("%s is listed as a fact and replay derives it", name)
+		}
+	}
 }

@@ -24,6 +24,12 @@ func (r *rig) freeze(s contract.FreezeSubject, mode writ.FreezeMode) {
 	r.t.Helper()
 	r.turn.Lock()
 	defer r.turn.Unlock()
+	r.freezeNow(s, mode)
+}
+
+// freezeNow is freeze for who holds turn.
+func (r *rig) freezeNow(s contract.FreezeSubject, mode writ.FreezeMode) {
+	r.t.Helper()
 	_, err := r.kill.Freeze(as(approver), &contract.FreezeInput{FreezeSubject: s, Mode: mode, Reason: "it does harm"})
 	r.do(err)
 }
