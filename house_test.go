@@ -43,7 +43,12 @@ var layers = map[string][]string{
 	"shelf":      {}, // knows bytes alone
 	"shelf/pack": {"shelf", "registry"},
 
-	"api":      {".", "contract", "canon"},
+	"api":                 {".", "contract", "canon"},
+	"channel":             {".", "contract", "canon"},
+	"channel/channeltest": {"channel", ".", "canon"},
+	"channel/github":      {"channel", ".", "canon"}, // each provider alike
+	"channel/webhook":     {"channel", ".", "canon"},
+
 	"cmd/writ": {"*"},
 	"bench":    {"*"},
 

@@ -46,6 +46,13 @@ const (
 	RecSealed            RecordType = "execution.sealed"
 )
 
+// The record types of a delivery's journal: what a channel's provider sent, and what
+// came of it.
+const (
+	RecDeliveryReceived RecordType = "delivery.received"
+	RecDeliveryHandled  RecordType = "delivery.handled"
+)
+
 // The record types of the system journal.
 const (
 	RecSkillInstalled   RecordType = "skill.installed"
@@ -68,6 +75,7 @@ const (
 	RecDriftGone         RecordType = "drift.gone"
 	RecFreezeChanged     RecordType = "freeze.changed"
 	RecHostAccepted      RecordType = "host.accepted"
+	RecChannelChanged    RecordType = "channel.changed"
 )
 
 // Record is one entry of a journal: a link of its hash chain. It is encoded once
@@ -108,6 +116,7 @@ const (
 	PayloadOutput    = "output"    // canonical JSON
 	PayloadArguments = "arguments" // canonical JSON
 	PayloadResult    = "result"    // canonical JSON
+	PayloadBody      = "body"      // of a delivery, byte for byte
 )
 
 // Body holds the facts of a record. Which members are set depends on the type;
@@ -127,6 +136,7 @@ type Body struct {
 	Resolved *ResolvedFacts `json:"resolved,omitempty"` // step.resolved
 	End      *EndFacts      `json:"end,omitempty"`      // execution.ended, cancel.requested, run.paused, run.resumed, run.retried
 	Seal     *SealFacts     `json:"seal,omitempty"`     // execution.sealed
+	Delivery *DeliveryFacts `json:"delivery,omitempty"` // delivery.*
 	System   *SystemFacts   `json:"system,omitempty"`   // the system journal
 }
 

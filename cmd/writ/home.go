@@ -13,6 +13,7 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/channel"
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/drift"
 	"github.com/writ-run/writ/engine"
@@ -43,6 +44,7 @@ type home struct {
 	engine     *engine.Engine
 	drift      *drift.Service
 	freezes    *freeze.Service
+	channels   *channel.Service
 	baseline   *drift.Baseline
 	sampler    *drift.Sampler
 	dispatcher *contract.Dispatcher
@@ -135,6 +137,9 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 		return err
 	}
 	if err := h.wireDrift(); err != nil {
+		return err
+	}
+	if err := h.wireChannels(); err != nil {
 		return err
 	}
 	h.bind(h.dispatcher)

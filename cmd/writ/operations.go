@@ -11,6 +11,7 @@ func (h *home) bind(d *contract.Dispatcher) {
 	h.bindSkills(d)
 	h.bindTrust(d)
 	h.bindFreezes(d)
+	h.bindChannels(d)
 	h.bindLaw(d)
 	contract.Bind(d, contract.SystemStatus, h.systemStatus)
 	contract.Bind(d, contract.ConfigAcknowledge, h.baseline.Acknowledge)

@@ -80,7 +80,7 @@ func (a *app) serveHome(ctx context.Context, h *home, log hclog.Logger) error {
 		return err
 	}
 	server := api.NewServer(api.Options{
-		Caller: h.dispatcher, Auth: h.identity, Traces: h.journal, Logins: logins, Hosts: a.config.Hosts,
+		Caller: h.dispatcher, Auth: h.identity, Traces: h.journal, Logins: logins, Hosts: a.config.hosts(), Routes: h.channelRoutes(),
 		Log: log.Named("api"), Clock: a.clock, MaxBody: maxCall, Findings: h.drift.Counts,
 		Ready: func(context.Context) error { return h.journal.Accepting() },
 	})
@@ -89,9 +89,13 @@ func (a *app) serveHome(ctx context.Context, h *home, log hclog.Logger) error {
 	if err := h.engine.Recover(ctx); err != nil {
 		return errors.Join(err, closeAll(listeners))
 	}
+	if err := h.channels.Recover(ctx); err != nil {
+		return errors.Join(err, closeAll(listeners))
+	}
 	if err := h.baseline.Begin(ctx, itself(writ.DefaultTenant)); err != nil {
 		return errors.Join(err, closeAll(listeners))
 	}
+	go h.channels.Run(ctx)
 	go h.sweep(ctx)
 	go h.giveBack(ctx)
 	go h.watchTrust(ctx)

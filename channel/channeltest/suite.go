@@ -1,0 +1,390 @@
+// Package channeltest holds every adapter to the same promises: what it verifies, what
+// it makes of a message, and that nothing hostile gets further than a clear refusal.
+package channeltest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/canon"
+	"github.com/writ-run/writ/channel"
+)
+
+// Suite is an adapter and what its provider sends.
+type Suite struct {
+	Adapter interface {
+		channel.Adapter
+		channel.Sampler
+	}
+	Key []byte // a secret as the provider gives it
+	// Vectors are requests with signatures that the provider's own documents print.
+	Vectors []Vector
+	// Sign signs anything as the provider would, at a time.
+	Sign func(key, body []byte, at time.Time) *channel.Request
+	// Timed: the signature covers a time.
+	Timed bool
+	// Text is the body of a message of a sender in a thread.
+	Text func(thread, sender, text string) []byte
+	// Passing are bodies that ask for nothing: what the bot itself said, edits,
+	// receipts. By what they are.
+	Passing map[string][]byte
+}
+
+// Vector is a request that a document prints, and the key with which it was signed.
+type Vector struct {
+	Name    string
+	Key     []byte
+	Request *channel.Request
+}
+
+// Now is the time of the suite.
+var Now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// Run holds the adapter to all of it.
+func Run(t *testing.T, s *Suite) {
+	t.Helper()
+	for name, test := range map[string]func(*testing.T, *Suite){
+		"vectors":           vectors,
+		"samples":           samples,
+		"signatures":        signatures,
+		"rotation":          rotation,
+		"keys":              keys,
+		"text":              text,
+		"threads":           threads,
+		"passing":           passing,
+		"hostile bodies":    hostileBodies,
+		"hostile headers":   hostileHeaders,
+		"a body of 1 MiB":   large,
+		"nothing is signed": nothing,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, s) })
+	}
+}
+
+func at(r *channel.Request, now time.Time) *channel.Request {
+	r.At = canon.TimeOf(now)
+	return r
+}
+
+func (s *Suite) receive(t *testing.T, r *channel.Request, keys ...[]byte) (*channel.Receipt, error) {
+	t.Helper()
+	receipt, err := s.Adapter.Receive(r, keys)
+	if err == nil && receipt == nil {
+		t.Fatal("no receipt and no error")
+	}
+	return receipt, err
+}
+
+// refused demands that a request is not taken, with a code that says so.
+func (s *Suite) refused(t *testing.T, what string, r *channel.Request, keys ...[]byte) {
+	t.Helper()
+	if _, err := s.receive(t, r, keys...); !writ.IsCode(err, writ.CodeUnauthenticated) {
+		t.Errorf("%s: %v, want %s", what, err, writ.CodeUnauthenticated)
+	}
+}
+
+func (s *Suite) said(t *testing.T, thread, sender, words string) channel.Message {
+	t.Helper()
+	r := at(s.Sign(s.Key, s.Text(thread, sender, words), Now), Now)
+	receipt, err := s.receive(t, r, s.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages, err := s.Adapter.Read(&channel.Delivery{Body: r.Body, Hints: receipt.Hints, At: r.At})
+	if err != nil || len(messages) != 1 {
+		t.Fatalf("%d messages, %v", len(messages), err)
+	}
+	return messages[0]
+}
+
+// vectors are of the provider's own documents.
+func vectors(t *testing.T, s *Suite) {
+	if len(s.Vectors) == 0 {
+		t.Fatal("no vector of the provider's own documents")
+	}
+	for _, v := range s.Vectors {
+		if _, err := s.receive(t, v.Request, v.Key); err != nil && !writ.IsCode(err, writ.CodeInvalid) {
+			t.Errorf("%s: %v", v.Name, err) // what is signed need not be an event
+		}
+		s.refused(t, v.Name+" with another key", v.Request, []byte("another"))
+	}
+}
+
+func samples(t *testing.T, s *Suite) {
+	names := s.Adapter.Samples()
+	if len(names) == 0 {
+		t.Fatal("there are none")
+	}
+	for _, name := range names {
+		var keys []string
+		for i := range 2 {
+			r, err := s.Adapter.Sample(name, s.Key, canon.TimeOf(Now.Add(time.Duration(i)*time.Millisecond)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			receipt, err := s.receive(t, r, s.Key)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if _, err := s.Adapter.Read(&channel.Delivery{Body: r.Body, Hints: receipt.Hints, At: r.At}); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			keys = append(keys, receipt.Key+string(r.Body))
+		}
+		if keys[0] == keys[1] {
+			t.Errorf("%s: two of them are one delivery", name)
+		}
+	}
+	if _, err := s.Adapter.Sample("none", s.Key, canon.TimeOf(Now)); !writ.IsCode(err, writ.CodeNotFound) {
+		t.Errorf("a sample that is none: %v", err)
+	}
+}
+
+func signatures(t *testing.T, s *Suite) {
+	body := s.Text("t1", "u1", "hello")
+	good := func() *channel.Request { return at(s.Sign(s.Key, body, Now), Now) }
+	first, err := s.receive(t, good(), s.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := s.receive(t, good(), s.Key)
+	if err != nil || again.Key != first.Key {
+		t.Errorf("sent again it has the key %q, and had %q: %v", again.Key, first.Key, err)
+	}
+	s.refused(t, "another key", good(), []byte("another"))
+	changed := good()
+	changed.Body = append(bytes.Clone(body), ' ')
+	s.refused(t, "another body", changed, s.Key)
+	for name, values := range good().Header {
+		if len(values) == 0 || !signs(s, good(), name) {
+			continue
+		}
+		for what, value := range map[string]string{
+			"missing": "", "truncated": values[0][:len(values[0])-1], "doubled": values[0] + values[0], "zeroed": strings.Repeat("0", len(values[0])),
+			"half": values[0][:len(values[0])/2], "without its prefix": values[0][strings.IndexAny(values[0], "=,")+1:] + "x",
+		} {
+			r := good()
+			r.Header[name] = []string{value}
+			s.refused(t, name+" "+what, r, s.Key)
+		}
+	}
+	if !s.Timed {
+		return
+	}
+	const tolerated, past = 4*time.Minute + 59*time.Second, 5*time.Minute + time.Second
+	for _, away := range []time.Duration{-tolerated, tolerated} {
+		if _, err := s.receive(t, at(s.Sign(s.Key, body, Now), Now.Add(away)), s.Key); err != nil {
+			t.Errorf("%s away: %v", away, err)
+		}
+	}
+	for _, away := range []time.Duration{-past, past, -24 * time.Hour} {
+		s.refused(t, away.String()+" away", at(s.Sign(s.Key, body, Now), Now.Add(away)), s.Key)
+	}
+}
+
+// signs reports whether a header carries the signature, or what is signed.
+func signs(s *Suite, r *channel.Request, name string) bool {
+	r.Header = r.Header.Clone()
+	delete(r.Header, name)
+	_, err := s.Adapter.Receive(r, [][]byte{s.Key})
+	return writ.IsCode(err, writ.CodeUnauthenticated)
+}
+
+// rotation: two keys count at once, and the old one no longer when it is taken away.
+func rotation(t *testing.T, s *Suite) {
+	old, fresh := s.Key, append(bytes.Clone(s.Key), 'x')
+	for what, key := range map[string][]byte{"the old one": old, "the new one": fresh} {
+		if _, err := s.receive(t, at(s.Sign(key, s.Text("t", "u", "x"), Now), Now), old, fresh); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	s.refused(t, "the old one, when it is gone", at(s.Sign(old, s.Text("t", "u", "x"), Now), Now), fresh)
+}
+
+// keys: two deliveries have two keys, even of the same words.
+func keys(t *testing.T, s *Suite) {
+	one, err := s.receive(t, at(s.Sign(s.Key, s.Text("t1", "u1", "hello"), Now), Now), s.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := s.receive(t, at(s.Sign(s.Key, s.Text("t2", "u1", "hello"), Now.Add(time.Second)), Now), s.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if one.Key != "" && one.Key == other.Key {
+		t.Errorf("both have the key %q", one.Key)
+	}
+	if status := one.Accepted.Status; status < 200 || status > 299 {
+		t.Errorf("a delivery that was taken is answered with %d", status)
+	}
+}
+
+func text(t *testing.T, s *Suite) {
+	for what, words := range map[string]string{
+		"emoji": "🦉👩‍👩‍👧 done", "right to left": "שלום \u202eabc\u202c עולם", "combining": "e\u0301 n\u0303", "quotes": `"'<>&\` + "\n\ttab", "zero": "a\u0000b",
+	} {
+		m := s.said(t, "t1", "u1", words)
+		if m.Text != words || m.Sender.ID != "u1" && !strings.HasSuffix(m.Sender.ID, "1") && m.Sender.ID != "sender" {
+			t.Errorf("%s: %q of %q, want %q", what, m.Text, m.Sender.ID, words)
+		}
+		if !json.Valid(m.Metadata) || m.Metadata[0] != '{' {
+			t.Errorf("%s: the metadata is no object: %s", what, m.Metadata)
+		}
+	}
+}
+
+// threads: what is of one never mixes with another's.
+func threads(t *testing.T, s *Suite) {
+	seen := map[string]string{}
+	for _, thread := range []string{"1", "2", "12", "1/2"} {
+		m := s.said(t, thread, "u1", "hello")
+		if m.Thread == "" || seen[m.Thread] != "" {
+			t.Errorf("%s and %s are the thread %q", thread, seen[m.Thread], m.Thread)
+		}
+		seen[m.Thread] = thread
+		if again := s.said(t, thread, "u2", "other words"); again.Thread != m.Thread {
+			t.Errorf("%s is the thread %q and then %q", thread, m.Thread, again.Thread)
+		}
+	}
+}
+
+func passing(t *testing.T, s *Suite) {
+	for what, body := range s.Passing {
+		r := at(s.Sign(s.Key, body, Now), Now)
+		receipt, err := s.receive(t, r, s.Key)
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		messages, err := s.Adapter.Read(&channel.Delivery{Body: body, Hints: receipt.Hints, At: r.At})
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		for _, m := range messages {
+			if m.Kind != channel.Passing || m.Why == "" {
+				t.Errorf("%s is %s: %q", what, m.Kind, m.Why)
+			}
+		}
+	}
+}
+
+// Hostile are bodies that no parser may stumble over.
+func Hostile() map[string][]byte {
+	return map[string][]byte{
+		"empty": {}, "null": []byte("null"), "a number": []byte("7"), "a list": []byte("[]"), "an empty object": []byte("{}"), "text": []byte("hello"),
+		"no UTF-8": {'{', '"', 0xff, '"', ':', '1', '}'}, "half": []byte(`{"type":`), "a twin": []byte(`{"a":1,"a":2}`), "lone surrogate": []byte(`{"a":"\ud800"}`),
+		"deep": []byte(strings.Repeat(`{"a":`, 20_000) + "1" + strings.Repeat("}", 20_000)), "deep lists": bytes.Repeat([]byte("["), 100_000),
+		"wrong types":   []byte(`{"type":7,"action":[],"issue":"x","comment":{"body":{}},"sender":[],"data":"x","event":3,"message":[]}`),
+		"a huge number": []byte(`{"type":"x","data":{"n":` + strings.Repeat("9", 4000) + `}}`), "zeros": bytes.Repeat([]byte{0}, 4096),
+		"markup": []byte(`<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>`), "a form": []byte("payload=%7B%7D&a=b&a=c"),
+	}
+}
+
+// hostileBodies are well signed: an attacker may have the secret, or the provider a bug.
+func hostileBodies(t *testing.T, s *Suite) {
+	for what, body := range Hostile() {
+		r := at(s.Sign(s.Key, body, Now), Now)
+		receipt, err := s.receive(t, r, s.Key)
+		if err != nil {
+			wantClear(t, what, err)
+			continue
+		}
+		messages, err := s.Adapter.Read(&channel.Delivery{Body: body, Hints: receipt.Hints, At: r.At})
+		if err != nil {
+			wantClear(t, what, err)
+			continue
+		}
+		for _, m := range messages {
+			if m.Kind == channel.Said {
+				t.Errorf("%s: a person said %q", what, m.Text)
+			}
+		}
+	}
+}
+
+// wantClear demands a refusal that says what is wrong and repeats nothing large.
+func wantClear(t *testing.T, what string, err error) {
+	t.Helper()
+	code := writ.CodeOf(err)
+	if code != writ.CodeInvalid && code != writ.CodeUnauthenticated || len(err.Error()) > 500 || !utf8.ValidString(err.Error()) {
+		t.Errorf("%s: %s: %.600q", what, code, err)
+	}
+}
+
+func hostileHeaders(t *testing.T, s *Suite) {
+	body := s.Text("t", "u", "x")
+	for name := range s.Sign(s.Key, body, Now).Header {
+		for _, value := range []string{strings.Repeat("a", 64<<10), "\x00", "v1,=,=,", "=", ",", "sha256=", "9223372036854775808", "-1", "١٢٣", strings.Repeat("v1,AAAA ", 5000)} {
+			r := at(s.Sign(s.Key, body, Now), Now)
+			r.Header[name] = []string{value}
+			if receipt, err := s.receive(t, r, s.Key); err != nil {
+				wantClear(t, name, err)
+			} else if _, err := s.Adapter.Read(&channel.Delivery{Body: body, Hints: receipt.Hints, At: r.At}); err != nil {
+				wantClear(t, name, err)
+			}
+		}
+	}
+}
+
+func large(t *testing.T, s *Suite) {
+	if most := s.Adapter.Traits().MaxBody; most < 1<<20 {
+		t.Fatalf("at most %d bytes are taken", most)
+	}
+	words := strings.Repeat("x", 1<<20-4096)
+	if m := s.said(t, "t", "u", words); m.Text != words {
+		t.Errorf("%d bytes of %d came through", len(m.Text), len(words))
+	}
+}
+
+func nothing(t *testing.T, s *Suite) {
+	for what, r := range map[string]*channel.Request{
+		"no header":  {Method: http.MethodPost, Header: http.Header{}, Body: s.Text("t", "u", "x")},
+		"no body":    {Method: http.MethodPost, Header: http.Header{}},
+		"no keys":    at(s.Sign(s.Key, s.Text("t", "u", "x"), Now), Now),
+		"empty keys": at(s.Sign(nil, s.Text("t", "u", "x"), Now), Now),
+	} {
+		s.refused(t, what, at(r, Now))
+	}
+}
+
+// Body is JSON of a format with values in it.
+func Body(format string, values ...string) []byte {
+	quoted := make([]any, len(values))
+	for i, v := range values {
+		raw, _ := json.Marshal(v) // text always encodes
+		quoted[i] = raw
+	}
+	return fmt.Appendf(nil, format, quoted...)
+}
+
+// Read demands of any body that it is understood within what the runtime relies on, or
+// refused clearly.
+func Read(t *testing.T, a channel.Adapter, body []byte, hints map[string]string) {
+	t.Helper()
+	messages, err := a.Read(&channel.Delivery{Body: body, Hints: hints, At: canon.TimeOf(Now)})
+	if err != nil {
+		wantClear(t, "body", err)
+		return
+	}
+	for _, m := range messages {
+		switch m.Kind {
+		case channel.Passing:
+			if m.Why == "" {
+				t.Error("it asks for nothing, and nobody knows why")
+			}
+		case channel.Said, channel.Happened:
+			if m.Sender.ID == "" || !json.Valid(m.Metadata) || m.Metadata[0] != '{' || !utf8.ValidString(m.Text) {
+				t.Errorf("%s of %q: %q, %s", m.Kind, m.Sender.ID, m.Text, m.Metadata)
+			}
+		default:
+			t.Errorf("a message is %q", m.Kind)
+		}
+	}
+}

@@ -1,0 +1,68 @@
+package github
+
+import (
+	"encoding/hex"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/writ-run/writ/channel"
+	"github.com/writ-run/writ/channel/channeltest"
+)
+
+func signed(event string, key, body []byte) *channel.Request {
+	header := http.Header{}
+	header.Set("Content-Type", "application/json")
+	header.Set(headerEvent, event)
+	header.Set(headerSignature, signaturePrefix+hex.EncodeToString(sign(key, body)))
+	return &channel.Request{Method: http.MethodPost, Header: header, Body: body}
+}
+
+func suite() *channeltest.Suite {
+	return &channeltest.Suite{
+		Adapter: Adapter{}, Key: []byte("It's a Secret to Everybody"),
+		// docs.github.com, "Validating webhook deliveries", testing the webhook payload validation.
+		Vectors: []channeltest.Vector{{Name: "Hello, World!", Key: []byte("It's a Secret to Everybody"), Request: &channel.Request{
+			Method: http.MethodPost, Body: []byte("Hello, World!"), Header: http.Header{
+				headerSignature: {"sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"}, headerEvent: {"issues"}, "Content-Type": {"application/json"},
+			},
+		}}},
+		Sign: func(key, body []byte, _ time.Time) *channel.Request { return signed("issue_comment", key, body) },
+		Text: func(thread, sender, text string) []byte {
+			repository, number, found := strings.Cut(thread, "/")
+			if !found {
+				repository, number = "x", digits(thread)
+			}
+			return channeltest.Body(`{"action":"created","repository":{"full_name":%s},"issue":{"number":`+number+`,"title":"t"},"comment":{"id":5,"body":%s},"sender":{"id":`+digits(sender)+`,"type":"User"}}`,
+				"acme/"+repository, text)
+		},
+		Passing: map[string][]byte{
+			"the bot's own comment": channeltest.Body(`{"action":"created","issue":{"number":1},"comment":{"id":5,"body":%s},"sender":{"id":1,"type":"Bot"}}`, "/approve"),
+			"nobody's":              []byte(`{"action":"created","issue":{"number":1},"comment":{"id":5,"body":"x"}}`),
+		},
+	}
+}
+
+// digits are those of a name: GitHub's ids are numbers.
+func digits(name string) string {
+	number := strings.TrimLeft(name, "abcdefghijklmnopqrstuvwxyz")
+	if number == "" {
+		return "7"
+	}
+	return number
+}
+
+func TestConformance(t *testing.T) { channeltest.Run(t, suite()) }
+
+func FuzzRead(f *testing.F) {
+	for _, body := range channeltest.Hostile() {
+		f.Add("issues", body)
+	}
+	for _, body := range samples {
+		f.Add("issue_comment", []byte(body))
+	}
+	f.Fuzz(func(t *testing.T, event string, body []byte) {
+		channeltest.Read(t, Adapter{}, body, map[string]string{hintEvent: event})
+	})
+}
