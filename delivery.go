@@ -1,5 +1,15 @@
 package writ
 
+import "fmt"
+
+// DeliveredPrefix of the documents that list deliveries which were handled.
+const DeliveredPrefix = "delivered/"
+
+// DeliveredKey is the document of one, by when it was handled.
+func DeliveredKey(at Time, stream StreamID) string {
+	return fmt.Sprintf("%s%020d/%s", DeliveredPrefix, int64(at), stream)
+}
+
 // DeliveryFacts are of one request that a channel's provider signed.
 type DeliveryFacts struct {
 	Channel ChannelName `json:"channel"`

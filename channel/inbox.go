@@ -145,14 +145,14 @@ func (s *Service) read(ctx context.Context, at place) (*writ.DeliveryFacts, *Del
 
 // handled records what came of a delivery and takes it out of the inbox.
 func (s *Service) handled(ctx context.Context, e entry, facts *writ.DeliveryFacts, outcomes []writ.DeliveryOutcome) error {
-	ctx = context.WithoutCancel(ctx)
+	ctx, at := context.WithoutCancel(ctx), s.opts.Clock.Now()
 	written, err := s.opts.Journal.Append(ctx, &writ.Batch{
 		Tenant: e.tenant, Stream: e.stream, Expect: 1,
 		Records: []writ.NewRecord{{
-			Type: writ.RecDeliveryHandled, Time: s.opts.Clock.Now(), Actor: actor(e.tenant, facts.Channel),
+			Type: writ.RecDeliveryHandled, Time: at, Actor: actor(e.tenant, facts.Channel),
 			Body: writ.Body{Delivery: &writ.DeliveryFacts{Channel: facts.Channel, Key: facts.Key, Outcomes: outcomes}},
 		}},
-		Changes: []writ.Change{{Key: e.document}},
+		Changes: []writ.Change{{Key: e.document}, {Key: writ.DeliveredKey(at, e.stream), Value: []byte("{}")}},
 	})
 	if err != nil {
 		return err
