@@ -27,6 +27,7 @@ var layers = map[string][]string{
 	".":        {"abi", "canon"},
 	"contract": {".", "abi", "canon"},
 
+	"intent":   {".", "abi", "canon"},
 	"plan":     {".", "contract", "abi", "canon"},
 	"policy":   {".", "contract", "abi", "canon"},
 	"identity": {".", "contract", "abi", "canon"},
