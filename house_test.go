@@ -48,6 +48,8 @@ var layers = map[string][]string{
 	"channel":             {".", "contract", "canon"},
 	"channel/channeltest": {"channel", ".", "canon"},
 	"channel/github":      {"channel", ".", "canon"}, // each provider alike
+	"channel/slack":       {"channel", ".", "canon"},
+	"channel/telegram":    {"channel", ".", "canon"},
 	"channel/webhook":     {"channel", ".", "canon"},
 
 	"cmd/writ": {"*"},

@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/canon"
 )
 
 // Request is what came in over HTTP. All of it is hostile until an adapter has
@@ -60,6 +61,8 @@ const (
 	Said Kind = "said"
 	// Happened is an event of the provider's, such as an opened issue.
 	Happened Kind = "happened"
+	// Pressed is a button, or a form that was sent off. Press says which.
+	Pressed Kind = "pressed"
 	// Passing is what asks for nothing: an edit, a bot's own words, a receipt of
 	// delivery. Why says which.
 	Passing Kind = "passing"
@@ -76,8 +79,16 @@ type Message struct {
 	ID     string // the provider's, empty where it gives none
 	Event  string // of one that happened: "issues.opened"
 	Text   string
+	Press  *Press // of one that was pressed, nil otherwise
 	// Metadata is what a plan may read: one JSON object.
 	Metadata json.RawMessage
+}
+
+// Press is what somebody pressed. Both are the words of whoever posted the button: that
+// the sender pressed it is all that the provider vouches for.
+type Press struct {
+	Action string // what is asked: "approve"
+	Value  string // of what: it names one thing, such as an approval by its digest
 }
 
 // Sender is who a provider says sent a message.
@@ -115,10 +126,13 @@ type Sampler interface {
 }
 
 // Signed reports whether one of the signatures is by one of the keys. It takes the
-// same time whichever is.
+// same time whichever is. An empty key would be everybody's, and is nobody's.
 func Signed(keys, signatures [][]byte, sign func(key []byte) []byte) bool {
 	found := false
 	for _, key := range keys {
+		if len(key) == 0 {
+			continue
+		}
 		right := sign(key)
 		for _, signature := range signatures {
 			if hmac.Equal(right, signature) {
@@ -127,6 +141,19 @@ func Signed(keys, signatures [][]byte, sign func(key []byte) []byte) bool {
 		}
 	}
 	return found
+}
+
+// Object is the canonical form of a body that is a JSON object. CodeInvalid, in few words
+// however long a name in it is.
+func Object(provider string, body []byte) (json.RawMessage, error) {
+	whole, err := canon.JSON(body)
+	if err != nil {
+		return nil, writ.Errorf(writ.CodeInvalid, provider, "the body is not JSON: %s", writ.Clip(err.Error(), maxName))
+	}
+	if whole[0] != '{' {
+		return nil, writ.Errorf(writ.CodeInvalid, provider, "the body is no JSON object")
+	}
+	return whole, nil
 }
 
 // SampleBody is a sample that has the time at its one %q, so that no two are the same

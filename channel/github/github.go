@@ -15,7 +15,6 @@ import (
 	"strings"
 
 	"github.com/writ-run/writ"
-	"github.com/writ-run/writ/canon"
 	"github.com/writ-run/writ/channel"
 )
 
@@ -99,12 +98,12 @@ type numbered struct {
 // Read implements channel.Adapter. One delivery is one event, "issues.opened", in the
 // thread of its issue, pull request or discussion: "acme/site#12".
 func (Adapter) Read(d *channel.Delivery) ([]channel.Message, error) {
-	metadata, err := canon.JSON(d.Body)
+	metadata, err := channel.Object("github", d.Body)
 	if err != nil {
-		return nil, writ.Errorf(writ.CodeInvalid, "github", "the body is not JSON: %w", err)
+		return nil, err
 	}
 	var p payload
-	if err := json.Unmarshal(metadata, &p); err != nil || metadata[0] != '{' {
+	if err := json.Unmarshal(metadata, &p); err != nil {
 		return nil, writ.Errorf(writ.CodeInvalid, "github", "the body is not an event of GitHub's")
 	}
 	event := d.Hints[hintEvent]
@@ -118,7 +117,7 @@ func (Adapter) Read(d *channel.Delivery) ([]channel.Message, error) {
 	switch {
 	case event == "ping":
 		m.Kind, m.Why = channel.Passing, "GitHub tries the webhook out"
-	case p.Sender == nil:
+	case p.Sender == nil, p.Sender.ID == 0:
 		m.Kind, m.Why = channel.Passing, "nobody caused it"
 	case !p.fits(event):
 		return nil, writ.Errorf(writ.CodeInvalid, "github", "%s says %q, and the body has none", headerEvent, event)

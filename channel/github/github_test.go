@@ -37,6 +37,18 @@ func suite() *channeltest.Suite {
 			return channeltest.Body(`{"action":"created","repository":{"full_name":%s},"issue":{"number":`+number+`,"title":"t"},"comment":{"id":5,"body":%s},"sender":{"id":`+digits(sender)+`,"type":"User"}}`,
 				"acme/"+repository, text)
 		},
+		Retry: func(key []byte, first *channel.Request, _ time.Time) *channel.Request {
+			again := signed(first.Header.Get(headerEvent), key, first.Body)
+			again.Header.Set("X-Github-Delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958") // GitHub's id of a delivery is not signed
+			return again
+		},
+		Attached: func(text, file string) []byte { // GitHub has files as links in the words
+			return channeltest.Body(`{"action":"created","repository":{"full_name":"acme/x"},"issue":{"number":1,"title":"t"},"comment":{"id":5,"body":%s},"sender":{"id":1,"type":"User"}}`,
+				text+"\n["+file+"](https://github.com/user-attachments/files/1/x)")
+		},
+		Numbered: func(id string) []byte {
+			return []byte(`{"action":"created","issue":{"number":1},"comment":{"id":5,"body":"x"},"sender":{"id":` + id + `,"type":"User"}}`)
+		},
 		Passing: map[string][]byte{
 			"the bot's own comment": channeltest.Body(`{"action":"created","issue":{"number":1},"comment":{"id":5,"body":%s},"sender":{"id":1,"type":"Bot"}}`, "/approve"),
 			"nobody's":              []byte(`{"action":"created","issue":{"number":1},"comment":{"id":5,"body":"x"}}`),

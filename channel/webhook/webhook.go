@@ -8,14 +8,13 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"mime"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/writ-run/writ"
-	"github.com/writ-run/writ/canon"
 	"github.com/writ-run/writ/channel"
 )
 
@@ -59,7 +58,16 @@ func (Adapter) Receive(r *channel.Request, keys [][]byte) (*channel.Receipt, err
 	if away := r.At.Std().Sub(time.Unix(seconds, 0)).Abs(); away > tolerance {
 		return nil, unsigned("it was signed %s away from now: at most %s", away.Round(time.Second), tolerance)
 	}
+	if media := r.Header.Get("Content-Type"); media != "" && !isJSON(media) { // the specification demands none
+		return nil, writ.Errorf(writ.CodeInvalid, "webhook", "the content type is not application/json").WithFix("send JSON, and say so")
+	}
 	return &channel.Receipt{Key: id, Accepted: channel.Answer{Status: http.StatusAccepted}}, nil
+}
+
+// isJSON is for JSON and what is written in it, such as application/cloudevents+json.
+func isJSON(contentType string) bool {
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (media == "application/json" || strings.HasSuffix(media, "+json"))
 }
 
 func unsigned(format string, args ...any) error {
@@ -109,12 +117,9 @@ func signatures(header string) [][]byte {
 // and all of it is metadata. A source or actor that it names is nobody's word but the
 // sender's: the sender is whoever has the secret.
 func (Adapter) Read(d *channel.Delivery) ([]channel.Message, error) {
-	if !utf8.Valid(d.Body) {
-		return nil, writ.Errorf(writ.CodeInvalid, "webhook", "the body is not UTF-8")
-	}
-	metadata, err := canon.JSON(d.Body)
+	metadata, err := channel.Object("webhook", d.Body)
 	if err != nil {
-		return nil, writ.Errorf(writ.CodeInvalid, "webhook", "the body is not JSON: %w", err)
+		return nil, err
 	}
 	var event struct {
 		Type string `json:"type"`
@@ -123,7 +128,7 @@ func (Adapter) Read(d *channel.Delivery) ([]channel.Message, error) {
 			Text   string `json:"text"`
 		} `json:"data"`
 	}
-	if err := json.Unmarshal(metadata, &event); err != nil || metadata[0] != '{' {
+	if err := json.Unmarshal(metadata, &event); err != nil {
 		return nil, writ.Errorf(writ.CodeInvalid, "webhook", "the body is not an event with a type and data")
 	}
 	return []channel.Message{{

@@ -26,10 +26,28 @@ func suite() *channeltest.Suite {
 		Text: func(thread, _, text string) []byte {
 			return channeltest.Body(`{"type":"note.written","data":{"thread":%s,"text":%s}}`, thread, text)
 		},
+		Retry: func(key []byte, first *channel.Request, at time.Time) *channel.Request {
+			return &channel.Request{Method: http.MethodPost, Body: first.Body, Header: Sign(key, first.Header.Get(headerID), first.Body, at)}
+		},
+		Attached: func(text, file string) []byte {
+			return channeltest.Body(`{"type":"note.written","data":{"text":%s,"file":%s}}`, text, file)
+		},
 	}
 }
 
 func TestConformance(t *testing.T) { channeltest.Run(t, suite()) }
+
+// TestWhatIsWrittenInJSONIsTaken too.
+func TestWhatIsWrittenInJSONIsTaken(t *testing.T) {
+	for _, media := range []string{"", "application/json", "application/cloudevents+json; charset=utf-8"} {
+		r := suite().Sign(suite().Key, []byte(`{}`), channeltest.Now)
+		r.At = canon.TimeOf(channeltest.Now)
+		r.Header.Set("Content-Type", media)
+		if _, err := (Adapter{}).Receive(r, [][]byte{suite().Key}); err != nil {
+			t.Errorf("%q: %v", media, err)
+		}
+	}
+}
 
 func FuzzReceive(f *testing.F) {
 	f.Add("id", "1614265330", "v1,AAAA", []byte(`{}`))

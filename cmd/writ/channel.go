@@ -13,12 +13,16 @@ import (
 	"github.com/writ-run/writ/api"
 	"github.com/writ-run/writ/channel"
 	"github.com/writ-run/writ/channel/github"
+	"github.com/writ-run/writ/channel/slack"
+	"github.com/writ-run/writ/channel/telegram"
 	"github.com/writ-run/writ/channel/webhook"
 	"github.com/writ-run/writ/contract"
 )
 
 // adapters are the providers of this binary.
-func adapters() []channel.Adapter { return []channel.Adapter{github.Adapter{}, webhook.Adapter{}} }
+func adapters() []channel.Adapter {
+	return []channel.Adapter{github.Adapter{}, slack.Adapter{}, telegram.Adapter{}, webhook.Adapter{}}
+}
 
 // wireChannels lets the channels call what is bound later.
 func (h *home) wireChannels() (err error) {
