@@ -49,6 +49,9 @@ var layers = map[string][]string{
 	"channel/github":      {"channel", ".", "canon"}, // each provider alike
 	"channel/webhook":     {"channel", ".", "canon"},
 
+	"channel/whatsappmeta":   {"channel", ".", "canon"},
+	"channel/whatsapptwilio": {"channel", ".", "canon"},
+
 	"cmd/writ": {"*"},
 	"bench":    {"*"},
 

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/writ-run/writ"
 )
@@ -60,6 +61,8 @@ const (
 	Said Kind = "said"
 	// Happened is an event of the provider's, such as an opened issue.
 	Happened Kind = "happened"
+	// Pressed is a person's touch of a button or a choice from a list that was sent to it.
+	Pressed Kind = "pressed"
 	// Passing is what asks for nothing: an edit, a bot's own words, a receipt of
 	// delivery. Why says which.
 	Passing Kind = "passing"
@@ -73,11 +76,27 @@ type Message struct {
 	// Thread is where an answer belongs. What is of one thread never mixes with
 	// another's.
 	Thread string
-	ID     string // the provider's, empty where it gives none
-	Event  string // of one that happened: "issues.opened"
-	Text   string
+	// ID is the provider's, and no other message of its thread ever has it: what comes
+	// again in another delivery is taken once. Empty: it is known by its delivery alone.
+	ID    string
+	Event string // of one that happened: "issues.opened"
+	Text  string
+	Press *Press // of one that was pressed
 	// Metadata is what a plan may read: one JSON object.
 	Metadata json.RawMessage
+}
+
+// Press is what the button was made for, as whoever sent it wrote it down. No text that
+// a person sees says it.
+type Press struct {
+	Action string // "approve"
+	Value  string // what of
+}
+
+// PressOf is the press of a button to which its provider gives one id: ACTION:VALUE.
+func PressOf(id string) *Press {
+	action, value, _ := strings.Cut(id, ":")
+	return &Press{Action: action, Value: value}
 }
 
 // Sender is who a provider says sent a message.
@@ -104,6 +123,16 @@ type Traits struct {
 	Title    string
 	Methods  []string // with which it calls
 	MaxBody  int64    // bytes
+	// Batched: one delivery may have messages of many threads, which another has, too.
+	Batched bool
+}
+
+// Challenger is an adapter whose provider asks, before it sends anything, whether the
+// URL knows the token that somebody gave to the provider with it.
+type Challenger interface {
+	// Token is the one to give, made of a key of the channel. It verifies nothing else,
+	// and says nothing about the key.
+	Token(key []byte) string
 }
 
 // Sampler makes requests as its provider would, for trying a channel out.

@@ -35,6 +35,14 @@ type Suite struct {
 	// Passing are bodies that ask for nothing: what the bot itself said, edits,
 	// receipts. By what they are.
 	Passing map[string][]byte
+	// Direct: a thread is one sender's, and never has another in it.
+	Direct bool
+	// Pressed is the body of a touch of the button with an id; nil where there are none.
+	Pressed func(thread, sender, id string) []byte
+	// Batch is one delivery with what all of the bodies say; nil where each says one thing.
+	Batch func(bodies ...[]byte) []byte
+	// Challenge asks whether the token of a key is known here; nil where nobody asks.
+	Challenge func(key []byte, challenge string) *channel.Request
 }
 
 // Vector is a request that a document prints, and the key with which it was signed.
@@ -58,6 +66,10 @@ func Run(t *testing.T, s *Suite) {
 		"keys":              keys,
 		"text":              text,
 		"threads":           threads,
+		"presses":           presses,
+		"batches":           batches,
+		"methods":           methods,
+		"handshake":         handshake,
 		"passing":           passing,
 		"hostile bodies":    hostileBodies,
 		"hostile headers":   hostileHeaders,
@@ -132,6 +144,10 @@ func samples(t *testing.T, s *Suite) {
 			receipt, err := s.receive(t, r, s.Key)
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
+			}
+			if receipt.Handshake != nil {
+				keys = append(keys, r.URL)
+				continue
 			}
 			if _, err := s.Adapter.Read(&channel.Delivery{Body: r.Body, Hints: receipt.Hints, At: r.At}); err != nil {
 				t.Errorf("%s: %v", name, err)
@@ -249,8 +265,11 @@ func threads(t *testing.T, s *Suite) {
 			t.Errorf("%s and %s are the thread %q", thread, seen[m.Thread], m.Thread)
 		}
 		seen[m.Thread] = thread
-		if again := s.said(t, thread, "u2", "other words"); again.Thread != m.Thread {
+		if again := s.said(t, thread, "u1", "other words"); again.Thread != m.Thread {
 			t.Errorf("%s is the thread %q and then %q", thread, m.Thread, again.Thread)
+		}
+		if another := s.said(t, thread, "u2", "hello"); (another.Thread == m.Thread) == s.Direct {
+			t.Errorf("%s is the thread %q, and with another sender %q", thread, m.Thread, another.Thread)
 		}
 	}
 }
@@ -379,7 +398,10 @@ func Read(t *testing.T, a channel.Adapter, body []byte, hints map[string]string)
 			if m.Why == "" {
 				t.Error("it asks for nothing, and nobody knows why")
 			}
-		case channel.Said, channel.Happened:
+		case channel.Said, channel.Happened, channel.Pressed:
+			if (m.Press != nil) != (m.Kind == channel.Pressed) {
+				t.Errorf("%s has the press %+v", m.Kind, m.Press)
+			}
 			if m.Sender.ID == "" || !json.Valid(m.Metadata) || m.Metadata[0] != '{' || !utf8.ValidString(m.Text) {
 				t.Errorf("%s of %q: %q, %s", m.Kind, m.Sender.ID, m.Text, m.Metadata)
 			}

@@ -14,11 +14,15 @@ import (
 	"github.com/writ-run/writ/channel"
 	"github.com/writ-run/writ/channel/github"
 	"github.com/writ-run/writ/channel/webhook"
+	"github.com/writ-run/writ/channel/whatsappmeta"
+	"github.com/writ-run/writ/channel/whatsapptwilio"
 	"github.com/writ-run/writ/contract"
 )
 
 // adapters are the providers of this binary.
-func adapters() []channel.Adapter { return []channel.Adapter{github.Adapter{}, webhook.Adapter{}} }
+func adapters() []channel.Adapter {
+	return []channel.Adapter{github.Adapter{}, webhook.Adapter{}, whatsappmeta.Adapter{}, whatsapptwilio.Adapter{}}
+}
 
 // wireChannels lets the channels call what is bound later.
 func (h *home) wireChannels() (err error) {
@@ -37,9 +41,12 @@ func (h *home) bindChannels(d *contract.Dispatcher) {
 	contract.Bind(d, contract.ChannelSimulate, h.channels.Simulate)
 }
 
-// channelRoutes is where providers call.
+// channelRoutes is where providers call: with GET those that try the URL out first.
 func (h *home) channelRoutes() []api.Route {
-	return []api.Route{{Method: http.MethodPost, Pattern: channel.Pattern, Permission: api.BySignature, Handler: h.channels.ServeWebhook}}
+	return []api.Route{
+		{Method: http.MethodGet, Pattern: channel.Pattern, Permission: api.BySignature, Handler: h.channels.ServeWebhook},
+		{Method: http.MethodPost, Pattern: channel.Pattern, Permission: api.BySignature, Handler: h.channels.ServeWebhook},
+	}
 }
 
 // hosts are the names under which the listener may be called.
@@ -97,6 +104,9 @@ there.`,
 				t.pair("channel", string(in.Name))
 				t.pair("status", out.Status)
 				t.pair("url", out.URL)
+				if out.VerifyToken != "" {
+					t.pair("verify token", out.VerifyToken)
+				}
 			})
 		},
 	}
