@@ -61,7 +61,7 @@ const (
 	Said Kind = "said"
 	// Happened is an event of the provider's, such as an opened issue.
 	Happened Kind = "happened"
-	// Pressed is a person's touch of a button or a choice from a list that was sent to it.
+	// Pressed is a button, or a form that was sent off. Press says which.
 	Pressed Kind = "pressed"
 	// Passing is what asks for nothing: an edit, a bot's own words, a receipt of
 	// delivery. Why says which.
@@ -81,16 +81,16 @@ type Message struct {
 	ID    string
 	Event string // of one that happened: "issues.opened"
 	Text  string
-	Press *Press // of one that was pressed
+	Press *Press // of one that was pressed, nil otherwise
 	// Metadata is what a plan may read: one JSON object.
 	Metadata json.RawMessage
 }
 
-// Press is what the button was made for, as whoever sent it wrote it down. No text that
-// a person sees says it.
+// Press is what somebody pressed. Both are the words of whoever posted the button: that
+// the sender pressed it is all that the provider vouches for.
 type Press struct {
-	Action string // "approve"
-	Value  string // what of
+	Action string // what is asked: "approve"
+	Value  string // of what: it names one thing, such as an approval by its digest
 }
 
 // PressOf is the press of a button to which its provider gives one id: ACTION:VALUE.

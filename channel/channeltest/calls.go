@@ -12,8 +12,8 @@ import (
 	"github.com/writ-run/writ/channel"
 )
 
-// read is what a signed body says.
-func (s *Suite) read(t *testing.T, body []byte) []channel.Message {
+// heard is what a signed body says.
+func (s *Suite) heard(t *testing.T, body []byte) []channel.Message {
 	t.Helper()
 	r := at(s.Sign(s.Key, body, Now), Now)
 	receipt, err := s.receive(t, r, s.Key)
@@ -32,12 +32,12 @@ func presses(t *testing.T, s *Suite) {
 	if s.Pressed == nil {
 		return
 	}
-	for id, want := range map[string]channel.Press{
-		"approve:exe_1/sha256:ab": {Action: "approve", Value: "exe_1/sha256:ab"}, "approve": {Action: "approve"}, "": {}, ":x": {Value: "x"},
+	for _, want := range []channel.Press{
+		{Action: "approve", Value: "exe_1/sha256:ab"}, {Action: "approve", Value: "x=1&y=<2>"}, {Action: "approve"}, {},
 	} {
-		m := s.read(t, s.Pressed("t1", "u1", id))
+		m := s.heard(t, s.Pressed("t1", "u1", want.Action, want.Value))
 		if len(m) != 1 || m[0].Kind != channel.Pressed || m[0].Press == nil || *m[0].Press != want || m[0].Sender.ID == "" {
-			t.Errorf("%q is %+v", id, m)
+			t.Errorf("%+v is %+v", want, m)
 		}
 	}
 }
@@ -51,7 +51,7 @@ func batches(t *testing.T, s *Suite) {
 		return
 	}
 	one, two, three := s.Text("t1", "u1", "one"), s.Text("t1", "u1", "two"), s.Text("t2", "u2", "three")
-	first, again, alone := s.read(t, s.Batch(one, two)), s.read(t, s.Batch(two, three)), s.read(t, two)
+	first, again, alone := s.heard(t, s.Batch(one, two)), s.heard(t, s.Batch(two, three)), s.heard(t, two)
 	if len(first) != 2 || len(again) != 2 || len(alone) != 1 {
 		t.Fatalf("%d, %d and %d messages", len(first), len(again), len(alone))
 	}

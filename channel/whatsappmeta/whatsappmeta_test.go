@@ -69,8 +69,8 @@ func suite() *channeltest.Suite {
 			"a receipt": []byte(sampleStart + `"statuses":[{"id":"wamid.1","status":"read"}]` + sampleEnd),
 			"an echo":   bytes.Replace(said("t", "u", "text", `"text":{"body":"/approve"}`), []byte(`"field":"messages"`), []byte(`"field":"smb_message_echoes"`), 1),
 		},
-		Pressed: func(thread, sender, id string) []byte {
-			return said(thread, sender, "button", `"button":{"text":"Yes","payload":`+quoted(id)+`}`)
+		Pressed: func(thread, sender, action, value string) []byte {
+			return said(thread, sender, "button", `"button":{"text":"Yes","payload":`+quoted(action+":"+value)+`}`)
 		},
 		Batch:     batch,
 		Challenge: func(key []byte, challenge string) *channel.Request { return verify(key, challenge, 0) },

@@ -74,8 +74,8 @@ func suite() *channeltest.Suite {
 			"a receipt": form(map[string]string{"MessageStatus": "read"}), "an SMS": form(map[string]string{"From": "+15550100601", "Body": "/approve"}),
 			"nobody's": form(map[string]string{"From": ""}), "to nobody": form(map[string]string{"To": ""}), "a number with more in it": form(map[string]string{"From": "whatsapp:+1555 0100601"}),
 		},
-		Pressed: func(thread, sender, id string) []byte {
-			return form(map[string]string{"To": "whatsapp:" + thread, "From": "whatsapp:" + sender, "Body": "Yes", "ButtonText": "Yes", "ButtonPayload": id})
+		Pressed: func(thread, sender, action, value string) []byte {
+			return form(map[string]string{"To": "whatsapp:" + thread, "From": "whatsapp:" + sender, "Body": "Yes", "ButtonText": "Yes", "ButtonPayload": action + ":" + value})
 		},
 	}
 }
