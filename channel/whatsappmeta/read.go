@@ -81,19 +81,22 @@ func (Adapter) Read(d *channel.Delivery) ([]channel.Message, error) {
 	var out []channel.Message
 	for i := range in.Entry {
 		for _, change := range in.Entry[i].Changes {
-			more, err := read(change.Field, change.Value)
+			more, err := read(change.Field, change.Value, maxMessages-len(out))
 			if err != nil {
 				return nil, err
 			}
-			if out = append(out, more...); len(out) > maxMessages {
-				return nil, writ.Errorf(writ.CodeInvalid, "whatsapp-meta", "one delivery has more than %d messages", maxMessages)
-			}
+			out = append(out, more...)
 		}
 	}
 	return out, nil
 }
 
-func read(field string, raw json.RawMessage) ([]channel.Message, error) {
+// read is what one change says, with room for so many messages.
+func read(field string, raw json.RawMessage, room int) ([]channel.Message, error) {
+	crowded := writ.Errorf(writ.CodeInvalid, "whatsapp-meta", "one delivery has more than %d messages", maxMessages)
+	if room == 0 {
+		return nil, crowded
+	}
 	if field != "messages" {
 		return []channel.Message{passing("it is no message: " + writ.Clip(field, 64))}, nil
 	}
@@ -101,10 +104,14 @@ func read(field string, raw json.RawMessage) ([]channel.Message, error) {
 	if err := json.Unmarshal(raw, &v); err != nil {
 		return nil, writ.Errorf(writ.CodeInvalid, "whatsapp-meta", "the messages are not as Meta sends them")
 	}
+	if len(v.Messages)+len(v.Statuses) > room {
+		return nil, crowded
+	}
 	var number struct {
 		ID string `json:"phone_number_id"`
 	}
 	_ = json.Unmarshal(v.Metadata, &number) // a number that cannot be read is missing, below
+	known := contactsOf(v.Contacts)
 	out := make([]channel.Message, 0, len(v.Messages)+len(v.Statuses))
 	for _, raw := range v.Messages {
 		var m message
@@ -114,10 +121,10 @@ func read(field string, raw json.RawMessage) ([]channel.Message, error) {
 		}
 		one := m.read()
 		one.ID, one.Thread = m.ID, thread(number.ID, &m)
-		contact, name := contactOf(v.Contacts, one.Sender.ID)
-		one.Sender.Name = name
+		who := known[one.Sender.ID] // null where nothing is said of it
+		one.Sender.Name = who.name
 		var err error
-		if one.Metadata, err = canon.MarshalJSON(map[string]json.RawMessage{"metadata": v.Metadata, "contact": contact, "message": raw}); err != nil {
+		if one.Metadata, err = canon.MarshalJSON(map[string]json.RawMessage{"metadata": v.Metadata, "contact": who.raw, "message": raw}); err != nil {
 			return nil, err
 		}
 		out = append(out, one)
@@ -179,8 +186,14 @@ func thread(number string, m *message) string {
 	return url.PathEscape(number) + "/" + url.PathEscape(m.FromUser)
 }
 
-// contactOf is what a delivery says of a sender: null where it says nothing.
-func contactOf(contacts []json.RawMessage, sender string) (contact json.RawMessage, name string) {
+type contact struct {
+	name string
+	raw  json.RawMessage
+}
+
+// contactsOf are what a delivery says of senders, by each id that they have.
+func contactsOf(contacts []json.RawMessage) map[string]contact {
+	known := map[string]contact{}
 	for _, raw := range contacts {
 		var c struct {
 			Number  string `json:"wa_id"`
@@ -189,9 +202,14 @@ func contactOf(contacts []json.RawMessage, sender string) (contact json.RawMessa
 				Name string `json:"name"`
 			} `json:"profile"`
 		}
-		if err := json.Unmarshal(raw, &c); err == nil && sender != "" && (c.Number == sender || c.User == sender) {
-			return raw, c.Profile.Name
+		if err := json.Unmarshal(raw, &c); err != nil {
+			continue
+		}
+		for _, id := range []string{c.Number, c.User} {
+			if _, twice := known[id]; id != "" && !twice {
+				known[id] = contact{c.Profile.Name, raw}
+			}
 		}
 	}
-	return json.RawMessage("null"), ""
+	return known
 }

@@ -161,6 +161,15 @@ func TestOneOddMessageTakesNoOtherWithIt(t *testing.T) {
 	if _, err := (Adapter{}).Read(&channel.Delivery{Body: batch(many...)}); !writ.IsCode(err, writ.CodeInvalid) {
 		t.Errorf("one more: %v", err)
 	}
+	receipts := func(n int) []byte {
+		return []byte(sampleStart + `"statuses":[{}` + strings.Repeat(`,{}`, n-1) + `]` + sampleEnd)
+	}
+	if messages := readAll(t, receipts(maxMessages)); len(messages) != maxMessages {
+		t.Errorf("%d receipts", len(messages))
+	}
+	if _, err := (Adapter{}).Read(&channel.Delivery{Body: receipts(maxMessages + 1)}); !writ.IsCode(err, writ.CodeInvalid) {
+		t.Errorf("one more: %v", err)
+	}
 }
 
 // TestTheTokenSignsNothing: who has it cannot send.

@@ -51,6 +51,10 @@ func (Adapter) Traits() channel.Traits {
 
 var sidForm = regexp.MustCompile(`^[A-Z]{2}[0-9a-f]{32}$`)
 
+// fromPerson is how the sender stands in what is signed. Nothing is between the fields there:
+// a text with these letters in it could be cut into other fields, one of them another sender.
+const fromPerson = "Fromwhatsapp:"
+
 // accepted is TwiML that says nothing: whoever answers does so through a tool.
 var accepted = channel.Answer{Status: http.StatusOK, ContentType: "text/xml; charset=utf-8", Body: []byte("<Response/>")}
 
@@ -71,6 +75,9 @@ func (Adapter) Receive(r *channel.Request, keys [][]byte) (*channel.Receipt, err
 	if err != nil || format == formatForm && media != "application/x-www-form-urlencoded" {
 		return nil, writ.Errorf(writ.CodeInvalid, "whatsapp-twilio", "the content type is not application/x-www-form-urlencoded").
 			WithFix("choose HTTP POST as the method of the webhook at Twilio")
+	}
+	if strings.Count(signed, fromPerson) > 1 {
+		return nil, writ.Errorf(writ.CodeInvalid, "whatsapp-twilio", "what is signed can be read as from two senders")
 	}
 	hints := map[string]string{hintFormat: format}
 	fields, err := fieldsOf(r.Body, hints)

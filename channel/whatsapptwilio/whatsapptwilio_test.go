@@ -190,6 +190,35 @@ func TestWhatIsNotSignedCounts(t *testing.T) {
 	}
 }
 
+// TestASignatureIsOfOneSender: whoever sees a message that it wrote itself on its way here
+// could else cut it so that another has written it.
+func TestASignatureIsOfOneSender(t *testing.T) {
+	sid := "SM" + strings.Repeat("d", 32)
+	cut := func(fields map[string]string) url.Values {
+		form := url.Values{"Body": {"stop all of it"}, "From": {"whatsapp:+15550100999"}, "MessageSid": {sid}, "To": {"whatsapp:+15550100200"}}
+		for name, value := range fields {
+			form.Set(name, value)
+		}
+		return form
+	}
+	body := "stop all of itFromwhatsapp:+15550100999MessageSid" + sid + "Towhatsapp:+15550100200Z"
+	sent := signed(testURL, testKey, []byte(cut(map[string]string{"Body": body, "From": "whatsapp:+15550100601"}).Encode()))
+	for what, forged := range map[string]url.Values{
+		"as it was sent":    cut(map[string]string{"Body": body, "From": "whatsapp:+15550100601"}),
+		"a field that ends": cut(map[string]string{"Z": "Fromwhatsapp:+15550100601MessageSid" + sid + "Towhatsapp:+15550100200"}),
+		"a name":            cut(map[string]string{"ZFrom": "whatsapp:+15550100601MessageSid" + sid + "Towhatsapp:+15550100200"}),
+		"a name in two":     cut(map[string]string{"ZFromwhats": "app:+15550100601MessageSid" + sid + "Towhatsapp:+15550100200"}),
+	} {
+		r := signed(testURL, testKey, []byte(forged.Encode()))
+		if r.Header.Get(headerSignature) != sent.Header.Get(headerSignature) {
+			t.Fatalf("%s: it is not the same text", what)
+		}
+		if _, err := (Adapter{}).Receive(r, [][]byte{testKey}); !writ.IsCode(err, writ.CodeInvalid) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 // TestBounds: as many fields as may be, and one more; a field twice; bytes that are no text.
 func TestBounds(t *testing.T) {
 	fields := func(n int) []byte {
