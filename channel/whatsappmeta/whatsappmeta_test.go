@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
 	"github.com/writ-run/writ/channel"
@@ -142,6 +144,28 @@ func TestSenders(t *testing.T) {
 			t.Errorf("%s: %+v %s", what, m, m.Metadata)
 		}
 	}
+}
+
+// TestThreadsNeverMeet: whatever is in the ids, two of them are one thread only where it is
+// one group, or one person, with one number.
+func TestThreadsNeverMeet(t *testing.T) {
+	id := rapid.SampledFrom([]string{"1", "12", "2", "/", "1/2", "group", "group/1", "%2F", "XX.1", "+1"})
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func() (of, whose string) {
+			number, m := id.Draw(t, "number"), message{From: id.Draw(t, "from")}
+			whose = "person " + m.From
+			if rapid.Bool().Draw(t, "in a group") {
+				m.Group = id.Draw(t, "group")
+				whose = "group " + m.Group
+			}
+			return thread(number, &m), number + " " + whose
+		}
+		one, whose := draw()
+		other, others := draw()
+		if (one == other) != (whose == others) {
+			t.Fatalf("%s is %q and %s is %q", whose, one, others, other)
+		}
+	})
 }
 
 // TestOneOddMessageTakesNoOtherWithIt, and one delivery is not endless.

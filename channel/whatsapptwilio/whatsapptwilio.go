@@ -95,10 +95,14 @@ func (Adapter) Receive(r *channel.Request, keys [][]byte) (*channel.Receipt, err
 }
 
 // unsigned names the URL that was asked for: that it is not the one at Twilio is the
-// usual cause. A query may hold a secret and is left out.
+// usual cause. A query or a user may hold a secret and is left out.
 func unsigned(asked string) error {
-	asked, _, _ = strings.Cut(asked, "?")
-	return writ.Errorf(writ.CodeUnauthenticated, "whatsapp-twilio", "the signature in %s is not of this channel's secret for a request to %s", headerSignature, writ.Clip(asked, 200)).
+	bare := "a URL that cannot be read"
+	if u, err := url.Parse(asked); err == nil {
+		u.User, u.RawQuery, u.ForceQuery = nil, "", false
+		bare = writ.Clip(u.String(), 200)
+	}
+	return writ.Errorf(writ.CodeUnauthenticated, "whatsapp-twilio", "the signature in %s is not of this channel's secret for a request to %s", headerSignature, bare).
 		WithFix("that URL must be, letter by letter, the one at Twilio: set publicUrl to how Twilio reaches this host. The secret must be the account's auth token")
 }
 

@@ -73,7 +73,8 @@ func (a *app) channelAdd() *cobra.Command {
 		Short: "Take what a provider signs, and say who its senders are here",
 		Long: `Take what a provider signs with a secret of this home, and say which principal each
 sender is here and what its events set off. The same name again replaces what was
-there.`,
+there. What to give to the provider is printed: the URL, and a verify token where the
+provider asks for one.`,
 		Example: `  writ secret set github-webhook < secret.txt
   writ channel add github/acme --secret github-webhook --member '*=agent:triage-bot' --on issues.opened=triage.yaml`,
 		RunE: func(cmd *cobra.Command, args []string) error {
