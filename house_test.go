@@ -52,6 +52,9 @@ var layers = map[string][]string{
 	"channel/telegram":    {"channel", ".", "canon"},
 	"channel/webhook":     {"channel", ".", "canon"},
 
+	"channel/whatsappmeta":   {"channel", ".", "canon"},
+	"channel/whatsapptwilio": {"channel", ".", "canon"},
+
 	"cmd/writ": {"*"},
 	"bench":    {"*"},
 

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
@@ -76,10 +77,12 @@ type Message struct {
 	// Thread is where an answer belongs. What is of one thread never mixes with
 	// another's.
 	Thread string
-	ID     string // the provider's, empty where it gives none
-	Event  string // of one that happened: "issues.opened"
-	Text   string
-	Press  *Press // of one that was pressed, nil otherwise
+	// ID is the provider's, and no other message of its thread ever has it: what comes
+	// again in another delivery is taken once. Empty: it is known by its delivery alone.
+	ID    string
+	Event string // of one that happened: "issues.opened"
+	Text  string
+	Press *Press // of one that was pressed, nil otherwise
 	// Metadata is what a plan may read: one JSON object.
 	Metadata json.RawMessage
 }
@@ -89,6 +92,12 @@ type Message struct {
 type Press struct {
 	Action string // what is asked: "approve"
 	Value  string // of what: it names one thing, such as an approval by its digest
+}
+
+// PressOf is the press of a button to which its provider gives one id: ACTION:VALUE.
+func PressOf(id string) *Press {
+	action, value, _ := strings.Cut(id, ":")
+	return &Press{Action: action, Value: value}
 }
 
 // Sender is who a provider says sent a message.
@@ -115,6 +124,16 @@ type Traits struct {
 	Title    string
 	Methods  []string // with which it calls
 	MaxBody  int64    // bytes
+	// Batched: one delivery may have messages of many threads, which another has, too.
+	Batched bool
+}
+
+// Challenger is an adapter whose provider asks, before it sends anything, whether the
+// URL knows the token that somebody gave to the provider with it.
+type Challenger interface {
+	// Token is the one to give, made of a key of the channel. It verifies nothing else,
+	// and says nothing about the key.
+	Token(key []byte) string
 }
 
 // Sampler makes requests as its provider would, for trying a channel out.

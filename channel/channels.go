@@ -123,7 +123,7 @@ func (s *Service) Add(ctx context.Context, in *contract.ChannelAddInput) (*contr
 		return nil, err
 	}
 	delete(s.known, by.Tenant) // read again, as it stands on disk
-	return &contract.ChannelAddOutput{Result: contract.Result{Status: status, ChangedAt: at}, URL: s.url(by.Tenant, c.Name)}, nil
+	return &contract.ChannelAddOutput{Result: contract.Result{Status: status, ChangedAt: at}, URL: s.url(by.Tenant, c.Name), VerifyToken: s.token(ctx, by.Tenant, &c)}, nil
 }
 
 // check refuses what could not work.
@@ -205,7 +205,7 @@ func (s *Service) List(ctx context.Context, _ *contract.ChannelListInput) (*cont
 	}
 	out := &contract.ChannelListOutput{Result: contract.Result{Status: "ok", ChangedAt: s.opts.Clock.Now()}, Items: make([]contract.ChannelItem, 0, len(all))}
 	for _, c := range all {
-		item := contract.ChannelItem{Channel: *c, URL: s.url(by.Tenant, c.Name)}
+		item := contract.ChannelItem{Channel: *c, URL: s.url(by.Tenant, c.Name), VerifyToken: s.token(ctx, by.Tenant, c)}
 		if _, err := s.keys(ctx, by.Tenant, c); err != nil {
 			item.Problem = writ.Clip(err.Error(), maxWhy)
 		}
@@ -227,6 +227,21 @@ func (s *Service) record(ctx context.Context, by *writ.Principal, facts writ.Sys
 		return err
 	}
 	return s.opts.Journal.Barrier(ctx, receipt.Position)
+}
+
+// token is what the channel's provider is to be given beside the URL; empty where it
+// asks for none, or there is no secret to make it of.
+func (s *Service) token(ctx context.Context, tenant writ.TenantID, c *contract.Channel) string {
+	adapter, err := s.adapterOf(c.Name)
+	challenger, ok := adapter.(Challenger)
+	if err != nil || !ok {
+		return ""
+	}
+	keys, err := s.keys(ctx, tenant, c)
+	if err != nil {
+		return ""
+	}
+	return challenger.Token(keys[0])
 }
 
 // url is where a channel's provider sends to.

@@ -67,7 +67,8 @@ func (s *Service) receive(ctx context.Context, tenant writ.TenantID, c *contract
 		return nil, writ.Errorf(writ.CodeUnavailable, "webhook", "the channel is not ready").WithFix("`writ channel list` says what is missing")
 	}
 	receipt, err := adapter.Receive(r, keys)
-	if err != nil {
+	if err != nil { // the provider is told, and whoever set it up looks here
+		s.opts.Log.Info("a request is refused", "channel", c.Name, "why", err)
 		return nil, err
 	}
 	if receipt.Handshake != nil {

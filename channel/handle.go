@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/canon"
 	"github.com/writ-run/writ/contract"
 )
 
@@ -29,7 +30,7 @@ func (s *Service) handle(ctx context.Context, j *job) ([]writ.DeliveryOutcome, e
 	outcomes := make([]writ.DeliveryOutcome, 0, len(j.messages))
 	for i := range j.messages {
 		m := &j.messages[i]
-		of, err := s.message(ctx, j, m, fmt.Sprintf("%s/%d", j.stream, i))
+		of, err := s.message(ctx, j, m, keyIn(j, m, i))
 		if err != nil {
 			return nil, err
 		}
@@ -39,6 +40,15 @@ func (s *Service) handle(ctx context.Context, j *job) ([]writ.DeliveryOutcome, e
 		outcomes = append(outcomes, of...)
 	}
 	return outcomes, nil
+}
+
+// keyIn is the idempotency key of a message: its own where the provider gave it an id,
+// because a delivery that is tried again may have others beside it; else its place.
+func keyIn(j *job, m *Message, i int) string {
+	if m.ID == "" {
+		return fmt.Sprintf("%s/%d", j.stream, i)
+	}
+	return canon.ID("msg", canon.DomainDelivery, []byte(j.facts.Channel), []byte(m.Kind), []byte(m.Thread), []byte(m.Event), []byte(m.ID))
 }
 
 func refused(code writ.Code, why string) writ.DeliveryOutcome {

@@ -31,6 +31,7 @@ type job struct {
 	facts    *writ.DeliveryFacts
 	channel  *contract.Channel // nil: it was removed meanwhile
 	messages []Message
+	batched  bool  // its provider mixes threads in one delivery
 	unread   error // why the delivery is not understood
 }
 
@@ -184,16 +185,18 @@ func (s *Service) open(ctx context.Context, e entry) (*job, error) {
 		j.unread = err
 		return j, nil
 	}
+	j.batched = adapter.Traits().Batched
 	j.messages, j.unread = adapter.Read(delivery)
 	return j, nil
 }
 
-// lane keeps what is of one thread in one place of n.
+// lane keeps what is of one thread in one place of n: all of a channel where a delivery
+// has more than one.
 func (j *job) lane(n int) int {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(j.tenant))
 	_, _ = h.Write([]byte(j.facts.Channel))
-	if len(j.messages) > 0 {
+	if len(j.messages) > 0 && !j.batched {
 		_, _ = h.Write([]byte(j.messages[0].Thread))
 	}
 	return int(h.Sum64() % uint64(n))

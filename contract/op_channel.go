@@ -20,7 +20,6 @@ var ChannelAdd = define[ChannelAddInput, ChannelAddOutput](Contract{
 	Context:     "Once the secret is set, and again whenever members, triggers or secrets change.",
 	PII:         []string{"input.members.sender", "input.members.principalId", "input.reason"},
 	Errors: []Failure{
-		on(writ.CodeUnavailable, "None of the secrets can be read."),
 		on(writ.CodeConflict, "The tenant has as many channels as are kept."),
 	},
 	Emits:    []string{EventChannelChanged},

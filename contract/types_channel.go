@@ -50,6 +50,8 @@ type ChannelAddInput struct {
 type ChannelAddOutput struct {
 	Result
 	URL string `json:"url" jsonschema:"Where the provider is to send to; only the path where the host has no publicUrl."`
+	// VerifyToken is made of the first secret and lets nobody send anything.
+	VerifyToken string `json:"verifyToken,omitempty" jsonschema:"What to give to the provider with the URL, where it asks for a verify token."`
 }
 
 // ChannelRemoveInput is the input of ChannelRemove.
@@ -75,8 +77,9 @@ type ChannelListOutput struct {
 // ChannelItem is a channel and how it is.
 type ChannelItem struct {
 	Channel
-	URL     string `json:"url"`
-	Problem string `json:"problem,omitempty" jsonschema:"Why it cannot verify what it is sent."`
+	URL         string `json:"url"`
+	VerifyToken string `json:"verifyToken,omitempty" jsonschema:"What to give to the provider with the URL, where it asks for a verify token."`
+	Problem     string `json:"problem,omitempty" jsonschema:"Why it cannot verify what it is sent."`
 }
 
 // ChannelSimulateInput is the input of ChannelSimulate.

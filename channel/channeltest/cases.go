@@ -152,7 +152,11 @@ func outOfOrder(t *testing.T, s *Suite) {
 		}
 		return s.read(t, r, receipt)
 	}
-	bodies := [][]byte{opening("t1", "u1", "first"), s.Text("t1", "u2", "second"), s.Text("t2", "u1", "elsewhere"), s.Text("t1", "u1", "third")}
+	another := "u2"
+	if s.Direct {
+		another = "u1"
+	}
+	bodies := [][]byte{opening("t1", "u1", "first"), s.Text("t1", another, "second"), s.Text("t2", "u1", "elsewhere"), s.Text("t1", "u1", "third")}
 	var forwards, backwards []channel.Message
 	for _, body := range bodies {
 		forwards = append(forwards, of(body))
@@ -204,7 +208,7 @@ func buttons(t *testing.T, s *Suite) {
 	if s.Pressed == nil {
 		return
 	}
-	for _, value := range []string{"sha256:0f", "x/y", "", "&amp;"} {
+	for _, value := range []string{"sha256:0f", "exe_1/sha256:ab", "x=1&y=<2>", "", "&amp;"} {
 		body := s.Pressed("t1", "u1", "approve", value)
 		r := at(s.Sign(s.Key, body, Now), Now)
 		receipt, err := s.receive(t, r, s.Key)

@@ -37,12 +37,16 @@ type Suite struct {
 
 	// Bearer: the secret itself comes along, and nothing is signed.
 	Bearer bool
+	// Direct: a thread is one sender's, and never has another in it.
+	Direct bool
 	// Retry is how the provider sends again what it sent before: nil, it signs it anew.
 	Retry func(key []byte, first *channel.Request, at time.Time) *channel.Request
 
 	// Of providers that have such a thing:
 
 	Handshakes []Handshake
+	// Challenge asks whether the token of a key is known here.
+	Challenge func(key []byte, challenge string) *channel.Request
 	// Attached is the body of a message with a file of that name.
 	Attached func(text, file string) []byte
 	// Opening is a message that begins a thread, where one that answers has another
@@ -52,6 +56,8 @@ type Suite struct {
 	Numbered func(id string) []byte
 	// Pressed is a button under a message of a thread.
 	Pressed func(thread, sender, action, value string) []byte
+	// Batch is one delivery with what all of the bodies say.
+	Batch func(bodies ...[]byte) []byte
 }
 
 // Handshake is what a provider asks when it is told of a channel.
@@ -81,6 +87,9 @@ func Run(t *testing.T, s *Suite) {
 		"keys":              keys,
 		"text":              text,
 		"threads":           threads,
+		"batches":           batches,
+		"methods":           methods,
+		"challenge":         challenge,
 		"passing":           passing,
 		"hostile bodies":    hostileBodies,
 		"hostile headers":   hostileHeaders,
@@ -169,11 +178,13 @@ func samples(t *testing.T, s *Suite) {
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
-			if receipt.Handshake == nil {
-				Read(t, s.Adapter, r.Body, receipt.Hints)
-				if _, err := s.Adapter.Read(&channel.Delivery{Body: r.Body, Hints: receipt.Hints, At: r.At}); err != nil {
-					t.Errorf("%s: %v", name, err)
-				}
+			if receipt.Handshake != nil {
+				keys = append(keys, r.URL+string(r.Body))
+				continue
+			}
+			Read(t, s.Adapter, r.Body, receipt.Hints)
+			if _, err := s.Adapter.Read(&channel.Delivery{Body: r.Body, Hints: receipt.Hints, At: r.At}); err != nil {
+				t.Errorf("%s: %v", name, err)
 			}
 			keys = append(keys, keyOf(receipt, r))
 		}
@@ -290,8 +301,11 @@ func threads(t *testing.T, s *Suite) {
 			t.Errorf("%s and %s are the thread %q", thread, seen[m.Thread], m.Thread)
 		}
 		seen[m.Thread] = thread
-		if again := s.said(t, thread, "u2", "other words"); again.Thread != m.Thread {
+		if again := s.said(t, thread, "u1", "other words"); again.Thread != m.Thread {
 			t.Errorf("%s is the thread %q and then %q", thread, m.Thread, again.Thread)
+		}
+		if another := s.said(t, thread, "u2", "hello"); (another.Thread == m.Thread) == s.Direct {
+			t.Errorf("%s is the thread %q, and with another sender %q", thread, m.Thread, another.Thread)
 		}
 	}
 }

@@ -111,7 +111,7 @@ func (Adapter) Read(d *channel.Delivery) ([]channel.Message, error) {
 	if p.Action != "" {
 		m.Event += "." + p.Action
 	}
-	if p.Comment != nil {
+	if p.Comment != nil && p.Action == "created" { // it keeps its id however often it is edited
 		m.ID = strconv.FormatInt(p.Comment.ID, 10)
 	}
 	switch {

@@ -67,6 +67,17 @@ func digits(name string) string {
 
 func TestConformance(t *testing.T) { channeltest.Run(t, suite()) }
 
+// TestOnlyANewCommentHasAnID: it keeps it through each edit, and every edit is an event.
+func TestOnlyANewCommentHasAnID(t *testing.T) {
+	for action, want := range map[string]string{"created": "5", "edited": "", "deleted": ""} {
+		body := channeltest.Body(`{"action":%s,"issue":{"number":1},"comment":{"id":5,"body":"x"},"sender":{"id":1,"type":"User"}}`, action)
+		messages, err := Adapter{}.Read(&channel.Delivery{Body: body, Hints: map[string]string{hintEvent: "issue_comment"}})
+		if err != nil || len(messages) != 1 || messages[0].ID != want {
+			t.Errorf("%s: %+v, %v", action, messages, err)
+		}
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	for _, body := range channeltest.Hostile() {
 		f.Add("issues", body)

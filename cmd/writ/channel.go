@@ -16,12 +16,16 @@ import (
 	"github.com/writ-run/writ/channel/slack"
 	"github.com/writ-run/writ/channel/telegram"
 	"github.com/writ-run/writ/channel/webhook"
+	"github.com/writ-run/writ/channel/whatsappmeta"
+	"github.com/writ-run/writ/channel/whatsapptwilio"
 	"github.com/writ-run/writ/contract"
 )
 
 // adapters are the providers of this binary.
 func adapters() []channel.Adapter {
-	return []channel.Adapter{github.Adapter{}, slack.Adapter{}, telegram.Adapter{}, webhook.Adapter{}}
+	return []channel.Adapter{
+		github.Adapter{}, slack.Adapter{}, telegram.Adapter{}, webhook.Adapter{}, whatsappmeta.Adapter{}, whatsapptwilio.Adapter{},
+	}
 }
 
 // wireChannels lets the channels call what is bound later.
@@ -41,9 +45,12 @@ func (h *home) bindChannels(d *contract.Dispatcher) {
 	contract.Bind(d, contract.ChannelSimulate, h.channels.Simulate)
 }
 
-// channelRoutes is where providers call.
+// channelRoutes is where providers call: with GET those that try the URL out first.
 func (h *home) channelRoutes() []api.Route {
-	return []api.Route{{Method: http.MethodPost, Pattern: channel.Pattern, Permission: api.BySignature, Handler: h.channels.ServeWebhook}}
+	return []api.Route{
+		{Method: http.MethodGet, Pattern: channel.Pattern, Permission: api.BySignature, Handler: h.channels.ServeWebhook},
+		{Method: http.MethodPost, Pattern: channel.Pattern, Permission: api.BySignature, Handler: h.channels.ServeWebhook},
+	}
 }
 
 // hosts are the names under which the listener may be called.
@@ -70,7 +77,8 @@ func (a *app) channelAdd() *cobra.Command {
 		Short: "Take what a provider signs, and say who its senders are here",
 		Long: `Take what a provider signs with a secret of this home, and say which principal each
 sender is here and what its events set off. The same name again replaces what was
-there.`,
+there. What to give to the provider is printed: the URL, and a verify token where the
+provider asks for one.`,
 		Example: `  writ secret set github-webhook < secret.txt
   writ channel add github/acme --secret github-webhook --member '*=agent:triage-bot' --on issues.opened=triage.yaml`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -101,6 +109,9 @@ there.`,
 				t.pair("channel", string(in.Name))
 				t.pair("status", out.Status)
 				t.pair("url", out.URL)
+				if out.VerifyToken != "" {
+					t.pair("verify token", out.VerifyToken)
+				}
 			})
 		},
 	}
