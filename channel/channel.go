@@ -90,8 +90,8 @@ type Message struct {
 // Press is what somebody pressed. Both are the words of whoever posted the button: that
 // the sender pressed it is all that the provider vouches for.
 type Press struct {
-	Action string // what is asked: "approve"
-	Value  string // of what: it names one thing, such as an approval by its digest
+	Action string `json:"action"` // what is asked: "approve"
+	Value  string `json:"value"`  // of what: it names one thing, such as an approval by its digest
 }
 
 // PressOf is the press of a button to which its provider gives one id: ACTION:VALUE.
