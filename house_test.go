@@ -28,6 +28,7 @@ var layers = map[string][]string{
 	".":        {"abi", "canon"},
 	"contract": {".", "abi", "canon"},
 
+	"intent":   {".", "abi", "canon"},
 	"plan":     {".", "contract", "abi", "canon"},
 	"policy":   {".", "contract", "abi", "canon"},
 	"identity": {".", "contract", "abi", "canon"},
@@ -46,7 +47,17 @@ var layers = map[string][]string{
 	"shelf":      {}, // knows bytes alone
 	"shelf/pack": {"shelf", "registry"},
 
-	"api":      {".", "contract", "canon"},
+	"api":                 {".", "contract", "canon"},
+	"channel":             {".", "contract", "canon"},
+	"channel/channeltest": {"channel", ".", "canon"},
+	"channel/github":      {"channel", ".", "canon"}, // each provider alike
+	"channel/slack":       {"channel", ".", "canon"},
+	"channel/telegram":    {"channel", ".", "canon"},
+	"channel/webhook":     {"channel", ".", "canon"},
+
+	"channel/whatsappmeta":   {"channel", ".", "canon"},
+	"channel/whatsapptwilio": {"channel", ".", "canon"},
+
 	"cmd/writ": {"*"},
 	"bench":    {"*"},
 

@@ -30,6 +30,8 @@ const (
 	// socket: good for reading, never for approving, since an agent may run
 	// under the same user.
 	StrengthPeer Strength = "peer"
+	// StrengthChannel is a sender whom a channel's provider vouches for.
+	StrengthChannel Strength = "channel"
 	// StrengthToken is a bearer token.
 	StrengthToken Strength = "token"
 	// StrengthMTLS is a service's client certificate.

@@ -47,6 +47,13 @@ const (
 	RecSealed            RecordType = "execution.sealed"
 )
 
+// The record types of a delivery's journal: what a channel's provider sent, and what
+// came of it.
+const (
+	RecDeliveryReceived RecordType = "delivery.received"
+	RecDeliveryHandled  RecordType = "delivery.handled"
+)
+
 // The record types of the system journal.
 const (
 	RecSkillInstalled   RecordType = "skill.installed"
@@ -71,6 +78,7 @@ const (
 	RecBudgetChanged     RecordType = "budget.changed"
 	RecHostAccepted      RecordType = "host.accepted"
 	RecHookChanged       RecordType = "hook.changed" // tested, or sent back by hand
+	RecChannelChanged    RecordType = "channel.changed"
 )
 
 // Record is one entry of a journal: a link of its hash chain. It is encoded once
@@ -112,6 +120,7 @@ const (
 	PayloadOutput    = "output"    // canonical JSON
 	PayloadArguments = "arguments" // canonical JSON
 	PayloadResult    = "result"    // canonical JSON
+	PayloadBody      = "body"      // of a delivery, byte for byte
 )
 
 // Body holds the facts of a record. Which members are set depends on the type;
@@ -132,6 +141,7 @@ type Body struct {
 	Edit     *EditFacts     `json:"edit,omitempty"`     // run.edited: into what; intent.received: from what
 	End      *EndFacts      `json:"end,omitempty"`      // execution.ended, cancel.requested, run.paused, run.resumed, run.retried
 	Seal     *SealFacts     `json:"seal,omitempty"`     // execution.sealed
+	Delivery *DeliveryFacts `json:"delivery,omitempty"` // delivery.*
 	System   *SystemFacts   `json:"system,omitempty"`   // the system journal
 }
 

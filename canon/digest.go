@@ -50,6 +50,7 @@ const (
 	DomainIdempotencyKey Domain = "writ/idempotency/v1"
 	DomainContract       Domain = "writ/contract/v1"
 	DomainInstallation   Domain = "writ/installation/v1"
+	DomainDelivery       Domain = "writ/delivery/v1"
 )
 
 // Hash is SHA-256 over the domain and the parts, each preceded by its length as

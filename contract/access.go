@@ -24,7 +24,12 @@ func (c *Contract) Permits(p *writ.Principal) error {
 		return writ.Errorf(writ.CodeForbidden, c.Key, "a caller known by its process alone may only read").
 			WithFix("send a bearer token: `writ login`, or WRIT_TOKEN")
 	}
-	if p.Strength != writ.StrengthPeer && !p.Strength.Acts() {
+	// A channel's word for who somebody is suffices to ask, and for nothing else.
+	if p.Strength == writ.StrengthChannel && c.Key != IntentSubmit.Key {
+		return writ.Errorf(writ.CodeForbidden, c.Key, "a sender known by a channel alone may only ask for something").
+			WithFix("use the command line with a token of your own")
+	}
+	if p.Strength != writ.StrengthPeer && p.Strength != writ.StrengthChannel && !p.Strength.Acts() {
 		return writ.Errorf(writ.CodeForbidden, c.Key, "the caller has not proved who it is").
 			WithFix("send a bearer token: `writ login`, or WRIT_TOKEN")
 	}

@@ -25,7 +25,7 @@ func Capabilities() []Capability {
 		{Key: CapApproval, Version: "1.0.0", Title: "Approval", Description: "See what waits for a person, approve it or reject it."},
 		{Key: CapAudit, Version: "1.0.0", Title: "Audit", Description: "Judge plans, read and verify traces, replay them, explain verdicts and follow the events."},
 		{Key: CapSkillRegistry, Version: "1.0.0", Title: "Skill registry", Description: "Verify, install, list and switch skills, and decide whose signatures count."},
-		{Key: CapChannelRuntime, Version: "1.0.0", Title: "Channel runtime", Description: "The inbound side of channels. This version has no operations of it."},
+		{Key: CapChannelRuntime, Version: "1.1.0", Title: "Channel runtime", Description: "Let providers in, see which are, and try them out."},
 	}
 }
 

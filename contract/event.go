@@ -163,6 +163,9 @@ const (
 	EventFreezeChanged      = "controlPlane.freeze.changed"
 	EventBudgetChanged      = "controlPlane.budget.changed"
 	EventBudgetExhausted    = "controlPlane.budget.exhausted"
+	EventChannelChanged     = "controlPlane.channel.changed"
+	EventChannelReceived    = "controlPlane.channel.received"
+	EventChannelHandled     = "controlPlane.channel.handled"
 	EventGrantGlassBroken   = "controlPlane.grant.glassBroken"
 	EventGrantReviewed      = "controlPlane.grant.reviewed"
 )
@@ -222,6 +225,9 @@ var events = []*EventContract{
 	event[FreezeEvent](EventFreezeChanged, CapCore, words{"Freeze changed", "Something was frozen or unfrozen, as status says."}, writ.RecFreezeChanged).pii("subject", "reason"),
 	event[BudgetEvent](EventBudgetChanged, CapCore, words{"Budget changed", "A budget was set or removed, as status says."}, writ.RecBudgetChanged).pii("subject", "reason"),
 	event[ExhaustedEvent](EventBudgetExhausted, CapCore, words{"Budget exhausted", "A budget has refused a step or a call for the first time in its span. Others that it refuses until it begins again are in their traces alone."}, writ.RecVerdict).pii("subject"),
+	event[ChannelEvent](EventChannelChanged, CapChannelRuntime, words{"Channel changed", "A channel was added, replaced or removed, as status says."}, writ.RecChannelChanged).pii("reason"),
+	event[DeliveryEvent](EventChannelReceived, CapChannelRuntime, words{"Delivery received", "What a provider signed is durable. It is said once, however often the provider sends it."}, writ.RecDeliveryReceived),
+	event[DeliveryEvent](EventChannelHandled, CapChannelRuntime, words{"Delivery handled", "What came of each message of a delivery."}, writ.RecDeliveryHandled).pii("outcomes.sender", "outcomes.principal", "outcomes.message"),
 	event[GrantEvent](EventGrantGlassBroken, CapAudit, words{"Glass broken", "Somebody was given a grant in an emergency. Who gave it is the actor."}, writ.RecGrantChanged).pii("principalId", "reason"),
 	event[GrantEvent](EventGrantReviewed, CapAudit, words{"Break-glass reviewed", "Another person has reviewed a grant that was given in an emergency; reason is what they wrote."}, writ.RecGrantChanged).pii("principalId", "reason"),
 }

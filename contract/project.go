@@ -92,6 +92,8 @@ func projection(r *writ.Record, exec *writ.Execution) (string, any) {
 		return endEvent(r, body.End)
 	case body.Resolved != nil:
 		return resolvedEvent(r, body.Resolved)
+	case body.Delivery != nil:
+		return deliveryEvent(r, body.Delivery)
 	case body.System != nil:
 		return systemEvent(r, body.System)
 	}
@@ -248,6 +250,8 @@ func systemEvent(r *writ.Record, f *writ.SystemFacts) (string, any) {
 		return EventBudgetChanged, budgetEvent(f)
 	case writ.RecGrantChanged:
 		return grantEvent(f)
+	case writ.RecChannelChanged:
+		return EventChannelChanged, &ChannelEvent{Name: writ.ChannelName(f.Subject), Status: f.Status, Reason: f.Reason}
 	}
 	return "", nil
 }

@@ -79,6 +79,9 @@ func records() []writ.Record {
 		{Type: writ.RecGrantChanged, Body: writ.Body{System: &writ.SystemFacts{Subject: "grt_example", Status: GrantReviewed, Reason: "as said"}}},
 		{Type: writ.RecHostAccepted, Body: system},
 		{Type: "something.later", Body: writ.Body{}},
+		{Type: writ.RecDeliveryReceived, Body: writ.Body{Delivery: &writ.DeliveryFacts{Channel: "github/acme", Key: "k"}}},
+		{Type: writ.RecDeliveryHandled, Body: writ.Body{Delivery: &writ.DeliveryFacts{Channel: "github/acme", Key: "k", Outcomes: []writ.DeliveryOutcome{{Status: writ.DeliveryIgnored}}}}},
+		{Type: writ.RecChannelChanged, Body: system},
 	}
 }
 

@@ -19,6 +19,14 @@ func (s *Service) principal(ctx context.Context, tenant writ.TenantID, id writ.P
 	return &p, nil
 }
 
+// Principal finds one of a tenant, as it stands now. CodeNotFound.
+func (s *Service) Principal(ctx context.Context, tenant writ.TenantID, id writ.PrincipalID) (*writ.Principal, error) {
+	if !principalForm.MatchString(string(id)) {
+		return nil, writ.Errorf(writ.CodeNotFound, "principal "+writ.Clip(string(id), 80), "there is no such principal")
+	}
+	return s.principal(ctx, tenant, id)
+}
+
 func intersect(a, b []string) []string {
 	out := []string{}
 	for _, x := range a {

@@ -81,7 +81,7 @@ func wordTerms() map[string]*ast.Term {
 	words := []string{
 		string(writ.PointStep), string(writ.PointCall), string(writ.DefaultTenant),
 		string(writ.Human), string(writ.Service), string(writ.Agent), string(writ.Tool),
-		string(writ.StrengthPeer), string(writ.StrengthToken), string(writ.StrengthMTLS), string(writ.StrengthOIDC),
+		string(writ.StrengthPeer), string(writ.StrengthChannel), string(writ.StrengthToken), string(writ.StrengthMTLS), string(writ.StrengthOIDC),
 		string(writ.OriginHuman), string(writ.OriginModel), string(writ.OriginAutomation), string(writ.OriginChannel),
 		string(writ.RiskLow), string(writ.RiskMedium), string(writ.RiskHigh), string(writ.RiskBlocked),
 		string(writ.LabelOperator), string(writ.LabelPrincipal), string(writ.LabelChannel), string(writ.LabelHTTP),

@@ -69,6 +69,8 @@ func hasBody(t writ.RecordType, b *writ.Body) bool {
 		return b.Retry != nil
 	case writ.RecToolCalled, writ.RecToolDenied:
 		return b.Call != nil
+	case writ.RecDeliveryReceived, writ.RecDeliveryHandled:
+		return b.Delivery != nil
 	case writ.RecStepFrozen:
 		return b.Frozen != nil
 	case writ.RecStepResolved:

@@ -13,8 +13,9 @@ import (
 
 // Swept says what a sweep removed.
 type Swept struct {
-	Payloads   int // of executions that stay
+	Payloads   int // of executions and deliveries that stay
 	Executions int
+	Deliveries int
 }
 
 // sweepPage is how many executions are looked at before the writer is asked, so
@@ -22,8 +23,9 @@ type Swept struct {
 const sweepPage = 64
 
 // Sweep removes what the retention no longer keeps, of executions that have
-// ended: first payloads, whose chain still verifies, then whole executions,
-// which leave a tombstone with their last digest. The system journal stays.
+// ended and of deliveries that were handled: first payloads, whose chain still
+// verifies, then all of them, which leaves a tombstone with the last digest. The
+// system journal stays.
 func (j *Journal) Sweep(ctx context.Context) (Swept, error) {
 	var total Swept
 	now := j.opts.Clock.Now()
@@ -39,6 +41,9 @@ func (j *Journal) Sweep(ctx context.Context) (Swept, error) {
 			if err := j.sweepList(ctx, &total, sweepOf{tenant: tenant, status: indexOf(listStatuses, status), now: now}); err != nil {
 				return total, err
 			}
+		}
+		if err := j.sweepDeliveries(ctx, &total, sweepOf{tenant: tenant, now: now}); err != nil {
+			return total, err
 		}
 	}
 	return total, nil
@@ -71,9 +76,14 @@ func (j *Journal) sweepList(ctx context.Context, total *Swept, of sweepOf) error
 		if err := j.do(ctx, func() error { return j.sweepPage(&done, &of, page) }); err != nil {
 			return err
 		}
-		total.Payloads += done.Payloads
-		total.Executions += done.Executions
+		total.add(&done)
 	}
+}
+
+func (s *Swept) add(more *Swept) {
+	s.Payloads += more.Payloads
+	s.Executions += more.Executions
+	s.Deliveries += more.Deliveries
 }
 
 // oldest pages through executions that began before the shortest retention.
@@ -123,7 +133,10 @@ func (j *Journal) sweepStream(total *Swept, s *sweeper) error {
 		return poisoned("sweep", err)
 	}
 	total.Payloads += s.payloads
-	if s.whole {
+	switch {
+	case s.whole && s.delivered != "":
+		total.Deliveries++
+	case s.whole:
 		total.Executions++
 	}
 	return nil
@@ -142,14 +155,15 @@ func (j *Journal) releaseStream(name string) bool {
 	return true
 }
 
-// sweeper plans what is removed of one execution.
+// sweeper plans what is removed of one execution or delivery.
 type sweeper struct {
 	sweepOf
-	stream   writ.StreamID
-	name     string
-	whole    bool
-	payloads int
-	writes   []write
+	stream    writ.StreamID
+	name      string
+	delivered string // the document that lists a delivery; empty: an execution
+	whole     bool
+	payloads  int
+	writes    []write
 }
 
 func (s *sweeper) plan(retention *Retention) func(*badger.Txn) error {
@@ -158,13 +172,13 @@ func (s *sweeper) plan(retention *Retention) func(*badger.Txn) error {
 		if err != nil {
 			return err
 		}
-		execution, _, err := readExecution(txn, s.tenant, s.stream)
-		if err != nil {
+		lists, ended, err := s.ended(txn)
+		if err != nil || ended == 0 {
 			return err
 		}
-		age := s.now.Std().Sub(execution.UpdatedAt.Std())
+		age := s.now.Std().Sub(ended.Std())
 		s.whole = age > retention.Entries
-		if !execution.Status.Final() || (!s.whole && (age <= retention.Payloads || h.SweepDone)) {
+		if !s.whole && (age <= retention.Payloads || h.SweepDone) {
 			return nil
 		}
 		records, err := readRecords(txn, &writ.RecordQuery{Tenant: s.tenant, Stream: s.stream})
@@ -182,11 +196,25 @@ func (s *sweeper) plan(retention *Retention) func(*badger.Txn) error {
 			return err
 		}
 		if s.whole {
-			return s.removeRecords(txn, h, execution, records)
+			return s.removeRecords(txn, h, lists, records)
 		}
 		h.SweepDone = true
 		return s.writeHead(h)
 	}
+}
+
+// ended is when an execution was last heard of, and where it is listed; zero where
+// it goes on.
+func (s *sweeper) ended(txn *badger.Txn) (lists [][]byte, at writ.Time, err error) {
+	if s.delivered != "" {
+		return s.handled(txn)
+	}
+	execution, _, err := readExecution(txn, s.tenant, s.stream)
+	if err != nil || !execution.Status.Final() {
+		return nil, 0, err
+	}
+	listed := listEntryOf(execution)
+	return listed.keys(s.tenant), execution.UpdatedAt, nil
 }
 
 func (s *sweeper) writeHead(h *head) error {
@@ -269,7 +297,7 @@ func (s *sweeper) removePrefix(txn *badger.Txn, prefix, start []byte) error {
 
 // removeRecords keeps the digests in the index of positions: the chain over the
 // store still verifies.
-func (s *sweeper) removeRecords(txn *badger.Txn, h *head, execution *writ.Execution, records []writ.Stored) error {
+func (s *sweeper) removeRecords(txn *badger.Txn, h *head, lists [][]byte, records []writ.Stored) error {
 	stone, err := canon.MarshalCBOR(&tombstone{Head: *h, At: s.now})
 	if err != nil {
 		return err
@@ -281,8 +309,7 @@ func (s *sweeper) removeRecords(txn *badger.Txn, h *head, execution *writ.Execut
 		{key: streamPrefix(spaceHead, s.name)},
 		{key: streamPrefix(spaceProject, s.name)},
 	}
-	listed := listEntryOf(execution)
-	for _, key := range listed.keys(s.tenant) {
+	for _, key := range lists {
 		first = append(first, write{key: key})
 	}
 	s.writes = append(first, s.writes...)

@@ -200,3 +200,55 @@ func TestAppendRefuses(t *testing.T) {
 	_, err := j.Append(cancelled, batchOf(execID(3), 0, received(1)))
 	wantCode(t, err, writ.CodeCancelled)
 }
+
+// TestSweepOfDeliveries: what was handled goes as executions do, and what waits
+// stays.
+func TestSweepOfDeliveries(t *testing.T) {
+	opts := options(t.TempDir())
+	now := at(0).Std()
+	opts.Clock = func() time.Time { return now }
+	j := open(t, opts)
+	ctx := context.Background()
+	facts := writ.Body{Delivery: &writ.DeliveryFacts{Channel: "github/acme", Key: "k"}}
+	received := func() writ.NewRecord {
+		return writ.NewRecord{Type: writ.RecDeliveryReceived, Time: writ.Time(now.UnixNano()), Body: facts, Payloads: []writ.Payload{{Name: writ.PayloadBody, Data: []byte("private words")}}}
+	}
+	first := must(t, j, &writ.Batch{Tenant: tenant, Stream: "dlv_1", Records: []writ.NewRecord{received()}})
+	must(t, j, &writ.Batch{Tenant: tenant, Stream: "dlv_2", Records: []writ.NewRecord{received()}})
+	must(t, j, &writ.Batch{
+		Tenant: tenant, Stream: "dlv_1", Expect: 1, Records: []writ.NewRecord{{Type: writ.RecDeliveryHandled, Time: writ.Time(now.UnixNano()), Body: facts}},
+		Changes: []writ.Change{{Key: writ.DeliveredKey(writ.Time(now.UnixNano()), "dlv_1"), Value: []byte("{}")}},
+	})
+	for _, step := range []struct {
+		after time.Duration
+		want  trace.Swept
+	}{{90 * day, trace.Swept{}}, {time.Second, trace.Swept{Payloads: 1}}, {time.Second, trace.Swept{}}, {310 * day, trace.Swept{Deliveries: 1}}, {day, trace.Swept{}}} {
+		now = now.Add(step.after)
+		if got, err := j.Sweep(ctx); err != nil || got != step.want {
+			t.Fatalf("got %+v want %+v: %v", got, step.want, err)
+		}
+		if report, err := j.VerifyAll(ctx, ""); err != nil || !report.Valid() {
+			t.Fatalf("%+v %v", report, err)
+		}
+		_, err := payloadOf(t, j, tenant, "dlv_2")(mustRecords(t, j, "dlv_2")[0].Payloads[0])
+		if err != nil {
+			t.Fatal("what waits was swept:", err)
+		}
+	}
+	if _, err := payloadOf(t, j, tenant, "dlv_1")(first.Records[0].Payloads[0]); err == nil {
+		t.Error("the words are still there")
+	}
+	docs, err := j.List(ctx, writ.StoreQuery{Tenant: tenant, Prefix: writ.DeliveredPrefix})
+	if err != nil || len(docs) != 0 {
+		t.Errorf("%d documents, %v", len(docs), err)
+	}
+}
+
+func mustRecords(t *testing.T, j *trace.Journal, stream writ.StreamID) []writ.Stored {
+	t.Helper()
+	records, err := j.Records(context.Background(), writ.RecordQuery{Tenant: tenant, Stream: stream})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return records
+}

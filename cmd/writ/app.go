@@ -101,7 +101,7 @@ can reach only what this step was granted, and can replay the whole story.`,
 		a.initCommand(), a.loginCommand(), a.logoutCommand(), a.serveCommand(), a.doctorCommand(), a.statusCommand(), a.configCommand(),
 		a.skillCommand(), a.intentCommand(), a.planCommand(), a.execCommand(), a.approvalCommand(),
 		a.traceCommand(), a.replayCommand(), a.policyCommand(), a.grantCommand(), a.tokenCommand(), a.tenantCommand(),
-		a.trustCommand(), a.driftCommand(), a.freezeCommand(), a.unfreezeCommand(), a.budgetCommand(), a.secretCommand(), a.hookCommand(), a.contractCommand(),
+		a.trustCommand(), a.driftCommand(), a.freezeCommand(), a.unfreezeCommand(), a.budgetCommand(), a.channelCommand(), a.secretCommand(), a.hookCommand(), a.contractCommand(),
 	)
 	return root
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -28,6 +29,7 @@ type config struct {
 	Token      string
 	Passphrase string
 	Listen     string
+	PublicURL  string   // under which providers of channels reach the listener
 	Hosts      []string // names under which the TCP listener may be called
 	LogLevel   string
 	LogFormat  string
@@ -70,6 +72,7 @@ type setting struct {
 var settings = []setting{
 	{key: "listen", value: "", meaning: "address of the HTTP listener, such as 127.0.0.1:7823; empty: the Unix socket alone"},
 	{key: "hosts", value: []string{}, meaning: "host names under which the listener may be called, besides loopback"},
+	{key: "publicUrl", value: "", meaning: "URL under which providers of channels reach the listener, such as https://writ.example.com; some sign it"},
 	{key: "log.level", value: "info", meaning: "trace, debug, info, warn or error"},
 	{key: "log.format", value: "text", meaning: "text or json"},
 	{key: "sandbox", value: "writ", meaning: "writ, or extism for the fallback lane"},
@@ -294,6 +297,11 @@ func (c *config) fill() error {
 	}
 	if c.StaleFeeds = v.String("trust/staleFeeds"); c.StaleFeeds != staleReport && c.StaleFeeds != staleRefuse {
 		return usage("trust.staleFeeds: %q: want %s or %s", c.StaleFeeds, staleReport, staleRefuse)
+	}
+	if c.PublicURL = v.String("publicUrl"); c.PublicURL != "" {
+		if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.RawQuery != "" || u.Fragment != "" {
+			return usage("publicUrl: %q is not a URL such as https://writ.example.com", c.PublicURL)
+		}
 	}
 	if c.Sandbox != "writ" && c.Sandbox != "extism" {
 		return usage("sandbox: %q: want writ or extism", c.Sandbox)

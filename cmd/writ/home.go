@@ -14,6 +14,7 @@ import (
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
 	"github.com/writ-run/writ/budget"
+	"github.com/writ-run/writ/channel"
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/drift"
 	"github.com/writ-run/writ/engine"
@@ -47,6 +48,7 @@ type home struct {
 	freezes    *freeze.Service
 	hooks      *hook.Service
 	budgets    *budget.Service
+	channels   *channel.Service
 	baseline   *drift.Baseline
 	sampler    *drift.Sampler
 	dispatcher *contract.Dispatcher
@@ -98,7 +100,6 @@ func openHome(ctx context.Context, c *config, log hclog.Logger, clock writ.Clock
 
 // wire makes the organs, those first that others need.
 func (h *home) wire(ctx context.Context, keys *homeKeys) error {
-	c := h.config
 	firstParty, err := decodeFirstPartyKey(firstPartyKey)
 	if err != nil {
 		return err
@@ -106,15 +107,7 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 	if err := h.wireIdentity(ctx); err != nil {
 		return err
 	}
-	signers, err := c.policySigners()
-	if err != nil {
-		return err
-	}
-	h.policies, err = policy.Open(ctx, policy.Options{
-		Dir: filepath.Join(c.Home, "policy"), Store: h.journal, Journal: h.journal, Traces: h.journal, Clock: h.clock,
-		Keys: signers,
-	})
-	if err != nil {
+	if err := h.wirePolicies(ctx); err != nil {
 		return err
 	}
 	if err := h.wireRegistry(firstParty); err != nil {
@@ -152,6 +145,9 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 	if err := h.wireDrift(); err != nil {
 		return err
 	}
+	if err := h.wireChannels(); err != nil {
+		return err
+	}
 	h.bind(h.dispatcher)
 	return nil
 }
@@ -166,6 +162,18 @@ func (h *home) wireIdentity(ctx context.Context) (err error) {
 		return err
 	}
 	h.tenants, err = h.identity.Tenants(ctx)
+	return err
+}
+
+func (h *home) wirePolicies(ctx context.Context) error {
+	signers, err := h.config.policySigners()
+	if err != nil {
+		return err
+	}
+	h.policies, err = policy.Open(ctx, policy.Options{
+		Dir: filepath.Join(h.config.Home, "policy"), Store: h.journal, Journal: h.journal, Traces: h.journal, Clock: h.clock,
+		Keys: signers,
+	})
 	return err
 }
 

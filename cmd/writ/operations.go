@@ -12,6 +12,7 @@ func (h *home) bind(d *contract.Dispatcher) {
 	h.bindTrust(d)
 	h.bindFreezes(d)
 	h.bindBudgets(d)
+	h.bindChannels(d)
 	h.bindLaw(d)
 	contract.Bind(d, contract.HookList, h.hooks.List)
 	contract.Bind(d, contract.HookTest, h.hooks.Test)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -80,28 +81,22 @@ func (a *app) serveHome(ctx context.Context, h *home, log hclog.Logger) error {
 		return err
 	}
 	server := api.NewServer(api.Options{
-		Caller: h.dispatcher, Auth: h.identity, Traces: h.journal, Logins: logins, Hosts: a.config.Hosts,
+		Caller: h.dispatcher, Auth: h.identity, Traces: h.journal, Logins: logins, Hosts: a.config.hosts(), Routes: h.channelRoutes(),
 		Log: log.Named("api"), Clock: a.clock, MaxBody: maxCall, Findings: h.drift.Counts, Hooks: h.hooks.Meters,
 		Ready: func(context.Context) error { return h.journal.Accepting() },
 	})
-	count := server.Decided // before the first deadline can pass
+	count, refused := server.Decided, server.Refused // before the first deadline can pass
 	h.decided.Store(&count)
-	refused := server.Refused
 	h.refused.Store(&refused)
-	if err := h.engine.Recover(ctx); err != nil {
-		return errors.Join(err, closeAll(listeners))
-	}
-	if err := h.baseline.Begin(ctx, itself(writ.DefaultTenant)); err != nil {
+	if err := h.recover(ctx); err != nil {
 		return errors.Join(err, closeAll(listeners))
 	}
 	go h.sweep(ctx)
 	go h.giveBack(ctx)
 	go h.watchTrust(ctx)
-	told := make(chan struct{})
-	go func() {
-		h.hooks.Run(ctx)
-		close(told)
-	}()
+	var followers sync.WaitGroup
+	followers.Go(func() { h.hooks.Run(ctx) })
+	followers.Go(func() { h.channels.Run(ctx) })
 	go func() {
 		select {
 		case err := <-h.poisoned:
@@ -114,13 +109,24 @@ func (a *app) serveHome(ctx context.Context, h *home, log hclog.Logger) error {
 	}
 	err = server.Serve(ctx, listeners...)
 	cancel(nil)
-	<-told // before the journal closes: how far they have come is kept there
+	followers.Wait() // before the journal closes: how far they have come is kept there
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		// Nothing after a failed commit may be acknowledged: end and recover.
 		return writ.Errorf(writ.CodeUnavailable, "journal", "a commit failed: %w", cause).WithFix("look at the disk, then start again: what was acknowledged is kept")
 	}
 	log.Info("stopped")
 	return err
+}
+
+// recover takes up what an earlier process left.
+func (h *home) recover(ctx context.Context) error {
+	if err := h.engine.Recover(ctx); err != nil {
+		return err
+	}
+	if err := h.channels.Recover(ctx); err != nil {
+		return err
+	}
+	return h.baseline.Begin(ctx, itself(writ.DefaultTenant))
 }
 
 // sweepEvery is how often retention is applied. Retention counts in days.

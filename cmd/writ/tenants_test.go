@@ -41,6 +41,7 @@ type things struct {
 	Deputy                      writ.PrincipalID
 	Delegation, Glass, Channel  string
 	Hook                        string
+	Door                        writ.ChannelName
 }
 
 // all are the ids, those that are part of others last.
@@ -48,7 +49,7 @@ func (x *things) all() []string {
 	out := []string{
 		string(x.Execution), string(x.Waiting), string(x.Intent), string(x.Plan), string(x.Step), string(x.Digest), string(x.Artifact),
 		x.Token, x.Grant, x.Secret, x.KeyID, string(x.Principal), string(x.Workspace), string(x.Skill), x.Publisher, x.Feed, x.Root,
-		string(x.Deputy), x.Delegation, x.Glass, x.Channel, x.Hook,
+		string(x.Deputy), x.Delegation, x.Glass, x.Channel, x.Hook, string(x.Door),
 	}
 	for _, one := range out {
 		if one == "" {
@@ -82,6 +83,7 @@ func (x *things) forged() *things {
 		Principal: writ.PrincipalID(rest(string(x.Principal), "agent:")), Workspace: writ.WorkspaceID(turn(string(x.Workspace))),
 		Skill: "fictional/nothing", Publisher: "fictional", Feed: turn(x.Feed), Root: turn(x.Root),
 		Deputy: writ.PrincipalID(rest(string(x.Deputy), "human:")), Delegation: rest(x.Delegation, "dlg_"), Glass: rest(x.Glass, "grant_"), Channel: turn(x.Channel), Hook: turn(x.Hook),
+		Door: writ.ChannelName(rest(string(x.Door), "github/")),
 	}
 }
 
@@ -133,7 +135,14 @@ func trespasses(x *things) map[string][]any {
 		contract.BudgetRemove.Key: {
 			contract.BudgetRemoveInput{BudgetSubject: budgetOf(x), Reason: "r"}, contract.BudgetRemoveInput{BudgetSubject: budgetOf(x), Reason: "r"},
 		},
-		contract.BudgetList.Key:      {contract.BudgetListInput{}},
+		contract.BudgetList.Key: {contract.BudgetListInput{}},
+		contract.ChannelAdd.Key: {
+			contract.ChannelAddInput{Channel: contract.Channel{Name: x.Door, Secrets: []string{x.Secret}}},
+			contract.ChannelAddInput{Channel: contract.Channel{Name: "github/own", Secrets: []string{"own"}, Members: []contract.ChannelMember{{Sender: "*", PrincipalID: x.Principal}}}},
+		},
+		contract.ChannelRemove.Key:   {contract.ChannelRemoveInput{Name: x.Door}},
+		contract.ChannelList.Key:     {contract.ChannelListInput{}},
+		contract.ChannelSimulate.Key: {contract.ChannelSimulateInput{Name: x.Door, Sample: "ping"}},
 		contract.PolicyExplain.Key:   {contract.PolicyExplainInput{ExecutionID: x.Execution}, contract.PolicyExplainInput{ExecutionID: x.Waiting, StepID: x.Step}},
 		contract.PolicyTest.Key:      {contract.PolicyTestInput{}},
 		contract.PolicyActivate.Key:  {contract.PolicyActivateInput{Digest: x.Digest}},
@@ -415,6 +424,12 @@ func (h *home) entrust(t *testing.T, ctx context.Context, x *things) {
 	if _, err := h.freezes.Freeze(ctx, &contract.FreezeInput{FreezeSubject: contract.FreezeSubject{ChannelKey: x.Channel}, Reason: "odd mails"}); err != nil {
 		t.Fatal(err)
 	}
+	x.Door = writ.ChannelName("github/door-" + string(by.Tenant))
+	if _, err := h.channels.Add(ctx, &contract.ChannelAddInput{Channel: contract.Channel{
+		Name: x.Door, Secrets: []string{x.Secret}, Members: []contract.ChannelMember{{Sender: "*", PrincipalID: x.Principal}},
+	}}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := h.budgets.BudgetSet(ctx, &contract.BudgetSetInput{BudgetSubject: budgetOf(x), Count: 100, Reason: "enough"}); err != nil {
 		t.Fatal(err)
 	}
@@ -471,6 +486,7 @@ func inventory(t *testing.T, caller contract.Caller, x *things) string {
 		{contract.FreezeList.Key, contract.FreezeListInput{}},
 		{contract.HookList.Key, contract.HookListInput{}},
 		{contract.BudgetList.Key, contract.BudgetListInput{}},
+		{contract.ChannelList.Key, contract.ChannelListInput{}},
 	} {
 		answer := answered(t, caller, q.key, q.in)
 		if !strings.HasPrefix(answer, "{") {

@@ -160,6 +160,15 @@ func (s *Store) List(ctx context.Context, tenant writ.TenantID, check bool) ([]I
 // CodeNotFound where the tenant has no secret of this name; of a provider's, the codes
 // of Provider. It implements the toolbox's SecretSource.
 func (s *Store) Secret(ctx context.Context, tenant writ.TenantID, name string) ([]byte, error) {
+	value, err := s.Peek(ctx, tenant, name)
+	if err == nil {
+		s.markUsed(entryKey{tenant, name})
+	}
+	return value, err
+}
+
+// Peek is Secret for who looks whether it could be used: it does not count as a use.
+func (s *Store) Peek(ctx context.Context, tenant writ.TenantID, name string) ([]byte, error) {
 	key := entryKey{tenant, name}
 	if err := key.check(); err != nil {
 		return nil, err
@@ -169,7 +178,6 @@ func (s *Store) Secret(ctx context.Context, tenant writ.TenantID, name string) (
 		if err != nil {
 			return nil, err
 		}
-		s.markUsed(key)
 		return reading.Value, nil
 	}
 	all, err := s.load()
@@ -181,7 +189,6 @@ func (s *Store) Secret(ctx context.Context, tenant writ.TenantID, name string) (
 	if !ok {
 		return nil, key.notFound()
 	}
-	s.markUsed(key)
 	return slices.Clone(entry.Value), nil
 }
 

@@ -1,0 +1,91 @@
+package github
+
+import (
+	"encoding/hex"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/writ-run/writ/channel"
+	"github.com/writ-run/writ/channel/channeltest"
+)
+
+func signed(event string, key, body []byte) *channel.Request {
+	header := http.Header{}
+	header.Set("Content-Type", "application/json")
+	header.Set(headerEvent, event)
+	header.Set(headerSignature, signaturePrefix+hex.EncodeToString(sign(key, body)))
+	return &channel.Request{Method: http.MethodPost, Header: header, Body: body}
+}
+
+func suite() *channeltest.Suite {
+	return &channeltest.Suite{
+		Adapter: Adapter{}, Key: []byte("It's a Secret to Everybody"),
+		// docs.github.com, "Validating webhook deliveries", testing the webhook payload validation.
+		Vectors: []channeltest.Vector{{Name: "Hello, World!", Key: []byte("It's a Secret to Everybody"), Request: &channel.Request{
+			Method: http.MethodPost, Body: []byte("Hello, World!"), Header: http.Header{
+				headerSignature: {"sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"}, headerEvent: {"issues"}, "Content-Type": {"application/json"},
+			},
+		}}},
+		Sign: func(key, body []byte, _ time.Time) *channel.Request { return signed("issue_comment", key, body) },
+		Text: func(thread, sender, text string) []byte {
+			repository, number, found := strings.Cut(thread, "/")
+			if !found {
+				repository, number = "x", digits(thread)
+			}
+			return channeltest.Body(`{"action":"created","repository":{"full_name":%s},"issue":{"number":`+number+`,"title":"t"},"comment":{"id":5,"body":%s},"sender":{"id":`+digits(sender)+`,"type":"User"}}`,
+				"acme/"+repository, text)
+		},
+		Retry: func(key []byte, first *channel.Request, _ time.Time) *channel.Request {
+			again := signed(first.Header.Get(headerEvent), key, first.Body)
+			again.Header.Set("X-Github-Delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958") // GitHub's id of a delivery is not signed
+			return again
+		},
+		Attached: func(text, file string) []byte { // GitHub has files as links in the words
+			return channeltest.Body(`{"action":"created","repository":{"full_name":"acme/x"},"issue":{"number":1,"title":"t"},"comment":{"id":5,"body":%s},"sender":{"id":1,"type":"User"}}`,
+				text+"\n["+file+"](https://github.com/user-attachments/files/1/x)")
+		},
+		Numbered: func(id string) []byte {
+			return []byte(`{"action":"created","issue":{"number":1},"comment":{"id":5,"body":"x"},"sender":{"id":` + id + `,"type":"User"}}`)
+		},
+		Passing: map[string][]byte{
+			"the bot's own comment": channeltest.Body(`{"action":"created","issue":{"number":1},"comment":{"id":5,"body":%s},"sender":{"id":1,"type":"Bot"}}`, "/approve"),
+			"nobody's":              []byte(`{"action":"created","issue":{"number":1},"comment":{"id":5,"body":"x"}}`),
+		},
+	}
+}
+
+// digits are those of a name: GitHub's ids are numbers.
+func digits(name string) string {
+	number := strings.TrimLeft(name, "abcdefghijklmnopqrstuvwxyz")
+	if number == "" {
+		return "7"
+	}
+	return number
+}
+
+func TestConformance(t *testing.T) { channeltest.Run(t, suite()) }
+
+// TestOnlyANewCommentHasAnID: it keeps it through each edit, and every edit is an event.
+func TestOnlyANewCommentHasAnID(t *testing.T) {
+	for action, want := range map[string]string{"created": "5", "edited": "", "deleted": ""} {
+		body := channeltest.Body(`{"action":%s,"issue":{"number":1},"comment":{"id":5,"body":"x"},"sender":{"id":1,"type":"User"}}`, action)
+		messages, err := Adapter{}.Read(&channel.Delivery{Body: body, Hints: map[string]string{hintEvent: "issue_comment"}})
+		if err != nil || len(messages) != 1 || messages[0].ID != want {
+			t.Errorf("%s: %+v, %v", action, messages, err)
+		}
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	for _, body := range channeltest.Hostile() {
+		f.Add("issues", body)
+	}
+	for _, body := range samples {
+		f.Add("issue_comment", []byte(body))
+	}
+	f.Fuzz(func(t *testing.T, event string, body []byte) {
+		channeltest.Read(t, Adapter{}, body, map[string]string{hintEvent: event})
+	})
+}

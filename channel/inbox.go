@@ -1,0 +1,169 @@
+package channel
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/canon"
+	"github.com/writ-run/writ/contract"
+)
+
+// inboxPrefix of the documents that name deliveries which wait to be handled:
+// inbox/NANOSECONDS/STREAM, in the order in which they came.
+const inboxPrefix = "inbox/"
+
+// waiting is what the document of a delivery says.
+type waiting struct {
+	Stream writ.StreamID `json:"stream"`
+}
+
+func inboxKey(at writ.Time, stream writ.StreamID) string {
+	return fmt.Sprintf("%s%020d/%s", inboxPrefix, int64(at), stream)
+}
+
+// streamOf is where a delivery of a channel is kept: one key has one place, so that
+// what comes again finds it taken.
+func streamOf(channel writ.ChannelName, key string) writ.StreamID {
+	return writ.StreamID(canon.ID("dlv_", canon.DomainDelivery, []byte(channel), []byte(key)))
+}
+
+// key is what the delivery is known by.
+func (r *Receipt) key(body []byte) string {
+	if r.Key != "" {
+		return r.Key
+	}
+	return string(canon.SHA256(body))
+}
+
+// keep puts a delivery on disk, and reports whether it had been there before. When
+// it returns, the provider may be told that it is taken. CodeUnavailable where there
+// is no room: the provider tries again.
+func (s *Service) keep(ctx context.Context, tenant writ.TenantID, c *contract.Channel, receipt *Receipt, r *Request) (again bool, err error) {
+	if s.pending.Load() >= int64(s.opts.Pending) {
+		return false, writ.Errorf(writ.CodeUnavailable, "channel "+string(c.Name), "%d deliveries wait to be handled", s.opts.Pending).
+			WithFix("send it again in a while: nothing was kept of it")
+	}
+	key := receipt.key(r.Body)
+	stream := streamOf(c.Name, key)
+	document, err := canon.MarshalJSON(&waiting{Stream: stream})
+	if err != nil {
+		return false, err
+	}
+	ctx = context.WithoutCancel(ctx) // who sent it may be gone; it is half taken
+	written, err := s.opts.Journal.Append(ctx, &writ.Batch{
+		Tenant: tenant, Stream: stream,
+		Records: []writ.NewRecord{{
+			Type: writ.RecDeliveryReceived, Time: r.At, Actor: actor(tenant, c.Name),
+			Body:     writ.Body{Delivery: &writ.DeliveryFacts{Channel: c.Name, Key: key, Hints: receipt.Hints}},
+			Payloads: []writ.Payload{{Name: writ.PayloadBody, Data: r.Body}},
+		}},
+		Changes: []writ.Change{{Key: inboxKey(r.At, stream), Value: document}},
+	})
+	again = writ.IsCode(err, writ.CodeConflict)
+	if err != nil && !again {
+		return false, err
+	}
+	if err := s.opts.Journal.Barrier(ctx, written.Position); err != nil {
+		return again, err
+	}
+	if !again {
+		s.pending.Add(1)
+		s.wake()
+	}
+	return again, nil
+}
+
+// actor is the host, by way of a channel: what it keeps nobody here has asked for yet.
+func actor(tenant writ.TenantID, name writ.ChannelName) writ.Audit {
+	host := writ.TheHost(tenant)
+	host.Capabilities, host.Source = []string{contract.CapChannelRuntime}, "channel:"+string(name)
+	return writ.AuditOf(host, "")
+}
+
+// wake tells Run that something waits.
+func (s *Service) wake() {
+	select {
+	case s.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// entry is a delivery that waits, as the store names it.
+type entry struct {
+	place
+	document string // the key that goes away when it is handled
+}
+
+// page of the tenant's inbox, oldest first.
+func (s *Service) page(ctx context.Context, tenant writ.TenantID, after string, limit int) ([]entry, error) {
+	docs, err := s.opts.Store.List(ctx, writ.StoreQuery{Tenant: tenant, Prefix: inboxPrefix, After: after, Limit: limit})
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]entry, len(docs))
+	for i := range docs {
+		var w waiting
+		if err := json.Unmarshal(docs[i].Value, &w); err != nil || !strings.HasSuffix(docs[i].Key, "/"+string(w.Stream)) {
+			return nil, writ.Errorf(writ.CodeTampered, docs[i].Key, "the document is not one of the inbox").WithFix("restore the store from a backup")
+		}
+		entries[i] = entry{place{tenant, w.Stream}, docs[i].Key}
+	}
+	return entries, nil
+}
+
+// read gives back what was kept; nil where it has been handled meanwhile.
+func (s *Service) read(ctx context.Context, at place) (*writ.DeliveryFacts, *Delivery, error) {
+	records, err := s.opts.Traces.Records(ctx, writ.RecordQuery{Tenant: at.tenant, Stream: at.stream})
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(records) > 1 {
+		return nil, nil, nil
+	}
+	first := &records[0]
+	facts := first.Body.Delivery
+	ref, ok := first.Payload(writ.PayloadBody)
+	if facts == nil || !ok || first.Type != writ.RecDeliveryReceived {
+		return nil, nil, writ.Errorf(writ.CodeTampered, "stream "+string(at.stream), "it is not of a delivery").WithFix("`writ trace verify` says what else is")
+	}
+	payload, err := s.opts.Traces.Payloads(ctx, at.tenant, at.stream)
+	if err != nil {
+		return nil, nil, err
+	}
+	body, err := payload(ref)
+	if err != nil {
+		return nil, nil, err
+	}
+	return facts, &Delivery{Body: slices.Clone(body), Hints: maps.Clone(facts.Hints), At: first.Time}, nil
+}
+
+// handled records what came of a delivery and takes it out of the inbox.
+func (s *Service) handled(ctx context.Context, e entry, facts *writ.DeliveryFacts, outcomes []writ.DeliveryOutcome) error {
+	ctx, at := context.WithoutCancel(ctx), s.opts.Clock.Now()
+	written, err := s.opts.Journal.Append(ctx, &writ.Batch{
+		Tenant: e.tenant, Stream: e.stream, Expect: 1,
+		Records: []writ.NewRecord{{
+			Type: writ.RecDeliveryHandled, Time: at, Actor: actor(e.tenant, facts.Channel),
+			Body: writ.Body{Delivery: &writ.DeliveryFacts{Channel: facts.Channel, Key: facts.Key, Outcomes: outcomes}},
+		}},
+		Changes: []writ.Change{{Key: e.document}, {Key: writ.DeliveredKey(at, e.stream), Value: []byte("{}")}},
+	})
+	if err != nil {
+		return err
+	}
+	// The next one to look must not find it in the inbox.
+	if err := s.opts.Journal.Barrier(ctx, written.Position); err != nil {
+		return err
+	}
+	s.pending.Add(-1)
+	s.mu.Lock()
+	close(s.done)
+	s.done = make(chan struct{})
+	s.mu.Unlock()
+	return nil
+}

@@ -1,0 +1,160 @@
+package channel
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/contract"
+)
+
+// Principals knows who may ask for something here.
+type Principals interface {
+	// Principal is CodeNotFound for an id that the tenant does not have.
+	Principal(ctx context.Context, tenant writ.TenantID, id writ.PrincipalID) (*writ.Principal, error)
+}
+
+// Options are what a Service works with. Those without a comment must be set.
+type Options struct {
+	Store      writ.Store
+	Journal    writ.Journal
+	Traces     writ.Traces
+	Clock      writ.Clock
+	Caller     contract.Caller // the operations that messages become
+	Principals Principals
+	Adapters   []Adapter
+	// Secret reads what a provider signs with, to verify something. Peek does the same
+	// to see whether it is there.
+	Secret, Peek func(ctx context.Context, tenant writ.TenantID, name string) ([]byte, error)
+	// Tenants are those of the host, at each moment.
+	Tenants func(ctx context.Context) ([]writ.TenantID, error)
+
+	PublicURL string       // under which providers reach this host; empty: as each request names it
+	Workers   int          // 0: 4
+	Pending   int          // deliveries that may wait; 0: a million
+	Log       hclog.Logger // nil: none
+}
+
+const (
+	defaultWorkers = 4
+	defaultPending = 1_000_000
+)
+
+// Service keeps deliveries and handles them. It is safe for concurrent use.
+type Service struct {
+	opts     Options
+	adapters map[string]Adapter // by provider
+
+	pending atomic.Int64 // deliveries on disk that are not handled
+
+	mu      sync.Mutex
+	known   map[writ.TenantID]map[writ.ChannelName]*contract.Channel
+	rings   map[ringOf]ring
+	taken   map[place]bool // by a worker, or queued for one
+	arrived chan struct{}  // something waits on disk
+	done    chan struct{}  // closed, and another made, whenever a delivery was handled
+}
+
+// place is where a delivery is kept.
+type place struct {
+	tenant writ.TenantID
+	stream writ.StreamID
+}
+
+// New makes a Service. CodeInvalid where an option is missing, or two adapters are of
+// one provider.
+func New(opts Options) (*Service, error) {
+	if opts.Store == nil || opts.Journal == nil || opts.Traces == nil || opts.Clock == nil || opts.Caller == nil ||
+		opts.Principals == nil || opts.Secret == nil || opts.Peek == nil || opts.Tenants == nil {
+		return nil, writ.Errorf(writ.CodeInvalid, "channels", "an option is not set")
+	}
+	if opts.Workers <= 0 {
+		opts.Workers = defaultWorkers
+	}
+	if opts.Pending <= 0 {
+		opts.Pending = defaultPending
+	}
+	if opts.Log == nil {
+		opts.Log = hclog.NewNullLogger()
+	}
+	s := &Service{
+		opts: opts, adapters: map[string]Adapter{}, known: map[writ.TenantID]map[writ.ChannelName]*contract.Channel{},
+		rings: map[ringOf]ring{}, taken: map[place]bool{}, arrived: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+	for _, a := range opts.Adapters {
+		provider := a.Traits().Provider
+		if s.adapters[provider] != nil {
+			return nil, writ.Errorf(writ.CodeInvalid, "channels", "two adapters are of %s", provider)
+		}
+		s.adapters[provider] = a
+	}
+	return s, nil
+}
+
+// keys are what a channel's provider may have signed with.
+func (s *Service) keys(ctx context.Context, tenant writ.TenantID, c *contract.Channel) ([][]byte, error) {
+	return keysBy(ctx, s.opts.Peek, tenant, c)
+}
+
+func keysBy(ctx context.Context, read func(context.Context, writ.TenantID, string) ([]byte, error), tenant writ.TenantID, c *contract.Channel) ([][]byte, error) {
+	keys := make([][]byte, 0, len(c.Secrets))
+	for _, name := range c.Secrets {
+		key, err := read(ctx, tenant, name)
+		if err != nil {
+			return nil, fmt.Errorf("channel %s: secret %s: %w", c.Name, name, err)
+		}
+		if len(key) > 0 { // an empty key would be everybody's
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, writ.Errorf(writ.CodeUnavailable, "channel "+string(c.Name), "it has no secret to verify with").WithFix("`writ secret set NAME`, and add the channel with --secret NAME")
+	}
+	return keys, nil
+}
+
+// ringOf is a channel, and ring its keys as they were read in an epoch of its tenant.
+type (
+	ringOf struct {
+		tenant  writ.TenantID
+		channel writ.ChannelName
+	}
+	ring struct {
+		keys  [][]byte
+		epoch uint64
+		until writ.Time
+	}
+)
+
+// ringLasts bounds how long the keys of a ring are believed: setting a secret moves the
+// epoch, and what others keep changes without a word.
+const ringLasts = 30 * time.Second
+
+// ring is keys for who verifies. The store of secrets is a sealed file, and whoever
+// knows a URL can have it verified.
+func (s *Service) ring(ctx context.Context, tenant writ.TenantID, c *contract.Channel) ([][]byte, error) {
+	epoch, err := s.opts.Journal.Epoch(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	of, now := ringOf{tenant, c.Name}, s.opts.Clock.Now()
+	s.mu.Lock()
+	r := s.rings[of]
+	s.mu.Unlock()
+	if r.keys != nil && r.epoch == epoch && now < r.until {
+		return r.keys, nil
+	}
+	keys, err := keysBy(ctx, s.opts.Secret, tenant, c)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.rings[of] = ring{keys, epoch, now.Add(ringLasts)}
+	s.mu.Unlock()
+	return keys, nil
+}
