@@ -54,6 +54,9 @@ func newMeters(opts *Options) *meters {
 	if opts.Hooks != nil {
 		registry.MustRegister(hookMeters{opts.Hooks})
 	}
+	if opts.Channels != nil {
+		registry.MustRegister(channelMeters{opts.Channels})
+	}
 	m.approvalMeters = newApprovalMeters(registry)
 	return m
 }

@@ -50,9 +50,11 @@ type Options struct {
 	// Findings are those of drift by code, for /metrics; nil: there are none.
 	Findings func() map[contract.DriftCode]int
 	// Hooks are the notification hooks in numbers, for /metrics; nil: there are none.
-	Hooks   func() contract.HookMeters
-	Clock   writ.Clock // nil: the system's
-	Entropy io.Reader  // of request ids; nil: crypto/rand
+	Hooks func() contract.HookMeters
+	// Channels are what comes in by them, in numbers; nil: there are none.
+	Channels func() contract.ChannelMeters
+	Clock    writ.Clock // nil: the system's
+	Entropy  io.Reader  // of request ids; nil: crypto/rand
 }
 
 // Server is the HTTP door. It is an http.Handler for requests that come over a

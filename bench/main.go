@@ -44,13 +44,14 @@ func main() {
 	sizes := flag.String("growth", "", "numbers of executions, such as 1000,100000: measure stores of these sizes alone")
 	executions := flag.Int("executions", 0, "run so many executions of three steps, and nothing else")
 	clients := flag.Int("clients", 1, "with -executions: how many run at once")
+	flood := flag.Bool("flood", false, "with the webhooks: hold 2,000 deliveries/s for a minute, too")
 	program := flag.String("writ", filepath.Join("bin", "writ"), "the writ binary")
 	flag.Parse()
 	debug.SetGCPercent(400) // as `writ serve` does
 	if *allocations != "" {
 		runtime.MemProfileRate = 4 << 10
 	}
-	opts := options{out: *out, only: *only, profile: *profile, allocations: *allocations, program: *program, clients: *clients, span: time.Duration(*seconds) * time.Second}
+	opts := options{out: *out, only: *only, profile: *profile, allocations: *allocations, program: *program, clients: *clients, flood: *flood, span: time.Duration(*seconds) * time.Second}
 	work := run
 	if *alone {
 		work = printRates
@@ -78,6 +79,7 @@ type options struct {
 	profile, allocations string
 	span                 time.Duration
 	growth               []int
+	flood                bool
 	executions, clients  int
 }
 
@@ -90,6 +92,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	s.flood = o.flood
 	defer s.close(ctx)
 	stop, err := profiling(o.profile)
 	if err != nil {
@@ -113,6 +116,7 @@ func run(ctx context.Context, o options) error {
 		{"slowDisk", s.slowDisk},
 		{"stored", s.stored},
 		{"daemon", s.daemon},
+		{"webhooks", s.webhooks},
 	} {
 		if !wanted.MatchString(m.name) {
 			continue

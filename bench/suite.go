@@ -25,6 +25,7 @@ var names = map[string]string{"c": "C", "rust": "Rust", "assemblyscript": "Assem
 type suite struct {
 	*lab
 	program string // writ, by its absolute path
+	flood   bool   // hold 2,000 deliveries/s for a minute
 	drafts  map[string]registry.Draft
 	babel   *lab // with the conformance skill in each language
 }

@@ -82,6 +82,7 @@ func (s *Service) receive(ctx context.Context, tenant writ.TenantID, c *contract
 		return nil, err
 	}
 	if again {
+		s.repeated.Add(1)
 		s.opts.Log.Debug("a delivery came again", "channel", c.Name)
 	}
 	return &receipt.Accepted, nil

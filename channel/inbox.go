@@ -162,6 +162,9 @@ func (s *Service) handled(ctx context.Context, e entry, facts *writ.DeliveryFact
 	}
 	s.pending.Add(-1)
 	s.mu.Lock()
+	for i := range outcomes {
+		s.tally[outcomes[i].Status]++
+	}
 	close(s.done)
 	s.done = make(chan struct{})
 	s.mu.Unlock()

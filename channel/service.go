@@ -50,11 +50,13 @@ type Service struct {
 	opts     Options
 	adapters map[string]Adapter // by provider
 
-	pending atomic.Int64 // deliveries on disk that are not handled
+	pending  atomic.Int64 // deliveries on disk that are not handled
+	repeated atomic.Uint64
 
 	mu      sync.Mutex
 	known   map[writ.TenantID]map[writ.ChannelName]*contract.Channel
 	rings   map[ringOf]ring
+	tally   map[writ.DeliveryStatus]uint64
 	taken   map[place]bool // by a worker, or queued for one
 	arrived chan struct{}  // something waits on disk
 	done    chan struct{}  // closed, and another made, whenever a delivery was handled
@@ -84,7 +86,7 @@ func New(opts Options) (*Service, error) {
 	}
 	s := &Service{
 		opts: opts, adapters: map[string]Adapter{}, known: map[writ.TenantID]map[writ.ChannelName]*contract.Channel{},
-		rings: map[ringOf]ring{}, taken: map[place]bool{}, arrived: make(chan struct{}, 1), done: make(chan struct{}),
+		rings: map[ringOf]ring{}, tally: map[writ.DeliveryStatus]uint64{}, taken: map[place]bool{}, arrived: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	for _, a := range opts.Adapters {
 		provider := a.Traits().Provider
@@ -94,6 +96,17 @@ func New(opts Options) (*Service, error) {
 		s.adapters[provider] = a
 	}
 	return s, nil
+}
+
+// Meters are the channels in numbers.
+func (s *Service) Meters() contract.ChannelMeters {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := contract.ChannelMeters{Waiting: s.pending.Load(), Repeated: s.repeated.Load(), Messages: map[writ.DeliveryStatus]uint64{}}
+	for _, status := range []writ.DeliveryStatus{writ.DeliverySubmitted, writ.DeliveryIgnored, writ.DeliveryRefused} {
+		m.Messages[status] = s.tally[status]
+	}
+	return m
 }
 
 // keys are what a channel's provider may have signed with.

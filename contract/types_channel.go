@@ -119,3 +119,10 @@ func deliveryEvent(r *writ.Record, f *writ.DeliveryFacts) (string, any) {
 	}
 	return "", nil
 }
+
+// ChannelMeters are all channels of the host in numbers, for /metrics.
+type ChannelMeters struct {
+	Waiting  int64                          // on disk and not handled
+	Repeated uint64                         // sent again by a provider, since the start
+	Messages map[writ.DeliveryStatus]uint64 // handled since the start
+}

@@ -91,3 +91,18 @@ func (h *Home) Daemon(flags ...string) process.Spec {
 		Env: []string{"WRIT_LOG_LEVEL=warn"}, Log: filepath.Join(h.dir, "daemon.log"),
 	}
 }
+
+// Channel adds webhook/bench, whose secret is the given one, and whose events each run
+// a draft.
+func (h *Home) Channel(ctx context.Context, secret, draft string) error {
+	trigger := filepath.Join(h.dir, "trigger.yaml")
+	value := filepath.Join(h.dir, "secret")
+	if err := errors.Join(os.WriteFile(trigger, []byte(draft), 0o600), os.WriteFile(value, []byte(secret), 0o600)); err != nil {
+		return err
+	}
+	return errors.Join(
+		h.command(ctx, "secret", "set", "bench-hook", "--file", value),
+		h.command(ctx, "token", "create", "--kind", "agent", "--name", "bench"),
+		h.command(ctx, "channel", "add", "webhook/bench", "--secret", "bench-hook", "--member", "*=agent:bench", "--on", "note.written="+trigger),
+	)
+}

@@ -82,7 +82,7 @@ func (a *app) serveHome(ctx context.Context, h *home, log hclog.Logger) error {
 	}
 	server := api.NewServer(api.Options{
 		Caller: h.dispatcher, Auth: h.identity, Traces: h.journal, Logins: logins, Hosts: a.config.hosts(), Routes: h.channelRoutes(),
-		Log: log.Named("api"), Clock: a.clock, MaxBody: maxCall, Findings: h.drift.Counts, Hooks: h.hooks.Meters,
+		Log: log.Named("api"), Clock: a.clock, MaxBody: maxCall, Findings: h.drift.Counts, Hooks: h.hooks.Meters, Channels: h.channels.Meters,
 		Ready: func(context.Context) error { return h.journal.Accepting() },
 	})
 	count, refused := server.Decided, server.Refused // before the first deadline can pass
