@@ -110,7 +110,7 @@ func (a *app) approvalTable(t *table, item *contract.Approval) {
 			t.line("  %s: %s", clean(b.Path), clean(b.CEL))
 		}
 		for i := range undo.Capabilities {
-			t.line("  may %s", clean(capability(&undo.Capabilities[i])))
+			t.line("  may %s", clean(contract.CapabilityText(&undo.Capabilities[i])))
 		}
 	}
 }

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -114,7 +114,10 @@ func (a *app) grantList() *cobra.Command {
 }
 
 func (a *app) grantRow(t *table, g *contract.Grant) {
-	skills, _ := json.Marshal(g.Skills)
+	skills := "any"
+	if len(g.Skills) > 0 {
+		skills = strings.Trim(fmt.Sprint(g.Skills), "[]")
+	}
 	id := g.GrantID
 	if g.BreakGlass {
 		id += " (break-glass)"
@@ -122,7 +125,7 @@ func (a *app) grantRow(t *table, g *contract.Grant) {
 	if g.Expired {
 		id += " (expired)"
 	}
-	t.row(id, string(g.PrincipalID), string(g.MaxRisk), string(g.MaxSensitivity), capability(&g.Capability), string(skills), a.ago(g.ExpiresAt), usesText(g), g.Parent)
+	t.row(id, string(g.PrincipalID), string(g.MaxRisk), string(g.MaxSensitivity), contract.CapabilityText(&g.Capability), skills, a.ago(g.ExpiresAt), usesText(g), g.Parent)
 }
 
 func usesText(g *contract.Grant) string {
@@ -143,7 +146,7 @@ func (a *app) emergencies(t *table, list []contract.BreakGlass) {
 		}
 		switch g.Status {
 		case contract.GlassActive:
-			t.line("BREAK-GLASS  %s until %s: %s may use %s up to %s risk", g.GrantID, g.EndsAt, g.PrincipalID, clean(capability(&g.Capability)), g.MaxRisk)
+			t.line("BREAK-GLASS  %s until %s: %s may use %s up to %s risk", g.GrantID, g.EndsAt, g.PrincipalID, clean(contract.CapabilityText(&g.Capability)), g.MaxRisk)
 		case contract.GlassEnded:
 			t.line("BREAK-GLASS  %s of %s is over and waits for a review until %s: writ grant review %s --note ...", g.GrantID, g.PrincipalID, g.ReviewBy, g.GrantID)
 		default:
@@ -214,7 +217,7 @@ func (a *app) why(t *table, principal string, out *contract.GrantWhyOutput) {
 		if g.BreakGlass {
 			emergency = "  BREAK-GLASS"
 		}
-		t.line("%s%s of %s: %s, up to %s risk and %s data, uses %s%s", lead, g.GrantID, g.PrincipalID, clean(capability(&g.Capability)), g.MaxRisk, g.MaxSensitivity, usesText(g), emergency)
+		t.line("%s%s of %s: %s, up to %s risk and %s data, uses %s%s", lead, g.GrantID, g.PrincipalID, clean(contract.CapabilityText(&g.Capability)), g.MaxRisk, g.MaxSensitivity, usesText(g), emergency)
 	}
 }
 

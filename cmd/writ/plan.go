@@ -210,18 +210,10 @@ func (a *app) stepTable(t *table, s *writ.Step) {
 		t.pair("  for each", s.ForEach.CEL)
 	}
 	for i := range s.Capabilities {
-		t.pair("  may", capability(&s.Capabilities[i]))
+		t.pair("  may", contract.CapabilityText(&s.Capabilities[i]))
 	}
 	t.flush()
 	if s.Compensate != nil {
 		a.stepTable(t, s.Compensate)
 	}
-}
-
-func capability(c *writ.Capability) string {
-	raw, err := json.Marshal(c)
-	if err != nil {
-		return c.Tool
-	}
-	return string(raw)
 }

@@ -218,7 +218,7 @@ func inspectTable(t *table, about *registry.Inspection, written []string) {
 		t.pair("signed by", clean(identity))
 	}
 	for i := range m.Capabilities {
-		t.pair("may", capability(&m.Capabilities[i]))
+		t.pair("may", contract.CapabilityText(&m.Capabilities[i]))
 	}
 	for i := range m.Actions {
 		t.pair("action", m.Actions[i].Name+": "+m.Actions[i].Description)
