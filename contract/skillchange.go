@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -197,8 +198,11 @@ func (m *manifestChanges) capabilities(action string, old, now []writ.Capability
 func CapabilityText(c *writ.Capability) string {
 	text := c.Tool
 	for _, part := range [][]string{c.Methods, c.Hosts, c.Paths, c.Prefixes, c.Servers, c.Models, c.Channels, c.Skills} {
-		if len(part) > 0 {
-			text += " " + strings.Join(part, ",")
+		for i, pattern := range part {
+			if pattern == "" || strings.ContainsAny(pattern, ", \"\t\n") { // it would read as another, or as several
+				pattern = strconv.Quote(pattern)
+			}
+			text += map[bool]string{true: " ", false: ","}[i == 0] + pattern
 		}
 	}
 	for _, s := range c.Secrets {
