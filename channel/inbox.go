@@ -29,7 +29,7 @@ func inboxKey(at writ.Time, stream writ.StreamID) string {
 // streamOf is where a delivery of a channel is kept: one key has one place, so that
 // what comes again finds it taken.
 func streamOf(channel writ.ChannelName, key string) writ.StreamID {
-	return writ.StreamID(canon.ID("dlv_", canon.DomainDelivery, []byte(channel), []byte(key)))
+	return writ.StreamID(canon.ID("dlv", canon.DomainDelivery, []byte(channel), []byte(key)))
 }
 
 // key is what the delivery is known by.

@@ -243,7 +243,7 @@ func numbered(format string, n int) []string {
 // outcome of the only message of a delivery.
 func (r *rig) outcome(id string) writ.DeliveryOutcome {
 	r.t.Helper()
-	stream := writ.StreamID(canon.ID("dlv_", canon.DomainDelivery, []byte("webhook/crm"), []byte(id)))
+	stream := writ.StreamID(canon.ID("dlv", canon.DomainDelivery, []byte("webhook/crm"), []byte(id)))
 	records, err := r.journal.Records(context.Background(), writ.RecordQuery{Tenant: writ.DefaultTenant, Stream: stream})
 	if err != nil || len(records) != 2 || len(records[1].Body.Delivery.Outcomes) != 1 {
 		r.t.Fatalf("%s: %d records, %v", id, len(records), err)
