@@ -163,6 +163,7 @@ const (
 	EventChannelChanged     = "controlPlane.channel.changed"
 	EventChannelReceived    = "controlPlane.channel.received"
 	EventChannelHandled     = "controlPlane.channel.handled"
+	EventChannelAnswered    = "controlPlane.channel.answered"
 	EventGrantGlassBroken   = "controlPlane.grant.glassBroken"
 	EventGrantReviewed      = "controlPlane.grant.reviewed"
 )
@@ -220,8 +221,9 @@ var events = []*EventContract{
 	event[DriftFinding](EventDriftDetected, CapAudit, words{"Drift detected", "Something is no longer as it was approved. It is said once for each finding, and again where it had been gone."}, writ.RecDriftDetected).at("1.0.1"),
 	event[FreezeEvent](EventFreezeChanged, CapCore, words{"Freeze changed", "Something was frozen or unfrozen, as status says."}, writ.RecFreezeChanged).pii("subject", "reason"),
 	event[ChannelEvent](EventChannelChanged, CapChannelRuntime, words{"Channel changed", "A channel was added, replaced or removed, as status says."}, writ.RecChannelChanged).pii("reason"),
-	event[DeliveryEvent](EventChannelReceived, CapChannelRuntime, words{"Delivery received", "What a provider signed is durable. It is said once, however often the provider sends it."}, writ.RecDeliveryReceived),
-	event[DeliveryEvent](EventChannelHandled, CapChannelRuntime, words{"Delivery handled", "What came of each message of a delivery."}, writ.RecDeliveryHandled).pii("outcomes.sender", "outcomes.principal", "outcomes.message"),
+	event[DeliveryEvent](EventChannelReceived, CapChannelRuntime, words{"Delivery received", "What a provider signed is durable. It is said once, however often the provider sends it."}, writ.RecDeliveryReceived).pii("outcomes.answer").at("1.1.0"),
+	event[DeliveryEvent](EventChannelHandled, CapChannelRuntime, words{"Delivery handled", "What came of each message of a delivery."}, writ.RecDeliveryHandled).pii("outcomes.sender", "outcomes.principal", "outcomes.message", "outcomes.answer").at("1.1.0"),
+	event[DeliveryEvent](EventChannelAnswered, CapChannelRuntime, words{"Thread answered", "The thread in which an execution was asked for is told how it goes: that it waits for a person, or how it ended."}, writ.RecDeliveryAnswered).pii("outcomes.principal", "outcomes.answer"),
 	event[GrantEvent](EventGrantGlassBroken, CapAudit, words{"Glass broken", "Somebody was given a grant in an emergency. Who gave it is the actor."}, writ.RecGrantChanged).pii("principalId", "reason"),
 	event[GrantEvent](EventGrantReviewed, CapAudit, words{"Break-glass reviewed", "Another person has reviewed a grant that was given in an emergency; reason is what they wrote."}, writ.RecGrantChanged).pii("principalId", "reason"),
 }

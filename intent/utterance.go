@@ -49,6 +49,10 @@ type utterance struct {
 
 var slotForm = regexp.MustCompile(`\{([A-Za-z_][A-Za-z0-9_]{0,63})\}`)
 
+// hosts begins what is said to the host, and never to a skill: no phrase may stand in
+// for a command.
+var hosts = regexp.MustCompile(`(?i)^\s*/?writ\b`)
+
 // quoted is text between quotes, as people and phones write them.
 const quoted = `"[^"]*"|“[^”]*”|„[^“”]*[“”]|«[^»]*»|'[^']*'`
 
@@ -79,6 +83,10 @@ func parse(phrase string, input json.RawMessage) (*utterance, error) {
 	}
 	if strings.TrimSpace(phrase) == "" || len(phrase) > maxPhrase {
 		return wrong("it has %d bytes: want 1 to %d", len(phrase), maxPhrase)
+	}
+	if hosts.MatchString(phrase) {
+		return nil, writ.Errorf(writ.CodeInvalid, "utterance "+strconv.Quote(writ.Clip(phrase, maxPhrase)), "what begins with writ is said to the host itself").
+			WithFix("begin it with another word")
 	}
 	members := membersOf(input)
 	u := &utterance{phrase: phrase}

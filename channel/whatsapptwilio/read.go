@@ -61,7 +61,7 @@ func (Adapter) Read(d *channel.Delivery) ([]channel.Message, error) {
 	}
 	from, to := fields["From"], fields["To"]
 	m := channel.Message{
-		Kind: channel.Said, ID: fields["MessageSid"], Sender: channel.Sender{ID: from, Name: fields["ProfileName"]},
+		Kind: channel.Said, Addressed: true, ID: fields["MessageSid"], Sender: channel.Sender{ID: from, Name: fields["ProfileName"]},
 		Thread: url.PathEscape(to) + "/" + url.PathEscape(from), Text: fields["Body"], Metadata: metadata,
 	}
 	for _, p := range []struct{ id, text string }{{"ButtonPayload", "ButtonText"}, {"ListId", "ListTitle"}} {

@@ -96,6 +96,7 @@ func (a *app) serveHome(ctx context.Context, h *home, log hclog.Logger) error {
 		return errors.Join(err, closeAll(listeners))
 	}
 	go h.channels.Run(ctx)
+	go h.channels.Follow(ctx)
 	go h.sweep(ctx)
 	go h.giveBack(ctx)
 	go h.watchTrust(ctx)
