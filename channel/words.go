@@ -100,7 +100,7 @@ func sayAll(phrases []string) string {
 }
 
 func sayWho(p *writ.Principal, s *Sender, channel writ.ChannelName) string {
-	return answer(fmt.Sprintf("You are %s here, a %s of the tenant %s. %s knows you as %s.", p.ID, p.Kind, p.Tenant, channel, writ.Clip(s.ID, maxName)))
+	return answer(fmt.Sprintf("You are %s here (%s), in the tenant %s. The channel %s knows you as %s.", p.ID, p.Kind, p.Tenant, channel, writ.Clip(s.ID, maxName)))
 }
 
 // sayState is how an execution goes.
