@@ -53,8 +53,8 @@ func ask(text string, addressed bool) asked {
 	first, rest := cutWord(text)
 	found := prefix.FindStringSubmatch(first)
 	if found == nil {
-		if v := bare[strings.ToLower(strings.TrimRight(text, ".!"))]; addressed && v != "" {
-			return asked{verb: v, addressed: true}
+		if a := direct(text); addressed && a.verb != "" {
+			return a
 		}
 		return asked{phrase: text, addressed: addressed}
 	}
@@ -73,7 +73,7 @@ func ask(text string, addressed bool) asked {
 		return a
 	}
 	whole := len(words) == 1
-	if v == verbStatus || v == verbCancel {
+	if v.ofExecution() {
 		if whole = len(words) == 2 && executionForm.MatchString(words[1]); whole {
 			a.execution = writ.ExecutionID(words[1])
 		}
@@ -83,6 +83,24 @@ func ask(text string, addressed bool) asked {
 	}
 	return a
 }
+
+// direct is a command without a prefix, exactly as it is said: the app is spoken to.
+func direct(text string) asked {
+	if v := bare[strings.ToLower(strings.TrimRight(text, ".!"))]; v != "" {
+		return asked{verb: v, addressed: true}
+	}
+	words := strings.Fields(text)
+	if len(words) != 2 || !executionForm.MatchString(words[1]) {
+		return asked{}
+	}
+	if v := verb(strings.ToLower(strings.TrimPrefix(words[0], "/"))); v.ofExecution() {
+		return asked{verb: v, execution: writ.ExecutionID(words[1]), addressed: true}
+	}
+	return asked{}
+}
+
+// ofExecution reports whether a verb is said with an execution.
+func (v verb) ofExecution() bool { return v == verbStatus || v == verbCancel }
 
 // unmentioned is a text without the mention that it begins with.
 func unmentioned(text string) string {

@@ -329,7 +329,9 @@ func TestHelpListsWhatThisPersonMayDo(t *testing.T) {
 				t.Errorf("%q: ada %q, bot %q", part, ada.Answer, bot.Answer)
 			}
 		}
-		c.opts.May = func(_ context.Context, _ *writ.Principal, r *writ.Release, _ string) bool { return r.Key == "acme/many" }
+		c.opts.May = func(_ context.Context, _ *writ.Principal, r *writ.Release, _ string) bool {
+			return r.Key == "acme/many"
+		}
 		many := &writ.Release{SkillRef: writ.SkillRef{Key: "acme/many"}, Manifest: &abi.Manifest{}}
 		for i := range 50 {
 			many.Manifest.Actions = append(many.Manifest.Actions, abi.Action{Name: fmt.Sprintf("a%02d", i), Utterances: []string{fmt.Sprintf("do thing %d", i)}})
@@ -356,6 +358,7 @@ func TestNoPhraseStandsInForACommand(t *testing.T) {
 		for _, text := range []string{
 			"writ help", "/writ help", "/writ HELP!", "/writ@writ_bot help", "@U0WRIT writ help", "help", "whoami", "/start", "writ whoami", "/writ, help", "/writ",
 			"/writ status", "/writ status of my order", "/writ cancel everything", "writ status exe_abc", "/writ cancel exe_abc", "writ: help", "Writ Help",
+			"@writ status exe_abc", "cancel exe_abc", "/status exe_abc",
 		} {
 			if o := c.hear(words("U1", text, true)); o.Status == writ.DeliverySubmitted || o.Answer == "" {
 				t.Errorf("%q: %+v", text, o)
@@ -414,6 +417,20 @@ func TestWhatIsRefusedIsSaidWithItsReason(t *testing.T) {
 			if o.Status != writ.DeliveryRefused || o.Code != code || !strings.Contains(o.Answer, want) || (o.Execution != "") != (code != writ.CodeForbidden) {
 				t.Errorf("%+v", o)
 			}
+		}
+	})
+}
+
+// TestTheSameWordsInAnotherEventAskForNothingNew: Slack can send both a message and that
+// the app is mentioned in it.
+func TestTheSameWordsInAnotherEventAskForNothingNew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChat(t)
+		c.taken.refuse = func(int, *writ.Principal, *contract.IntentSubmitInput) error {
+			return writ.Errorf(writ.CodeConflict, "intent", "the key was used for another intent")
+		}
+		if o := c.hear(words("U1", "open cellar", true)); o.Status != writ.DeliveryIgnored || o.Answer != "" {
+			t.Errorf("%+v", o)
 		}
 	})
 }

@@ -20,8 +20,8 @@ type ChannelMember struct {
 
 // ChannelTrigger is what an event sets off.
 type ChannelTrigger struct {
-	Event string `json:"event" jsonschema:"As the provider names it, such as issues.opened; a star at the end: all that begin so."`
-	Draft string `json:"draft" jsonschema:"Text of the draft (apiVersion writ/v1, kind Plan, YAML); its intent has the event's data in its metadata."`
+	Event  string `json:"event" jsonschema:"As the provider names it, such as issues.opened; a star at the end: all that begin so."`
+	Draft  string `json:"draft" jsonschema:"Text of the draft (apiVersion writ/v1, kind Plan, YAML); its intent has the event's data in its metadata."`
 	Answer bool   `json:"answer,omitempty" jsonschema:"Say in the event's thread what came of it."`
 }
 

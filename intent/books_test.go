@@ -37,8 +37,10 @@ func TestABookIsMadeAnewWhenSomethingHasChanged(t *testing.T) {
 		}
 		return len(b.Read(text))
 	}
-	if read("knock") != 0 || read("knock") != 0 || s.made != 1 {
-		t.Errorf("made %d times", s.made)
+	for range 2 {
+		if read("knock") != 0 || s.made != 1 {
+			t.Errorf("made %d times", s.made)
+		}
 	}
 	s.releases = []*writ.Release{{SkillRef: writ.SkillRef{Key: "acme/door"}, Manifest: &abi.Manifest{Actions: []abi.Action{action("knock", "knock")}}}}
 	s.epoch++
@@ -47,8 +49,10 @@ func TestABookIsMadeAnewWhenSomethingHasChanged(t *testing.T) {
 	}
 	s.faulty = true
 	s.epoch++
-	if read("knock") != 1 || read("knock") != 1 || s.made != 4 {
-		t.Errorf("what could not be read whole was kept: made %d times", s.made)
+	for made := 3; made <= 4; made++ {
+		if read("knock") != 1 || s.made != made {
+			t.Errorf("what could not be read whole was kept: made %d times", s.made)
+		}
 	}
 }
 
