@@ -18,13 +18,13 @@ func (s *Service) said(ctx context.Context, c *come, h *heard) error {
 	if a.verb != "" {
 		return s.command(ctx, c, h, &a)
 	}
-	answered := func(text string) error {
-		c.add(h.m, writ.DeliveryOutcome{Status: writ.DeliveryAnswered, Principal: h.acting.ID, Answer: text})
+	answered := func(why, text string) error {
+		c.add(h.m, writ.DeliveryOutcome{Status: writ.DeliveryAnswered, Principal: h.acting.ID, Message: why, Answer: text})
 		return nil
 	}
 	if a.phrase == "" {
 		if a.addressed && len(h.m.Text) > intent.MaxText {
-			return answered(answer(sayTooLong))
+			return answered("it is too long", answer(sayTooLong))
 		}
 		c.add(h.m, ignored("it asks for nothing"))
 		return nil
@@ -37,9 +37,9 @@ func (s *Service) said(ctx context.Context, c *come, h *heard) error {
 	case len(found) == 1:
 		return s.meant(ctx, c, h, &found[0])
 	case len(found) > 1:
-		return answered(sayChoices(found))
+		return answered("several actions are meant", sayChoices(found))
 	case a.addressed:
-		return answered(sayUnderstoodNot(book.Near(a.phrase, maxNear)))
+		return answered("no phrase of a skill means it", sayUnderstoodNot(book.Near(a.phrase, maxNear)))
 	}
 	c.add(h.m, ignored("no phrase of a skill means it, and it was said to nobody"))
 	return nil

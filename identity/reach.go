@@ -10,7 +10,8 @@ import (
 
 // Reaches reports whether live grants of a principal reach something of each tool that
 // an action uses; one that needs no grant is reached by everybody. It is for showing what
-// may be worth asking for: what a step may do is decided with its input, by the policy.
+// may be worth asking for in a channel: what a step may do is decided with its input, by
+// the policy.
 func (s *Service) Reaches(ctx context.Context, p *writ.Principal, release *writ.Release, action string) bool {
 	m := release.Manifest
 	i := slices.IndexFunc(m.Actions, func(a abi.Action) bool { return a.Name == action })
@@ -47,11 +48,13 @@ func (s *Service) Reaches(ctx context.Context, p *writ.Principal, release *writ.
 	return true
 }
 
-// leastRisk is what an action has at least, whatever its input is.
+// leastRisk is what an action has at least when somebody asks for it in a channel: their
+// words are untrusted, and what goes into a sink raises the risk by a tier.
 func leastRisk(a *abi.Action) writ.Risk {
-	risk := writ.RiskLow
-	if a.Risk.Rank() > risk.Rank() && a.Risk.Rank() <= writ.RiskHigh.Rank() {
-		risk = a.Risk
+	tiers := []writ.Risk{writ.RiskLow, writ.RiskMedium, writ.RiskHigh}
+	at := max(slices.Index(tiers, a.Risk), 0)
+	if len(a.Sinks) > 0 {
+		at = min(at+1, len(tiers)-1)
 	}
-	return risk
+	return tiers[at]
 }

@@ -19,6 +19,7 @@ func TestReaches(t *testing.T) {
 		Actions: []abi.Action{
 			{Name: "read", Effects: []writ.Effect{abi.EffectRead}, Uses: []writ.Capability{get("api.example.com")}},
 			{Name: "both", Effects: []writ.Effect{abi.EffectRead}},
+			{Name: "sink", Effects: []writ.Effect{abi.EffectRead}, Sinks: []string{"url"}, Uses: []writ.Capability{get("api.example.com")}},
 			{Name: "medium", Effects: []writ.Effect{abi.EffectRead}, Risk: writ.RiskMedium, Uses: []writ.Capability{get("api.example.com")}},
 		},
 	}}
@@ -35,7 +36,9 @@ func TestReaches(t *testing.T) {
 	want("without a grant", bot, pure, map[string]bool{"none": true, "claims": false})
 	want("with every tool", ada, pure, map[string]bool{"none": true, "claims": true})
 	r.grant(t, ada, contract.GrantCreateInput{PrincipalID: bot.ID, Capability: get("api.example.com"), Skills: []writ.SkillKey{"acme/mailer"}, ExpiresIn: abi.Duration(time.Hour)})
-	want("with one tool at low risk", bot, release, map[string]bool{"read": true, "both": false, "medium": false})
+	want("with one tool at low risk", bot, release, map[string]bool{"read": true, "both": false, "medium": false, "sink": false})
+	r.grant(t, ada, contract.GrantCreateInput{PrincipalID: bot.ID, Capability: get("api.example.com"), Skills: []writ.SkillKey{"acme/mailer"}, MaxRisk: writ.RiskMedium, ExpiresIn: abi.Duration(time.Hour)})
+	want("at medium risk", bot, release, map[string]bool{"read": true, "both": false, "medium": true, "sink": true})
 	r.grant(t, ada, contract.GrantCreateInput{PrincipalID: bot.ID, Capability: store})
 	want("with both tools", bot, release, map[string]bool{"read": true, "both": true})
 	other := *release

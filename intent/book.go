@@ -106,6 +106,9 @@ func (b *Book) Read(text string) []Match {
 	return found
 }
 
+// minNear is how long a word is that says what a phrase is about: "in" is in many.
+const minNear = 3
+
 // Near are phrases that share words with a text, the most of them first, at most n.
 func (b *Book) Near(text string, n int) []string {
 	said := map[string]bool{}
@@ -120,7 +123,7 @@ func (b *Book) Near(text string, n int) []string {
 	for _, e := range b.entries {
 		words, shared := 0, 0
 		for word := range strings.FieldsSeq(strings.ToLower(slotForm.ReplaceAllString(e.utterance.phrase, " "))) {
-			if strings.ContainsFunc(word, isLetter) {
+			if len(word) >= minNear && strings.ContainsFunc(word, isLetter) {
 				words++
 				if said[word] {
 					shared++
