@@ -51,7 +51,9 @@ func (s *Service) follow(ctx context.Context, c *come, h *heard, id writ.Executi
 	if err != nil {
 		return "", err
 	}
-	c.changes = append(c.changes, writ.Change{Key: followPrefix + string(id), Value: raw})
+	if !c.change(writ.Change{Key: followPrefix + string(id), Value: raw}) {
+		return "", nil // one of very many: the journal has it
+	}
 	return text, nil
 }
 

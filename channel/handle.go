@@ -22,12 +22,49 @@ type come struct {
 	outcomes []writ.DeliveryOutcome
 	answers  []Outgoing
 	changes  []writ.Change // of the tenant's documents
+	taken    int           // bytes of answers and changes
 }
+
+// All that comes of a delivery is one batch, of which the outcomes of a thousand messages
+// are the greater part.
+const (
+	maxTaken  = 192 << 10
+	maxThread = 512
+)
+
+// room reports whether there is room for so much more, and takes it.
+func (c *come) room(bytes int) bool {
+	if c.taken+bytes > maxTaken {
+		return false
+	}
+	c.taken += bytes
+	return true
+}
+
+// change sets a document, once however often it is changed; false where there is no room.
+func (c *come) change(change writ.Change) bool {
+	i := slices.IndexFunc(c.changes, func(have writ.Change) bool { return have.Key == change.Key })
+	if i < 0 {
+		if !c.room(len(change.Key) + len(change.Value)) {
+			return false
+		}
+		c.changes = append(c.changes, change)
+		return true
+	}
+	if !c.room(len(change.Value) - len(c.changes[i].Value)) {
+		return false
+	}
+	c.changes[i] = change
+	return true
+}
+
+// answerable reports whether there is a place in which a message can be answered.
+func (m *Message) answerable() bool { return m.Thread != "" && len(m.Thread) <= maxThread }
 
 // add takes an outcome, with what is to be said about it in the thread of its message.
 func (c *come) add(m *Message, o writ.DeliveryOutcome) {
-	if m.Thread == "" {
-		o.Answer = "" // there is nowhere to say it
+	if !m.answerable() || !c.room(len(o.Answer)) {
+		o.Answer = "" // there is nowhere to say it, or there are too many
 	}
 	if o.Answer != "" {
 		c.answers = append(c.answers, Outgoing{Thread: m.Thread, Text: o.Answer})
@@ -196,7 +233,7 @@ func (s *Service) submit(ctx context.Context, c *come, h *heard, r *request) err
 		return err
 	}
 	o.Principal = h.acting.ID
-	if r.answers && h.m.Thread != "" {
+	if r.answers && h.m.answerable() {
 		if o.Status == writ.DeliverySubmitted {
 			if o.Answer, err = s.follow(ctx, c, h, o.Execution); err != nil {
 				return err

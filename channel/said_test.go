@@ -421,6 +421,44 @@ func TestWhatIsRefusedIsSaidWithItsReason(t *testing.T) {
 	})
 }
 
+// TestADeliveryOfVeryManyMessagesIsHandled: what is said about them has its bounds, as the
+// batch has in which all of it is kept.
+func TestADeliveryOfVeryManyMessagesIsHandled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChat(t)
+		for _, of := range []struct {
+			sender, text string
+			status       writ.DeliveryStatus
+		}{{"U1", "/writ help", writ.DeliveryAnswered}, {"U1", "open cellar", writ.DeliverySubmitted}, {"X", "open cellar", writ.DeliveryRefused}} {
+			many := make([]channel.Message, 1000)
+			for i := range many {
+				many[i] = words(of.sender, of.text, true)
+				if of.sender == "X" {
+					many[i].Sender.ID = fmt.Sprintf("X%d", i)
+				}
+				many[i].Thread = fmt.Sprintf("%0512d", i)
+			}
+			many[0].Thread += "0" // one past the limit
+			before := len(c.handled())
+			c.post(many...)
+			c.drain()
+			all := c.handled()[before:]
+			answers := 0
+			for _, o := range all {
+				if o.Status != of.status {
+					t.Fatalf("%s: %+v", of.text, o)
+				}
+				if o.Answer != "" {
+					answers++
+				}
+			}
+			if len(all) != 1000 || answers < 100 || answers == 1000 || all[0].Answer != "" || all[1].Answer == "" {
+				t.Errorf("%s by %s: %d outcomes, %d answers", of.text, of.sender, len(all), answers)
+			}
+		}
+	})
+}
+
 // TestTheSameWordsInAnotherEventAskForNothingNew: Slack can send both a message and that
 // the app is mentioned in it.
 func TestTheSameWordsInAnotherEventAskForNothingNew(t *testing.T) {

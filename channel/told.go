@@ -37,14 +37,13 @@ func (s *Service) unmapped(ctx context.Context, c *come, h *heard) error {
 		return nil
 	}
 	o := refused(writ.CodeForbidden, "the sender is no member of the channel")
-	if h.m.Kind == Said && h.m.Addressed && h.m.Thread != "" {
+	if h.m.Kind == Said && h.m.Addressed && h.m.answerable() {
 		change, err := s.tell(ctx, h)
 		if err != nil {
 			return err
 		}
-		if change != nil {
+		if change != nil && c.change(*change) {
 			o.Answer = answer(sayUnmapped)
-			c.changes = append(c.changes, *change)
 		}
 	}
 	c.add(h.m, o)
