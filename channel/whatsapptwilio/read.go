@@ -66,7 +66,7 @@ func (Adapter) Read(d *channel.Delivery) ([]channel.Message, error) {
 	}
 	for _, p := range []struct{ id, text string }{{"ButtonPayload", "ButtonText"}, {"ListId", "ListTitle"}} {
 		if id, text := fields[p.id], fields[p.text]; id != "" || text != "" {
-			m.Kind, m.Press, m.Text = channel.Pressed, channel.PressOf(id), text
+			m.Kind, m.Press, m.Text, m.Addressed = channel.Pressed, channel.PressOf(id), text, false
 		}
 	}
 	why := ""
