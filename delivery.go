@@ -19,7 +19,7 @@ type DeliveryFacts struct {
 	// Hints are what the provider says beside the body and did not sign, such as the
 	// kind of event: never more than a hint.
 	Hints    map[string]string `json:"hints,omitempty"`
-	Outcomes []DeliveryOutcome `json:"outcomes,omitempty"` // delivery.handled, one of each message
+	Outcomes []DeliveryOutcome `json:"outcomes,omitempty"` // delivery.handled, one of each message; delivery.answered, one
 }
 
 // DeliveryStatus is what came of a message.
@@ -33,6 +33,9 @@ const (
 	DeliveryIgnored DeliveryStatus = "ignored"
 	// DeliveryRefused: its sender may not, or nothing here is meant by it.
 	DeliveryRefused DeliveryStatus = "refused"
+	// DeliveryAnswered: a member was told what they asked of the host itself, or how an
+	// execution goes that they asked for.
+	DeliveryAnswered DeliveryStatus = "answered"
 )
 
 // DeliveryOutcome is what came of one message of a delivery.
@@ -44,6 +47,7 @@ type DeliveryOutcome struct {
 	Execution ExecutionID    `json:"execution,omitempty"`
 	Code      Code           `json:"code,omitempty"`
 	Message   string         `json:"message,omitempty"` // why, where it was not submitted
+	Answer    string         `json:"answer,omitempty"`  // what is said in the thread
 }
 
 // ChannelName names a channel of a tenant: its provider and the name that an admin

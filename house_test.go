@@ -48,7 +48,7 @@ var layers = map[string][]string{
 	"shelf/pack": {"shelf", "registry"},
 
 	"api":                 {".", "contract", "canon"},
-	"channel":             {".", "contract", "canon"},
+	"channel":             {".", "contract", "canon", "intent"}, // which has no state of the host's
 	"channel/channeltest": {"channel", ".", "canon"},
 	"channel/github":      {"channel", ".", "canon"}, // each provider alike
 	"channel/slack":       {"channel", ".", "canon"},

@@ -52,6 +52,9 @@ const (
 const (
 	RecDeliveryReceived RecordType = "delivery.received"
 	RecDeliveryHandled  RecordType = "delivery.handled"
+	// RecDeliveryAnswered is of an execution that a delivery set off: its thread is told
+	// how it goes.
+	RecDeliveryAnswered RecordType = "delivery.answered"
 )
 
 // The record types of the system journal.

@@ -82,7 +82,10 @@ type Message struct {
 	ID    string
 	Event string // of one that happened: "issues.opened"
 	Text  string
-	Press *Press // of one that was pressed, nil otherwise
+	// Addressed: it was said to the app and to nobody else, or names it. What was not may
+	// be talk among people, which no answer interrupts.
+	Addressed bool
+	Press     *Press // of one that was pressed, nil otherwise
 	// Metadata is what a plan may read: one JSON object.
 	Metadata json.RawMessage
 }

@@ -17,29 +17,81 @@ const (
 	maxName = 128
 )
 
+// come is what comes of a delivery.
+type come struct {
+	outcomes []writ.DeliveryOutcome
+	answers  []Outgoing
+	changes  []writ.Change // of the tenant's documents
+	taken    int           // bytes of answers and changes
+}
+
+// All that comes of a delivery is one batch, of which the outcomes of a thousand messages
+// are the greater part.
+const (
+	maxTaken  = 192 << 10
+	maxThread = 512
+)
+
+// room reports whether there is room for so much more, and takes it.
+func (c *come) room(bytes int) bool {
+	if c.taken+bytes > maxTaken {
+		return false
+	}
+	c.taken += bytes
+	return true
+}
+
+// change sets a document, once however often it is changed; false where there is no room.
+func (c *come) change(change writ.Change) bool {
+	i := slices.IndexFunc(c.changes, func(have writ.Change) bool { return have.Key == change.Key })
+	if i < 0 {
+		if !c.room(len(change.Key) + len(change.Value)) {
+			return false
+		}
+		c.changes = append(c.changes, change)
+		return true
+	}
+	if !c.room(len(change.Value) - len(c.changes[i].Value)) {
+		return false
+	}
+	c.changes[i] = change
+	return true
+}
+
+// answerable reports whether there is a place in which a message can be answered.
+func (m *Message) answerable() bool { return m.Thread != "" && len(m.Thread) <= maxThread }
+
+// add takes an outcome, with what is to be said about it in the thread of its message.
+func (c *come) add(m *Message, o writ.DeliveryOutcome) {
+	if !m.answerable() || !c.room(len(o.Answer)) {
+		o.Answer = "" // there is nowhere to say it, or there are too many
+	}
+	if o.Answer != "" {
+		c.answers = append(c.answers, Outgoing{Thread: m.Thread, Text: o.Answer})
+	}
+	o.Kind, o.Sender = string(m.Kind), writ.Clip(m.Sender.ID, maxName)
+	c.outcomes = append(c.outcomes, o)
+}
+
 // handle makes of each message what its sender may do. An error means that nothing
 // is decided and the delivery is to be handled again: what was submitted before has
 // the same idempotency key then.
-func (s *Service) handle(ctx context.Context, j *job) ([]writ.DeliveryOutcome, error) {
+func (s *Service) handle(ctx context.Context, j *job) (*come, error) {
+	c := &come{}
 	switch {
 	case j.channel == nil:
-		return []writ.DeliveryOutcome{refused(writ.CodeNotFound, "the channel was removed before this was handled")}, nil
+		c.outcomes = []writ.DeliveryOutcome{refused(writ.CodeNotFound, "the channel was removed before this was handled")}
+		return c, nil
 	case j.unread != nil:
-		return []writ.DeliveryOutcome{refused(writ.CodeOf(j.unread), j.unread.Error())}, nil
+		c.outcomes = []writ.DeliveryOutcome{refused(writ.CodeOf(j.unread), j.unread.Error())}
+		return c, nil
 	}
-	outcomes := make([]writ.DeliveryOutcome, 0, len(j.messages))
 	for i := range j.messages {
-		m := &j.messages[i]
-		of, err := s.message(ctx, j, m, keyIn(j, m, i))
-		if err != nil {
+		if err := s.message(ctx, c, &heard{job: j, m: &j.messages[i], key: keyIn(j, &j.messages[i], i)}); err != nil {
 			return nil, err
 		}
-		for n := range of {
-			of[n].Kind, of[n].Sender = string(m.Kind), writ.Clip(m.Sender.ID, maxName)
-		}
-		outcomes = append(outcomes, of...)
 	}
-	return outcomes, nil
+	return c, nil
 }
 
 // keyIn is the idempotency key of a message: its own where the provider gave it an id,
@@ -55,57 +107,78 @@ func refused(code writ.Code, why string) writ.DeliveryOutcome {
 	return writ.DeliveryOutcome{Status: writ.DeliveryRefused, Code: code, Message: writ.Clip(why, maxWhy)}
 }
 
-func ignored(why string) []writ.DeliveryOutcome {
-	return []writ.DeliveryOutcome{{Status: writ.DeliveryIgnored, Message: writ.Clip(why, maxWhy)}}
+func ignored(why string) writ.DeliveryOutcome {
+	return writ.DeliveryOutcome{Status: writ.DeliveryIgnored, Message: writ.Clip(why, maxWhy)}
+}
+
+// heard is a message of a delivery, and who its sender is here.
+type heard struct {
+	*job
+	m      *Message
+	key    string // for idempotency
+	acting *writ.Principal
 }
 
 // message is what comes of one: as many outcomes as it sets off.
-func (s *Service) message(ctx context.Context, j *job, m *Message, key string) ([]writ.DeliveryOutcome, error) {
-	if m.Kind == Passing {
-		return ignored(m.Why), nil
+func (s *Service) message(ctx context.Context, c *come, h *heard) error {
+	if h.m.Kind == Passing {
+		c.add(h.m, ignored(h.m.Why))
+		return nil
 	}
-	member := memberOf(j.channel, m.Sender.ID)
-	switch {
-	case member == nil && j.channel.Unmapped == contract.UnmappedIgnore:
-		return ignored("the sender is no member of the channel"), nil
-	case member == nil:
-		return []writ.DeliveryOutcome{refused(writ.CodeForbidden, "the sender is no member of the channel")}, nil
+	member := memberOf(h.channel, h.m.Sender.ID)
+	if member == nil {
+		return s.unmapped(ctx, c, h)
 	}
-	by, err := s.opts.Principals.Principal(ctx, j.tenant, member.PrincipalID)
+	by, err := s.opts.Principals.Principal(ctx, h.tenant, member.PrincipalID)
 	if writ.IsCode(err, writ.CodeNotFound) {
 		gone := refused(writ.CodeForbidden, "the principal of this sender does not exist")
 		gone.Principal = member.PrincipalID
-		return []writ.DeliveryOutcome{gone}, nil
+		c.add(h.m, gone)
+		return nil
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	acting := *by
-	acting.Source, acting.Strength = "channel:"+string(j.channel.Name), writ.StrengthChannel
+	acting.Source, acting.Strength = "channel:"+string(h.channel.Name), writ.StrengthChannel
 	acting.Capabilities = slices.DeleteFunc(slices.Clone(by.Capabilities), func(c string) bool {
 		return c != contract.CapCore && c != contract.CapApproval // a chat administers nothing
 	})
-	ctx = writ.WithPrincipal(ctx, &acting)
-	var outcomes []writ.DeliveryOutcome
-	for i := range j.channel.Triggers {
-		t := &j.channel.Triggers[i]
-		if m.Kind != Happened || !setOff(t.Event, m.Event) {
+	h.acting = &acting
+	ctx = writ.WithPrincipal(ctx, h.acting)
+	switch h.m.Kind {
+	case Happened:
+		return s.happened(ctx, c, h)
+	case Said:
+		return s.said(ctx, c, h)
+	}
+	c.add(h.m, ignored("nothing here is set off by it"))
+	return nil
+}
+
+// happened submits the draft of each trigger that means the event.
+func (s *Service) happened(ctx context.Context, c *come, h *heard) error {
+	none := true
+	for i := range h.channel.Triggers {
+		t := &h.channel.Triggers[i]
+		if !setOff(t.Event, h.m.Event) {
 			continue
 		}
-		o, err := s.submit(ctx, &contract.IntentSubmitInput{
-			WorkspaceID: acting.Workspace, Text: m.Text, ChannelKey: keyOf(j.channel.Name), Origin: writ.OriginChannel, Metadata: contract.Object(m.Metadata),
-			IdempotencyKey: fmt.Sprintf("%s/%d", key, i), Draft: t.Draft, DraftName: "trigger " + t.Event, Run: true,
+		none = false
+		err := s.submit(ctx, c, h, &request{
+			answers: t.Answer,
+			in: contract.IntentSubmitInput{
+				Metadata: contract.Object(h.m.Metadata), IdempotencyKey: fmt.Sprintf("%s/%d", h.key, i), Draft: t.Draft, DraftName: "trigger " + t.Event,
+			},
 		})
 		if err != nil {
-			return nil, err
+			return err
 		}
-		o.Principal = acting.ID
-		outcomes = append(outcomes, *o)
 	}
-	if len(outcomes) == 0 {
-		return ignored("nothing here is set off by it"), nil
+	if none {
+		c.add(h.m, ignored("nothing here is set off by it"))
 	}
-	return outcomes, nil
+	return nil
 }
 
 // setOff reports whether an event is meant by the name of a trigger.
@@ -131,27 +204,61 @@ func memberOf(c *contract.Channel, sender string) *contract.ChannelMember {
 	return anybody
 }
 
+// request is an intent that a message asks for.
+type request struct {
+	in      contract.IntentSubmitInput
+	answers bool // its thread is told what comes of it
+}
+
 // submit hands an intent over. What the host cannot take now, or somebody has frozen,
 // is an error and tried again; any other refusal is the outcome.
-func (s *Service) submit(ctx context.Context, in *contract.IntentSubmitInput) (*writ.DeliveryOutcome, error) {
+func (s *Service) submit(ctx context.Context, c *come, h *heard, r *request) error {
+	in := &r.in
+	in.WorkspaceID, in.Text, in.ChannelKey, in.Origin, in.Run = h.acting.Workspace, h.m.Text, keyOf(h.channel.Name), writ.OriginChannel, true
 	out, err := contract.Invoke(ctx, s.opts.Caller, contract.IntentSubmit, in)
-	if err == nil {
-		return &writ.DeliveryOutcome{Status: writ.DeliverySubmitted, Execution: out.ExecutionID}, nil
-	}
 	switch writ.CodeOf(err) {
 	case writ.CodeUnavailable, writ.CodeTimeout, writ.CodeFrozen, writ.CodeLimited, writ.CodeCancelled, writ.CodeInternal:
-		return nil, err
+		if err != nil {
+			return err
+		}
 	}
-	o := refused(writ.CodeOf(err), err.Error())
+	if h.m.Kind == Said && writ.IsCode(err, writ.CodeConflict) {
+		c.add(h.m, ignored("the same message was taken before, in another event"))
+		return nil
+	}
+	var o writ.DeliveryOutcome
+	if err == nil {
+		o = writ.DeliveryOutcome{Status: writ.DeliverySubmitted, Execution: out.ExecutionID}
+	} else if o, err = s.notRun(ctx, in, err); err != nil {
+		return err
+	}
+	o.Principal = h.acting.ID
+	if r.answers && h.m.answerable() {
+		if o.Status == writ.DeliverySubmitted {
+			if o.Answer, err = s.follow(ctx, c, h, o.Execution); err != nil {
+				return err
+			}
+		}
+	} else {
+		o.Answer = ""
+	}
+	c.add(h.m, o)
+	return nil
+}
+
+// notRun is the outcome of an intent that was refused.
+func (s *Service) notRun(ctx context.Context, in *contract.IntentSubmitInput, why error) (writ.DeliveryOutcome, error) {
+	o := refused(writ.CodeOf(why), why.Error())
 	if o.Code == writ.CodePlanRejected || o.Code == writ.CodeBlocked {
 		// The intent is kept, with what was wrong with it: the same key finds it.
 		kept := *in
 		kept.Run = false
 		out, err := contract.Invoke(ctx, s.opts.Caller, contract.IntentSubmit, &kept)
 		if err != nil {
-			return nil, err
+			return o, err
 		}
 		o.Execution = out.ExecutionID
 	}
-	return &o, nil
+	o.Answer = sayRefused(why, o.Execution)
+	return o, nil
 }

@@ -117,41 +117,42 @@ func (s *Service) page(ctx context.Context, tenant writ.TenantID, after string, 
 }
 
 // read gives back what was kept; nil where it has been handled meanwhile.
-func (s *Service) read(ctx context.Context, at place) (*writ.DeliveryFacts, *Delivery, error) {
-	records, err := s.opts.Traces.Records(ctx, writ.RecordQuery{Tenant: at.tenant, Stream: at.stream})
+func (s *Service) read(ctx context.Context, j *job) (*Delivery, error) {
+	records, err := s.opts.Traces.Records(ctx, writ.RecordQuery{Tenant: j.tenant, Stream: j.stream})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if len(records) > 1 {
-		return nil, nil, nil
+		return nil, nil
 	}
 	first := &records[0]
-	facts := first.Body.Delivery
+	j.facts, j.position = first.Body.Delivery, first.Position
 	ref, ok := first.Payload(writ.PayloadBody)
-	if facts == nil || !ok || first.Type != writ.RecDeliveryReceived {
-		return nil, nil, writ.Errorf(writ.CodeTampered, "stream "+string(at.stream), "it is not of a delivery").WithFix("`writ trace verify` says what else is")
+	if j.facts == nil || !ok || first.Type != writ.RecDeliveryReceived {
+		return nil, writ.Errorf(writ.CodeTampered, "stream "+string(j.stream), "it is not of a delivery").WithFix("`writ trace verify` says what else is")
 	}
-	payload, err := s.opts.Traces.Payloads(ctx, at.tenant, at.stream)
+	payload, err := s.opts.Traces.Payloads(ctx, j.tenant, j.stream)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	body, err := payload(ref)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return facts, &Delivery{Body: slices.Clone(body), Hints: maps.Clone(facts.Hints), At: first.Time}, nil
+	return &Delivery{Body: slices.Clone(body), Hints: maps.Clone(j.facts.Hints), At: first.Time}, nil
 }
 
 // handled records what came of a delivery and takes it out of the inbox.
-func (s *Service) handled(ctx context.Context, e entry, facts *writ.DeliveryFacts, outcomes []writ.DeliveryOutcome) error {
+func (s *Service) handled(ctx context.Context, j *job, c *come) error {
+	e, facts := j.entry, j.facts
 	ctx, at := context.WithoutCancel(ctx), s.opts.Clock.Now()
 	written, err := s.opts.Journal.Append(ctx, &writ.Batch{
 		Tenant: e.tenant, Stream: e.stream, Expect: 1,
 		Records: []writ.NewRecord{{
 			Type: writ.RecDeliveryHandled, Time: at, Actor: actor(e.tenant, facts.Channel),
-			Body: writ.Body{Delivery: &writ.DeliveryFacts{Channel: facts.Channel, Key: facts.Key, Outcomes: outcomes}},
+			Body: writ.Body{Delivery: &writ.DeliveryFacts{Channel: facts.Channel, Key: facts.Key, Outcomes: c.outcomes}},
 		}},
-		Changes: []writ.Change{{Key: e.document}, {Key: writ.DeliveredKey(at, e.stream), Value: []byte("{}")}},
+		Changes: append([]writ.Change{{Key: e.document}, {Key: writ.DeliveredKey(at, e.stream), Value: []byte("{}")}}, c.changes...),
 	})
 	if err != nil {
 		return err
@@ -162,11 +163,30 @@ func (s *Service) handled(ctx context.Context, e entry, facts *writ.DeliveryFact
 	}
 	s.pending.Add(-1)
 	s.mu.Lock()
-	for i := range outcomes {
-		s.tally[outcomes[i].Status]++
+	for i := range c.outcomes {
+		s.tally[c.outcomes[i].Status]++
 	}
 	close(s.done)
 	s.done = make(chan struct{})
 	s.mu.Unlock()
+	s.followOn(ctx, e.tenant, c)
 	return nil
+}
+
+// followOn looks at what is followed from now on: it may have ended before that stood on
+// disk, where nobody would look again. An error is no more than that it is told later.
+func (s *Service) followOn(ctx context.Context, tenant writ.TenantID, c *come) {
+	for _, change := range c.changes {
+		id, ok := strings.CutPrefix(change.Key, followPrefix)
+		if !ok {
+			continue
+		}
+		if err := s.tellOf(ctx, tenant, writ.ExecutionID(id)); err != nil {
+			s.opts.Log.Warn("a thread is told later how an execution goes", "execution", id, "code", writ.CodeOf(err))
+		}
+		select {
+		case s.followed <- struct{}{}:
+		default:
+		}
+	}
 }

@@ -75,7 +75,7 @@ func (i *intents) Call(ctx context.Context, key string, raw json.RawMessage) (js
 		i.by[id] = in
 		i.order = append(i.order, in.Text)
 	}
-	return json.Marshal(&contract.IntentSubmitOutput{ExecutionID: writ.ExecutionID(canon.ID("exe_", canon.DomainExecution, []byte(id)))})
+	return json.Marshal(&contract.IntentSubmitOutput{ExecutionID: writ.ExecutionID(canon.ID("exe", canon.DomainExecution, []byte(id)))})
 }
 
 func (i *intents) texts() []string {

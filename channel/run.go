@@ -29,6 +29,7 @@ const (
 type job struct {
 	entry
 	facts    *writ.DeliveryFacts
+	position writ.Position     // of its record
 	channel  *contract.Channel // nil: it was removed meanwhile
 	messages []Message
 	batched  bool  // its provider mixes threads in one delivery
@@ -169,11 +170,12 @@ func (s *Service) release(at place) {
 // open reads a delivery and what it says; nil where it was handled between the look at
 // the inbox and this one.
 func (s *Service) open(ctx context.Context, e entry) (*job, error) {
-	facts, delivery, err := s.read(ctx, e.place)
-	if err != nil || facts == nil {
+	j := &job{entry: e}
+	delivery, err := s.read(ctx, j)
+	if err != nil || delivery == nil {
 		return nil, err
 	}
-	j := &job{entry: e, facts: facts}
+	facts := j.facts
 	if j.channel, err = s.channel(ctx, e.tenant, facts.Channel); writ.IsCode(err, writ.CodeNotFound) {
 		return j, nil
 	}
@@ -205,9 +207,9 @@ func (j *job) lane(n int) int {
 // work handles one delivery to its end, or leaves it for later.
 func (s *Service) work(ctx context.Context, j *job) {
 	later := time.Duration(0)
-	outcomes, err := s.handle(ctx, j)
+	c, err := s.handle(ctx, j)
 	if err == nil {
-		err = s.handled(ctx, j.entry, j.facts, outcomes)
+		err = s.handled(ctx, j, c)
 	}
 	if err != nil && ctx.Err() == nil {
 		later = deferred

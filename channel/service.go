@@ -11,6 +11,7 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/contract"
+	"github.com/writ-run/writ/intent"
 )
 
 // Principals knows who may ask for something here.
@@ -34,6 +35,12 @@ type Options struct {
 	// Tenants are those of the host, at each moment.
 	Tenants func(ctx context.Context) ([]writ.TenantID, error)
 
+	// Books has the phrases of the tenants' skills; nil: nothing is meant by words.
+	Books *intent.Books
+	// May reports whether a live grant of a principal reaches what an action needs, for
+	// help alone; nil: nothing is listed.
+	May func(ctx context.Context, p *writ.Principal, release *writ.Release, action string) bool
+
 	PublicURL string       // under which providers reach this host; empty: as each request names it
 	Workers   int          // 0: 4
 	Pending   int          // deliveries that may wait; 0: a million
@@ -52,8 +59,12 @@ type Service struct {
 
 	pending  atomic.Int64 // deliveries on disk that are not handled
 	repeated atomic.Uint64
+	followed chan struct{} // an execution is to be followed
+
+	telling sync.Mutex // held while a thread is told how an execution goes, before mu
 
 	mu      sync.Mutex
+	told    map[string]told // by tenant and document
 	known   map[writ.TenantID]map[writ.ChannelName]*contract.Channel
 	rings   map[ringOf]ring
 	tally   map[writ.DeliveryStatus]uint64
@@ -86,6 +97,7 @@ func New(opts Options) (*Service, error) {
 	}
 	s := &Service{
 		opts: opts, adapters: map[string]Adapter{}, known: map[writ.TenantID]map[writ.ChannelName]*contract.Channel{},
+		followed: make(chan struct{}, 1), told: map[string]told{},
 		rings: map[ringOf]ring{}, tally: map[writ.DeliveryStatus]uint64{}, taken: map[place]bool{}, arrived: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	for _, a := range opts.Adapters {

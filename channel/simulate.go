@@ -98,8 +98,10 @@ func (s *Service) outcomes(ctx context.Context, at place) ([]writ.DeliveryOutcom
 		if err != nil {
 			return nil, err
 		}
-		if last := &records[len(records)-1]; last.Type == writ.RecDeliveryHandled {
-			return last.Body.Delivery.Outcomes, nil
+		for i := range records {
+			if records[i].Type == writ.RecDeliveryHandled {
+				return records[i].Body.Delivery.Outcomes, nil
+			}
 		}
 		select {
 		case <-done:

@@ -24,9 +24,8 @@ func (c *Contract) Permits(p *writ.Principal) error {
 		return writ.Errorf(writ.CodeForbidden, c.Key, "a caller known by its process alone may only read").
 			WithFix("send a bearer token: `writ login`, or WRIT_TOKEN")
 	}
-	// A channel's word for who somebody is suffices to ask, and for nothing else.
-	if p.Strength == writ.StrengthChannel && c.Key != IntentSubmit.Key {
-		return writ.Errorf(writ.CodeForbidden, c.Key, "a sender known by a channel alone may only ask for something").
+	if p.Strength == writ.StrengthChannel && !fromChannels(c.Key) {
+		return writ.Errorf(writ.CodeForbidden, c.Key, "a sender known by a channel alone may only ask for something, see how it goes and cancel it").
 			WithFix("use the command line with a token of your own")
 	}
 	if p.Strength != writ.StrengthPeer && p.Strength != writ.StrengthChannel && !p.Strength.Acts() {
@@ -42,6 +41,21 @@ func (c *Contract) Permits(p *writ.Principal) error {
 			WithFix("ask somebody with the role %s", c.Auth)
 	}
 	return nil
+}
+
+// fromChannels: a channel's word for who somebody is suffices to ask for something, and
+// to see and cancel what they asked for. That it is their own is Own's to say.
+func fromChannels(key string) bool {
+	return key == IntentSubmit.Key || key == ExecutionGet.Key || key == ExecutionCancel.Key
+}
+
+// Own is CodeNotFound for an execution that a sender known by a channel alone did not ask
+// for, in the words for one that does not exist. Anybody else may look.
+func Own(p *writ.Principal, e *writ.Execution) error {
+	if p.Strength != writ.StrengthChannel || e.Principal != nil && p.ID != "" && e.Principal.ID == p.ID {
+		return nil
+	}
+	return writ.Errorf(writ.CodeNotFound, "execution "+string(e.ID), "there is no such execution").WithFix("see `writ exec list`")
 }
 
 // met: an unknown level is met by nobody.

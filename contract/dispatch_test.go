@@ -177,10 +177,34 @@ func TestEveryContractRefusesTheWrongCaller(t *testing.T) {
 		if allowed := c.Permits(&peer) == nil; allowed != (c.Kind == contract.Query) {
 			t.Errorf("%s (%s): a peer is allowed: %v", c.Key, c.Kind, allowed)
 		}
+		chat := *everything
+		chat.Strength = writ.StrengthChannel
+		mayChat := c.Key == contract.IntentSubmit.Key || c.Key == contract.ExecutionGet.Key || c.Key == contract.ExecutionCancel.Key
+		if allowed := c.Permits(&chat) == nil; allowed != mayChat {
+			t.Errorf("%s: a sender known by a channel alone is allowed: %v", c.Key, allowed)
+		}
 		odd := *c
 		odd.Auth = ""
 		if odd.Permits(everything) == nil {
 			t.Errorf("%s: an empty level lets everybody in", c.Key)
+		}
+	}
+}
+
+func TestASenderOfAChannelHasWhatItAskedForAlone(t *testing.T) {
+	asked := &writ.Execution{ID: "exe_1", Principal: &writ.Principal{ID: "human:ada"}}
+	for _, p := range []*writ.Principal{
+		{ID: "human:ada", Strength: writ.StrengthChannel}, {ID: "human:bo", Strength: writ.StrengthToken}, {ID: "human:bo", Strength: writ.StrengthPeer},
+	} {
+		if err := contract.Own(p, asked); err != nil {
+			t.Errorf("%s by %s: %v", p.ID, p.Strength, err)
+		}
+	}
+	for _, e := range []*writ.Execution{asked, {ID: "exe_1"}, {ID: "exe_1", Principal: &writ.Principal{}}} {
+		for _, id := range []writ.PrincipalID{"human:bo", ""} {
+			if err := contract.Own(&writ.Principal{ID: id, Strength: writ.StrengthChannel}, e); !writ.IsCode(err, writ.CodeNotFound) {
+				t.Errorf("%q: %v", id, err)
+			}
 		}
 	}
 }

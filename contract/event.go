@@ -166,6 +166,7 @@ const (
 	EventChannelChanged     = "controlPlane.channel.changed"
 	EventChannelReceived    = "controlPlane.channel.received"
 	EventChannelHandled     = "controlPlane.channel.handled"
+	EventChannelAnswered    = "controlPlane.channel.answered"
 	EventGrantGlassBroken   = "controlPlane.grant.glassBroken"
 	EventGrantReviewed      = "controlPlane.grant.reviewed"
 )
@@ -226,8 +227,9 @@ var events = []*EventContract{
 	event[BudgetEvent](EventBudgetChanged, CapCore, words{"Budget changed", "A budget was set or removed, as status says."}, writ.RecBudgetChanged).pii("subject", "reason"),
 	event[ExhaustedEvent](EventBudgetExhausted, CapCore, words{"Budget exhausted", "A budget has refused a step or a call for the first time in its span. Others that it refuses until it begins again are in their traces alone."}, writ.RecVerdict).pii("subject"),
 	event[ChannelEvent](EventChannelChanged, CapChannelRuntime, words{"Channel changed", "A channel was added, replaced or removed, as status says."}, writ.RecChannelChanged).pii("reason"),
-	event[DeliveryEvent](EventChannelReceived, CapChannelRuntime, words{"Delivery received", "What a provider signed is durable. It is said once, however often the provider sends it."}, writ.RecDeliveryReceived),
-	event[DeliveryEvent](EventChannelHandled, CapChannelRuntime, words{"Delivery handled", "What came of each message of a delivery."}, writ.RecDeliveryHandled).pii("outcomes.sender", "outcomes.principal", "outcomes.message"),
+	event[DeliveryEvent](EventChannelReceived, CapChannelRuntime, words{"Delivery received", "What a provider signed is durable. It is said once, however often the provider sends it."}, writ.RecDeliveryReceived).pii("outcomes.answer").at("1.1.0"),
+	event[DeliveryEvent](EventChannelHandled, CapChannelRuntime, words{"Delivery handled", "What came of each message of a delivery."}, writ.RecDeliveryHandled).pii("outcomes.sender", "outcomes.principal", "outcomes.message", "outcomes.answer").at("1.1.0"),
+	event[DeliveryEvent](EventChannelAnswered, CapChannelRuntime, words{"Thread answered", "The thread in which an execution was asked for is told how it goes: that it waits for a person, or how it ended."}, writ.RecDeliveryAnswered).pii("outcomes.principal", "outcomes.answer"),
 	event[GrantEvent](EventGrantGlassBroken, CapAudit, words{"Glass broken", "Somebody was given a grant in an emergency. Who gave it is the actor."}, writ.RecGrantChanged).pii("principalId", "reason"),
 	event[GrantEvent](EventGrantReviewed, CapAudit, words{"Break-glass reviewed", "Another person has reviewed a grant that was given in an emergency; reason is what they wrote."}, writ.RecGrantChanged).pii("principalId", "reason"),
 }

@@ -81,6 +81,7 @@ func records() []writ.Record {
 		{Type: "something.later", Body: writ.Body{}},
 		{Type: writ.RecDeliveryReceived, Body: writ.Body{Delivery: &writ.DeliveryFacts{Channel: "github/acme", Key: "k"}}},
 		{Type: writ.RecDeliveryHandled, Body: writ.Body{Delivery: &writ.DeliveryFacts{Channel: "github/acme", Key: "k", Outcomes: []writ.DeliveryOutcome{{Status: writ.DeliveryIgnored}}}}},
+		{Type: writ.RecDeliveryAnswered, Body: writ.Body{Delivery: &writ.DeliveryFacts{Channel: "github/acme", Key: "k", Outcomes: []writ.DeliveryOutcome{{Status: writ.DeliveryAnswered}}}}},
 		{Type: writ.RecChannelChanged, Body: system},
 	}
 }

@@ -20,8 +20,9 @@ type ChannelMember struct {
 
 // ChannelTrigger is what an event sets off.
 type ChannelTrigger struct {
-	Event string `json:"event" jsonschema:"As the provider names it, such as issues.opened; a star at the end: all that begin so."`
-	Draft string `json:"draft" jsonschema:"Text of the draft (apiVersion writ/v1, kind Plan, YAML); its intent has the event's data in its metadata."`
+	Event  string `json:"event" jsonschema:"As the provider names it, such as issues.opened; a star at the end: all that begin so."`
+	Draft  string `json:"draft" jsonschema:"Text of the draft (apiVersion writ/v1, kind Plan, YAML); its intent has the event's data in its metadata."`
+	Answer bool   `json:"answer,omitempty" jsonschema:"Say in the event's thread what came of it."`
 }
 
 // ChannelUnmapped says what senders get who are no members.
@@ -102,7 +103,7 @@ type ChannelEvent struct {
 	Reason string           `json:"reason,omitempty"`
 }
 
-// DeliveryEvent is the data of controlPlane.channel.received and .handled.
+// DeliveryEvent is the data of controlPlane.channel.received, .handled and .answered.
 type DeliveryEvent struct {
 	DeliveryID string                 `json:"deliveryId"`
 	Channel    writ.ChannelName       `json:"channel"`
@@ -116,6 +117,8 @@ func deliveryEvent(r *writ.Record, f *writ.DeliveryFacts) (string, any) {
 		return EventChannelReceived, data
 	case writ.RecDeliveryHandled:
 		return EventChannelHandled, data
+	case writ.RecDeliveryAnswered:
+		return EventChannelAnswered, data
 	}
 	return "", nil
 }

@@ -268,7 +268,12 @@ func TestAGuestThatLoopsIsCancelled(t *testing.T) {
 	if _, err := r.engine.ExecutionStart(as(service), &contract.ExecutionStartInput{ExecutionID: id}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.engine.ExecutionCancel(as(service), &contract.ExecutionCancelInput{ExecutionID: id}); err != nil {
+	stranger, own := *agent, *service
+	stranger.Strength, own.Strength = writ.StrengthChannel, writ.StrengthChannel
+	if _, err := r.engine.ExecutionCancel(as(&stranger), &contract.ExecutionCancelInput{ExecutionID: id}); !writ.IsCode(err, writ.CodeNotFound) {
+		t.Errorf("a sender of a channel cancels another's: %v", err)
+	}
+	if _, err := r.engine.ExecutionCancel(as(&own), &contract.ExecutionCancelInput{ExecutionID: id}); err != nil {
 		t.Fatal(err)
 	}
 	r.start(service, id)

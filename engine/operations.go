@@ -256,6 +256,10 @@ func (e *Engine) ExecutionCancel(ctx context.Context, in *contract.ExecutionCanc
 	if err != nil {
 		return nil, err
 	}
+	state := x.snapshot()
+	if err := contract.Own(p, &state); err != nil {
+		return nil, err
+	}
 	if _, err := p.Claim("cancelledBy", in.CancelledBy); err != nil {
 		return nil, err
 	}
@@ -265,7 +269,7 @@ func (e *Engine) ExecutionCancel(ctx context.Context, in *contract.ExecutionCanc
 	if err := x.barrier(ctx); err != nil {
 		return nil, err
 	}
-	state := x.snapshot()
+	state = x.snapshot()
 	return &contract.ExecutionCancelOutput{Result: contract.Result{Status: string(state.Status), ChangedAt: state.UpdatedAt}}, nil
 }
 

@@ -18,9 +18,14 @@ type Book struct {
 
 type bookEntry struct {
 	skill     writ.SkillRef
+	release   *writ.Release
 	action    string
+	order     int // among the phrases of the action
 	utterance *utterance
 }
+
+// maxPhrases of a book. A text is held against each: some milliseconds for all.
+const maxPhrases = 2048
 
 // Match is an action that a text means, with the input that it gives.
 type Match struct {
@@ -31,20 +36,40 @@ type Match struct {
 }
 
 // NewBook takes the phrases of releases, of each skill those of one release. Phrases
-// that cannot be matched are left out: see Check.
+// that cannot be matched are left out (see Check), and so are those above what a book
+// has room for.
 func NewBook(releases []*writ.Release) *Book {
 	b := &Book{}
 	for _, r := range releases {
 		for action, utterances := range actionsOf(r.Manifest) {
-			for _, u := range utterances {
-				b.entries = append(b.entries, bookEntry{r.SkillRef, action, u})
+			for i, u := range utterances {
+				b.entries = append(b.entries, bookEntry{r.SkillRef, r, action, i, u})
 			}
 		}
 	}
 	slices.SortFunc(b.entries, func(x, y bookEntry) int {
-		return cmp.Or(cmp.Compare(x.skill.Key, y.skill.Key), cmp.Compare(x.action, y.action), cmp.Compare(x.utterance.phrase, y.utterance.phrase))
+		return cmp.Or(cmp.Compare(x.skill.Key, y.skill.Key), cmp.Compare(x.action, y.action), cmp.Compare(x.order, y.order))
 	})
+	b.entries = b.entries[:min(len(b.entries), maxPhrases)]
 	return b
+}
+
+// Said is an action that can be asked for in words.
+type Said struct {
+	Release *writ.Release
+	Action  string
+	Phrase  string // the first that its manifest has
+}
+
+// Actions are those that have a phrase, by skill and name.
+func (b *Book) Actions() []Said {
+	var all []Said
+	for _, e := range b.entries {
+		if n := len(all); n == 0 || all[n-1].Release != e.release || all[n-1].Action != e.action {
+			all = append(all, Said{e.release, e.action, e.utterance.phrase})
+		}
+	}
+	return all
 }
 
 // Read finds what a text means: nothing, one action, or several that fit equally well,
@@ -81,6 +106,9 @@ func (b *Book) Read(text string) []Match {
 	return found
 }
 
+// minNear is how long a word is that says what a phrase is about: "in" is in many.
+const minNear = 3
+
 // Near are phrases that share words with a text, the most of them first, at most n.
 func (b *Book) Near(text string, n int) []string {
 	said := map[string]bool{}
@@ -95,7 +123,7 @@ func (b *Book) Near(text string, n int) []string {
 	for _, e := range b.entries {
 		words, shared := 0, 0
 		for word := range strings.FieldsSeq(strings.ToLower(slotForm.ReplaceAllString(e.utterance.phrase, " "))) {
-			if strings.ContainsFunc(word, isLetter) {
+			if len(word) >= minNear && strings.ContainsFunc(word, isLetter) {
 				words++
 				if said[word] {
 					shared++

@@ -5,6 +5,7 @@ package intent
 import (
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -49,6 +50,10 @@ type utterance struct {
 
 var slotForm = regexp.MustCompile(`\{([A-Za-z_][A-Za-z0-9_]{0,63})\}`)
 
+// hosts begins what is said to the host, and never to a skill: no phrase may stand in
+// for a command.
+var hosts = regexp.MustCompile(`(?i)^\s*/?writ\b`)
+
 // quoted is text between quotes, as people and phones write them.
 const quoted = `"[^"]*"|“[^”]*”|„[^“”]*[“”]|«[^»]*»|'[^']*'`
 
@@ -65,8 +70,9 @@ var patterns = map[shape]string{
 // last is what the shapes take at the end of a phrase, where nothing follows: all of it.
 var last = map[shape]string{shapeText: quoted + `|.+?`, shapeList: `.+?`}
 
-// Check is CodeInvalid where a phrase could not be matched: a slot that is no member of
-// the input, or one after another with nothing in between.
+// Check is CodeInvalid where a phrase could not be matched or would be of no use: a slot
+// that is no member of the input, or one after another with nothing in between, or a
+// member that the input needs and the phrase does not give.
 func Check(phrase string, input json.RawMessage) error {
 	_, err := parse(phrase, input)
 	return err
@@ -80,7 +86,11 @@ func parse(phrase string, input json.RawMessage) (*utterance, error) {
 	if strings.TrimSpace(phrase) == "" || len(phrase) > maxPhrase {
 		return wrong("it has %d bytes: want 1 to %d", len(phrase), maxPhrase)
 	}
-	members := membersOf(input)
+	if hosts.MatchString(phrase) {
+		return nil, writ.Errorf(writ.CodeInvalid, "utterance "+strconv.Quote(writ.Clip(phrase, maxPhrase)), "what begins with writ is said to the host itself").
+			WithFix("begin it with another word")
+	}
+	members, required := membersOf(input)
 	u := &utterance{phrase: phrase}
 	var form strings.Builder
 	form.WriteString(`(?is)^\s*`)
@@ -108,6 +118,11 @@ func parse(phrase string, input json.RawMessage) (*utterance, error) {
 	}
 	if u.words == 0 || len(u.slots) > maxSlots {
 		return wrong("it has %d words of its own and %d slots: want at least one word, and at most %d slots", u.words, len(u.slots), maxSlots)
+	}
+	for _, name := range required {
+		if !slices.ContainsFunc(u.slots, func(s slot) bool { return s.name == name }) {
+			return wrong("the input needs %s, and it has no {%s}", name, name)
+		}
 	}
 	form.WriteString(`\s*[.!?]*\s*$`)
 	compiled, err := regexp.Compile(form.String())
@@ -153,8 +168,9 @@ func (s *slot) pattern(end bool) string {
 	return patterns[s.shape]
 }
 
-// membersOf are those of an input schema's own properties that can be said.
-func membersOf(schema json.RawMessage) map[string]slot {
+// membersOf are those of an input schema's own properties that can be said, and the names
+// of those that must be there.
+func membersOf(schema json.RawMessage) (members map[string]slot, required []string) {
 	var read struct {
 		Properties map[string]struct {
 			Type  any   `json:"type"`
@@ -163,11 +179,12 @@ func membersOf(schema json.RawMessage) map[string]slot {
 				Type any `json:"type"`
 			} `json:"items"`
 		} `json:"properties"`
+		Required []string `json:"required"`
 	}
 	if json.Unmarshal(schema, &read) != nil {
-		return nil
+		return nil, nil
 	}
-	members := map[string]slot{}
+	members = map[string]slot{}
 	for name, p := range read.Properties {
 		kind, _ := p.Type.(string)
 		s := slot{name: name, shape: shape(kind)}
@@ -181,7 +198,7 @@ func membersOf(schema json.RawMessage) map[string]slot {
 		}
 		members[name] = s
 	}
-	return members
+	return members, read.Required
 }
 
 // read is the input that a text gives, nil where it does not fit.

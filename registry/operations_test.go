@@ -138,6 +138,12 @@ func TestCatalogue(t *testing.T) {
 			t.Errorf("%v: %v", c, err)
 		}
 	}
+	if list, whole, err := h.Releases(h.ctx, h.by.Tenant); err != nil || !whole || len(list) != 1 || list[0].Version != "1.10.0" {
+		t.Errorf("%+v, %v, %v", list, whole, err)
+	}
+	if list, whole, err := h.Releases(h.ctx, "other"); err != nil || !whole || len(list) != 0 {
+		t.Errorf("of another tenant: %+v, %v, %v", list, whole, err)
+	}
 	// A snapshot does not change; the next one does.
 	h.install(h.bundle(version("2.1.0")))
 	if r, err := cat.Resolve("acme/mailer", ""); err != nil || r.Version != "1.10.0" {

@@ -17,6 +17,7 @@ import (
 	"github.com/writ-run/writ/abi"
 	"github.com/writ-run/writ/canon"
 	"github.com/writ-run/writ/host"
+	phrases "github.com/writ-run/writ/intent"
 	"github.com/writ-run/writ/registry"
 	"github.com/writ-run/writ/sdk/scaffold"
 	"github.com/writ-run/writ/sdk/sdktest"
@@ -151,6 +152,11 @@ func checkMembers(t *testing.T, m *abi.Manifest) {
 		}
 		if err := json.Unmarshal(a.Input, &schema); err != nil {
 			t.Fatalf("%s: %v", a.Name, err)
+		}
+		for _, phrase := range a.Utterances {
+			if err := phrases.Check(phrase, a.Input); err != nil {
+				t.Errorf("%s: %v", a.Name, err)
+			}
 		}
 		wanted := slices.Clone(a.Sinks)
 		for _, use := range a.Uses {

@@ -69,7 +69,7 @@ func hasBody(t writ.RecordType, b *writ.Body) bool {
 		return b.Retry != nil
 	case writ.RecToolCalled, writ.RecToolDenied:
 		return b.Call != nil
-	case writ.RecDeliveryReceived, writ.RecDeliveryHandled:
+	case writ.RecDeliveryReceived, writ.RecDeliveryHandled, writ.RecDeliveryAnswered:
 		return b.Delivery != nil
 	case writ.RecStepFrozen:
 		return b.Frozen != nil

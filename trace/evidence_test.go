@@ -223,6 +223,10 @@ func TestHandlers(t *testing.T) {
 	if err != nil || got.Execution.Status != writ.ExecCompleted {
 		t.Fatalf("%+v %v", got, err)
 	}
+	stranger := writ.WithPrincipal(ctx, &writ.Principal{ID: "human:eve", Kind: writ.Human, Tenant: tenant, Workspace: "default", Strength: writ.StrengthChannel})
+	if _, err := j.ExecutionGet(stranger, &contract.ExecutionGetInput{ExecutionID: id}); !writ.IsCode(err, writ.CodeNotFound) {
+		t.Errorf("a sender of a channel sees another's: %v", err)
+	}
 	list, err := j.ExecutionList(ctx, &contract.ExecutionListInput{Status: writ.ExecCompleted})
 	if err != nil || len(list.Items) != 1 {
 		t.Fatalf("%+v %v", list, err)

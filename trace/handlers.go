@@ -29,6 +29,9 @@ func (j *Journal) ExecutionGet(ctx context.Context, in *contract.ExecutionGetInp
 	if err != nil {
 		return nil, err
 	}
+	if err := contract.Own(caller, execution); err != nil {
+		return nil, err
+	}
 	wire, err := contract.ExecutionFrom(execution)
 	if err != nil {
 		return nil, err

@@ -48,8 +48,12 @@ func (s *sweeper) handled(txn *badger.Txn) (lists [][]byte, at writ.Time, err er
 		return nil, 0, err
 	}
 	last, err := readRecords(txn, &writ.RecordQuery{Tenant: s.tenant, Stream: s.stream, After: h.Seq - 1})
-	if err != nil || len(last) == 0 || last[len(last)-1].Type != writ.RecDeliveryHandled {
+	if err != nil || len(last) == 0 {
 		return nil, 0, err
 	}
-	return [][]byte{documentKey(s.tenant, s.delivered)}, last[len(last)-1].Time, nil
+	end := &last[len(last)-1]
+	if end.Type != writ.RecDeliveryHandled && end.Type != writ.RecDeliveryAnswered {
+		return nil, 0, nil
+	}
+	return [][]byte{documentKey(s.tenant, s.delivered)}, end.Time, nil
 }

@@ -219,6 +219,8 @@ func TestSweepOfDeliveries(t *testing.T) {
 		Tenant: tenant, Stream: "dlv_1", Expect: 1, Records: []writ.NewRecord{{Type: writ.RecDeliveryHandled, Time: writ.Time(now.UnixNano()), Body: facts}},
 		Changes: []writ.Change{{Key: writ.DeliveredKey(writ.Time(now.UnixNano()), "dlv_1"), Value: []byte("{}")}},
 	})
+	// Its thread was told afterwards how it went.
+	must(t, j, &writ.Batch{Tenant: tenant, Stream: "dlv_1", Expect: 2, Records: []writ.NewRecord{{Type: writ.RecDeliveryAnswered, Time: writ.Time(now.UnixNano()), Body: facts}}})
 	for _, step := range []struct {
 		after time.Duration
 		want  trace.Swept

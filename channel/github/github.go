@@ -11,6 +11,7 @@ import (
 	"mime"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -127,7 +128,23 @@ func (Adapter) Read(d *channel.Delivery) ([]channel.Message, error) {
 			m.Kind, m.Why = channel.Passing, "a bot did it"
 		}
 	}
-	return []channel.Message{m}, nil
+	messages := []channel.Message{m}
+	if m.Kind == channel.Happened && commanded(event, &p) {
+		m.Kind, m.Event, m.Addressed = channel.Said, "", true
+		messages = append(messages, m)
+	}
+	return messages, nil
+}
+
+// commanded reports whether an event is a new comment that begins with a command of the
+// host's own. Whatever else is written there is not said to it.
+func commanded(event string, p *payload) bool {
+	if p.Comment == nil || p.Action != "created" || p.Comment.ID == 0 {
+		return false
+	}
+	fields := strings.Fields(p.Comment.Body)
+	return len(fields) > 0 && strings.EqualFold(fields[0], "/writ") &&
+		slices.Contains([]string{"issue_comment", "pull_request_review_comment", "discussion_comment"}, event)
 }
 
 // fits holds the unsigned name of an event against what the body has.

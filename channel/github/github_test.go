@@ -89,3 +89,36 @@ func FuzzRead(f *testing.F) {
 		channeltest.Read(t, Adapter{}, body, map[string]string{hintEvent: event})
 	})
 }
+
+// TestACommandIsANewCommentThatBeginsWithIt, and is said beside what happened.
+func TestACommandIsANewCommentThatBeginsWithIt(t *testing.T) {
+	comment := func(action, text, kind string) []byte {
+		return []byte(`{"action":"` + action + `","issue":{"number":1},"repository":{"full_name":"a/b"},"comment":{"id":7,"body":"` + text + `"},"sender":{"id":6,"login":"g","type":"` + kind + `"}}`)
+	}
+	for _, test := range []struct {
+		event string
+		body  []byte
+		said  bool
+	}{
+		{"issue_comment", comment("created", "/writ help", "User"), true},
+		{"issue_comment", comment("created", "\\n /WRIT\\thelp", "User"), true},
+		{"discussion_comment", comment("created", "/writ help", "User"), true},
+		{"issue_comment", comment("created", "I wrote /writ help", "User"), false},
+		{"issue_comment", comment("created", "/writer", "User"), false},
+		{"issue_comment", comment("created", "writ help", "User"), false},
+		{"issue_comment", comment("edited", "/writ help", "User"), false},
+		{"issue_comment", comment("created", "/writ help", "Bot"), false},
+		{"commit_comment", comment("created", "/writ help", "User"), false},
+		{"issue_comment", comment("created", "", "User"), false},
+	} {
+		messages, err := Adapter{}.Read(&channel.Delivery{Body: test.body, Hints: map[string]string{hintEvent: test.event}})
+		if err != nil || len(messages) < 1 || messages[0].Kind == channel.Said {
+			t.Fatalf("%s %s: %+v, %v", test.event, test.body, messages, err)
+		}
+		if said := len(messages) == 2; said != test.said {
+			t.Errorf("%s %s: said %v", test.event, test.body, said)
+		} else if m := &messages[len(messages)-1]; said && (m.Kind != channel.Said || !m.Addressed || m.Thread != "a/b#1" || m.Sender.ID != "6" || m.Event != "") {
+			t.Errorf("%+v", m)
+		}
+	}
+}

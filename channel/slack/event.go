@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/writ-run/writ/channel"
 )
@@ -36,6 +37,7 @@ type event struct {
 	TS       string `json:"ts"`
 	ThreadTS string `json:"thread_ts"`
 	Hidden   bool   `json:"hidden"`
+	Place    string `json:"channel_type"`
 	Edited   any    `json:"edited"`
 }
 
@@ -85,7 +87,7 @@ func readEvent(body []byte) ([]channel.Message, error) {
 	}
 	m := channel.Message{Kind: channel.Happened, Event: e.Event.Type, ID: e.Event.TS, Text: plain(e.Event.Text), Metadata: metadata}
 	if e.says() {
-		m.Kind, m.Event = channel.Said, ""
+		m.Kind, m.Event, m.Addressed = channel.Said, "", e.addressed()
 	}
 	if m.Why = e.passes(); m.Why != "" {
 		m.Kind = channel.Passing
@@ -136,6 +138,19 @@ func (e *envelope) passes() string {
 func (e *envelope) isApp(user string) bool {
 	for _, a := range e.Authorizations {
 		if a.IsBot && a.UserID == user {
+			return true
+		}
+	}
+	return false
+}
+
+// addressed: in a direct message, or by its name.
+func (e *envelope) addressed() bool {
+	if e.Event.Type == "app_mention" || e.Event.Place == "im" {
+		return true
+	}
+	for _, a := range e.Authorizations {
+		if a.IsBot && a.UserID != "" && (strings.Contains(e.Event.Text, "<@"+a.UserID+">") || strings.Contains(e.Event.Text, "<@"+a.UserID+"|")) {
 			return true
 		}
 	}

@@ -79,6 +79,9 @@ func readForm(body []byte) ([]channel.Message, error) {
 	return readCommand(form)
 }
 
+// ownCommand is said to the host, under its own name. Any other is an event.
+const ownCommand = "writ"
+
 // readCommand: an answer belongs to the channel, as a command is no message in it.
 func readCommand(form map[string]string) ([]channel.Message, error) {
 	name, ok := strings.CutPrefix(form["command"], "/")
@@ -86,6 +89,9 @@ func readCommand(form map[string]string) ([]channel.Message, error) {
 		return nil, invalid("the form has no command")
 	}
 	m := channel.Message{Kind: channel.Happened, Event: "command." + name, ID: form["trigger_id"], Text: plain(form["text"])}
+	if name == ownCommand {
+		m.Kind, m.Event, m.Addressed, m.Text = channel.Said, "", true, "/"+name+" "+m.Text
+	}
 	team := first(form["team_id"], form["enterprise_id"])
 	if form["channel_id"] == "" || form["user_id"] == "" {
 		return nil, invalid("the command is of no channel or of nobody")

@@ -334,3 +334,27 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) { channeltest.Read(t, Adapter{}, body, nil) })
 }
+
+func TestWhoIsSpokenTo(t *testing.T) {
+	outside := `{"team_id":"T1","type":"event_callback","event_id":"Ev1","authorizations":[{"user_id":"U0WRIT","is_bot":true},{"user_id":"U9"}],"event":{"user":"U1","team":"T1","channel":"C1","ts":"1.1",`
+	for body, addressed := range map[string]bool{
+		outside + `"type":"app_mention","text":"help"}}`:                                  true,
+		outside + `"type":"message","channel_type":"im","text":"help"}}`:                  true,
+		outside + `"type":"message","channel_type":"channel","text":"<@U0WRIT> help"}}`:   true,
+		outside + `"type":"message","channel_type":"channel","text":"<@U0WRIT|w> help"}}`: true,
+		outside + `"type":"message","channel_type":"channel","text":"<@U9> help"}}`:       false,
+		outside + `"type":"message","channel_type":"channel","text":"U0WRIT help"}}`:      false,
+		outside + `"type":"message","channel_type":"group","text":"help"}}`:               false,
+		outside + `"type":"message","text":"&lt;@U0WRIT&gt; help"}}`:                      false,
+		"command=%2Fwrit&text=help&team_id=T1&channel_id=C1&user_id=U1&trigger_id=1.2":    true,
+	} {
+		messages, err := (Adapter{}).Read(&channel.Delivery{Body: []byte(body)})
+		if err != nil || len(messages) != 1 || messages[0].Kind != channel.Said || messages[0].Addressed != addressed {
+			t.Errorf("%s: %+v, %v", body, messages, err)
+		}
+	}
+	messages, err := (Adapter{}).Read(&channel.Delivery{Body: []byte("command=%2Fwriter&text=help&team_id=T1&channel_id=C1&user_id=U1&trigger_id=1.2")})
+	if err != nil || messages[0].Kind != channel.Happened || messages[0].Event != "command.writer" || messages[0].Addressed {
+		t.Errorf("%+v, %v", messages, err)
+	}
+}

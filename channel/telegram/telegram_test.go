@@ -232,3 +232,13 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) { channeltest.Read(t, Adapter{}, body, nil) })
 }
+
+func TestWhoIsSpokenTo(t *testing.T) {
+	for kind, addressed := range map[string]bool{"private": true, "group": false, "supergroup": false, "channel": false, "": false} {
+		body := `{"update_id":1,"message":{"message_id":1,"date":1,"from":{"id":5},"chat":{"id":5,"type":"` + kind + `"},"text":"help"}}`
+		messages, err := (Adapter{}).Read(&channel.Delivery{Body: []byte(body)})
+		if err != nil || messages[0].Kind != channel.Said || messages[0].Addressed != addressed {
+			t.Errorf("%s: %+v, %v", kind, messages, err)
+		}
+	}
+}

@@ -121,6 +121,7 @@ func read(field string, raw json.RawMessage, room int) ([]channel.Message, error
 		}
 		one := m.read()
 		one.ID, one.Thread = m.ID, thread(number.ID, &m)
+		one.Addressed = one.Kind == channel.Said && m.Group == ""
 		who := known[one.Sender.ID] // null where nothing is said of it
 		one.Sender.Name = who.name
 		var err error

@@ -236,3 +236,14 @@ func FuzzChallenge(f *testing.F) {
 		}
 	})
 }
+
+func TestWhoIsSpokenTo(t *testing.T) {
+	group := said("t", "u", "text", `"text":{"body":"help"}`)
+	alone := bytes.Replace(group, []byte(`"group_id":"t",`), nil, 1)
+	pressed := said("t", "u", "button", `"button":{"text":"Yes","payload":"approve:1"}`)
+	for i, body := range [][]byte{alone, group, pressed} {
+		if m := readAll(t, body); len(m) != 1 || m[0].Addressed != (i == 0) {
+			t.Errorf("%s: %+v", body, m)
+		}
+	}
+}

@@ -61,12 +61,12 @@ func (Adapter) Read(d *channel.Delivery) ([]channel.Message, error) {
 	}
 	from, to := fields["From"], fields["To"]
 	m := channel.Message{
-		Kind: channel.Said, ID: fields["MessageSid"], Sender: channel.Sender{ID: from, Name: fields["ProfileName"]},
+		Kind: channel.Said, Addressed: true, ID: fields["MessageSid"], Sender: channel.Sender{ID: from, Name: fields["ProfileName"]},
 		Thread: url.PathEscape(to) + "/" + url.PathEscape(from), Text: fields["Body"], Metadata: metadata,
 	}
 	for _, p := range []struct{ id, text string }{{"ButtonPayload", "ButtonText"}, {"ListId", "ListTitle"}} {
 		if id, text := fields[p.id], fields[p.text]; id != "" || text != "" {
-			m.Kind, m.Press, m.Text = channel.Pressed, channel.PressOf(id), text
+			m.Kind, m.Press, m.Text, m.Addressed = channel.Pressed, channel.PressOf(id), text, false
 		}
 	}
 	why := ""

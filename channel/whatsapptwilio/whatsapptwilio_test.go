@@ -97,12 +97,12 @@ func read(t *testing.T, body []byte) channel.Message {
 
 func TestFields(t *testing.T) {
 	m := read(t, form(map[string]string{"Body": "look", "NumMedia": "1", "MediaUrl0": "https://api.example.com/1", "MediaContentType0": "image/png"}))
-	if m.Kind != channel.Said || m.Text != "look" || m.Sender != (channel.Sender{ID: "whatsapp:+15550100601", Name: "Grace"}) ||
+	if m.Kind != channel.Said || m.Text != "look" || !m.Addressed || m.Sender != (channel.Sender{ID: "whatsapp:+15550100601", Name: "Grace"}) ||
 		m.Thread != "whatsapp:+15550100200/whatsapp:+15550100601" || !strings.Contains(string(m.Metadata), `"MediaUrl0":"https://api.example.com/1"`) || !sidForm.MatchString(m.ID) {
 		t.Errorf("%+v %s", m, m.Metadata)
 	}
 	m = read(t, form(map[string]string{"Body": "Seven", "ListId": "choose:7", "ListTitle": "Seven"}))
-	if m.Kind != channel.Pressed || m.Text != "Seven" || *m.Press != (channel.Press{Action: "choose", Value: "7"}) {
+	if m.Kind != channel.Pressed || m.Text != "Seven" || m.Addressed || *m.Press != (channel.Press{Action: "choose", Value: "7"}) {
 		t.Errorf("%+v", m)
 	}
 	m = read(t, form(map[string]string{"From": "whatsapp:US.13491208655302741918", "Body": "x"}))

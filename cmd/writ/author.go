@@ -15,6 +15,7 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
+	"github.com/writ-run/writ/intent"
 	"github.com/writ-run/writ/registry"
 	"github.com/writ-run/writ/sdk/scaffold"
 )
@@ -88,6 +89,9 @@ func (a *app) build(ctx context.Context, dir, module string) (*work, error) {
 	if err := a.describe(ctx, m, wasm); err != nil {
 		return nil, err
 	}
+	if err := sayable(m); err != nil {
+		return nil, err
+	}
 	return &work{dir: dir, manifest: m, module: wasm}, nil
 }
 
@@ -134,6 +138,23 @@ func (a *app) describe(ctx context.Context, m *abi.Manifest, wasm []byte) error 
 		return err
 	}
 	return registry.ApplyDescription(m, d)
+}
+
+// sayable holds the phrases of a skill to what they can mean: one that cannot be matched
+// would be left out in silence where people say it.
+func sayable(m *abi.Manifest) error {
+	for _, action := range m.Actions {
+		for i, phrase := range action.Utterances {
+			if err := intent.Check(phrase, action.Input); err != nil {
+				var e *writ.Error
+				if errors.As(err, &e) {
+					e.Place = fmt.Sprintf("%s: actions.%s.utterances[%d]", manifestFile, action.Name, i)
+				}
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // schemasWritten holds a manifest to what nothing else says.

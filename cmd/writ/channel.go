@@ -19,6 +19,7 @@ import (
 	"github.com/writ-run/writ/channel/whatsappmeta"
 	"github.com/writ-run/writ/channel/whatsapptwilio"
 	"github.com/writ-run/writ/contract"
+	"github.com/writ-run/writ/intent"
 )
 
 // adapters are the providers of this binary.
@@ -32,7 +33,8 @@ func adapters() []channel.Adapter {
 func (h *home) wireChannels() (err error) {
 	h.channels, err = channel.New(channel.Options{
 		Store: h.journal, Journal: h.journal, Traces: h.journal, Clock: h.clock, Caller: h.dispatcher, Principals: h.identity,
-		Adapters: adapters(), Secret: h.secrets.Secret, Peek: h.secrets.Peek, Tenants: h.identity.Tenants, PublicURL: h.config.PublicURL, Log: h.log.Named("channel"),
+		Adapters: adapters(), Secret: h.secrets.Secret, Peek: h.secrets.Peek, Tenants: h.identity.Tenants, PublicURL: h.config.PublicURL,
+		Books: &intent.Books{Epoch: h.journal.Epoch, Releases: h.registry.Releases}, May: h.identity.Reaches, Log: h.log.Named("channel"),
 	})
 	return err
 }
@@ -71,7 +73,7 @@ func (a *app) channelCommand() *cobra.Command {
 
 func (a *app) channelAdd() *cobra.Command {
 	in := &contract.ChannelAddInput{}
-	var members, triggers []string
+	var members, triggers, answers []string
 	c := &cobra.Command{
 		Use: "add PROVIDER/NAME --secret SECRET", Args: exactly("PROVIDER/NAME"),
 		Short: "Take what a provider signs, and say who its senders are here",
@@ -90,16 +92,9 @@ provider asks for one.`,
 				}
 				in.Members = append(in.Members, contract.ChannelMember{Sender: sender, PrincipalID: writ.PrincipalID(id)})
 			}
-			for _, text := range triggers {
-				event, file, ok := strings.Cut(text, "=")
-				if !ok {
-					return usage("--on %s: want EVENT=FILE", text).WithFix("such as --on issues.opened=triage.yaml")
-				}
-				draft, err := a.readInput(file, maxDraftFile)
-				if err != nil {
-					return err
-				}
-				in.Triggers = append(in.Triggers, contract.ChannelTrigger{Event: event, Draft: string(draft)})
+			var err error
+			if in.Triggers, err = a.readTriggers(triggers, answers); err != nil {
+				return err
 			}
 			out, err := call(cmd.Context(), a, contract.ChannelAdd, in)
 			if err != nil {
@@ -118,9 +113,33 @@ provider asks for one.`,
 	c.Flags().StringArrayVar(&in.Secrets, "secret", nil, "secret that the provider signs with; twice while one replaces the other")
 	c.Flags().StringArrayVar(&members, "member", nil, "SENDER=PRINCIPAL; a star as the sender is anybody")
 	c.Flags().StringArrayVar(&triggers, "on", nil, "EVENT=FILE: the draft that an event sets off; a star at the end of the event is any ending")
+	c.Flags().StringArrayVar(&answers, "answer", nil, "EVENT of an --on whose thread is told what came of it")
 	c.Flags().StringVar((*string)(&in.Unmapped), "unmapped", "", "refuse (default) or ignore whoever is no member")
 	c.Flags().StringVar(&in.Reason, "reason", "", "why")
 	return c
+}
+
+// readTriggers reads EVENT=FILE of each, and marks those of the events whose thread is
+// told what came of them.
+func (a *app) readTriggers(texts, answers []string) ([]contract.ChannelTrigger, error) {
+	var triggers []contract.ChannelTrigger
+	for _, text := range texts {
+		event, file, ok := strings.Cut(text, "=")
+		if !ok {
+			return nil, usage("--on %s: want EVENT=FILE", text).WithFix("such as --on issues.opened=triage.yaml")
+		}
+		draft, err := a.readInput(file, maxDraftFile)
+		if err != nil {
+			return nil, err
+		}
+		triggers = append(triggers, contract.ChannelTrigger{Event: event, Draft: string(draft), Answer: slices.Contains(answers, event)})
+	}
+	for _, event := range answers {
+		if !slices.ContainsFunc(triggers, func(t contract.ChannelTrigger) bool { return t.Event == event }) {
+			return nil, usage("--answer %s: there is no --on of this event", event).WithFix("name the event as --on does")
+		}
+	}
+	return triggers, nil
 }
 
 func (a *app) channelRemove() *cobra.Command {
@@ -193,6 +212,15 @@ it sets off is real. The name of a sample that does not exist lists those that d
 				t.head("message", "sender", "principal", "outcome", "execution", "why")
 				for _, o := range out.Outcomes {
 					t.row(o.Kind, o.Sender, string(o.Principal), string(o.Status), string(o.Execution), o.Message)
+				}
+				t.flush()
+				for _, o := range out.Outcomes {
+					if o.Answer != "" {
+						t.line("answer:")
+						for line := range strings.SplitSeq(o.Answer, "\n") {
+							t.line("  %s", clean(line))
+						}
+					}
 				}
 			})
 		},

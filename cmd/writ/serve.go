@@ -97,6 +97,7 @@ func (a *app) serveHome(ctx context.Context, h *home, log hclog.Logger) error {
 	var followers sync.WaitGroup
 	followers.Go(func() { h.hooks.Run(ctx) })
 	followers.Go(func() { h.channels.Run(ctx) })
+	followers.Go(func() { h.channels.Follow(ctx) })
 	go func() {
 		select {
 		case err := <-h.poisoned:

@@ -36,7 +36,7 @@ func (a *app) skillInstall() *cobra.Command {
 		Long: `A source is one of:
   a .skill file, or - for standard input
   the name of a skill that comes with the binary, such as writ/github or
-  writ/github@0.1.1; writ skill list --available shows them
+  writ/github@0.1.2; writ skill list --available shows them
   an oci:// reference, which the host fetches itself: with the credentials of its own
   Docker configuration, and from public addresses alone unless its setting registries
   names the registry

@@ -1,0 +1,303 @@
+package channel
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/canon"
+)
+
+// followPrefix of the documents of executions whose thread is told how they go:
+// following/EXECUTION. They are there from when it was asked for until it has ended.
+const followPrefix = "following/"
+
+// following is what such a document says.
+type following struct {
+	Channel   writ.ChannelName `json:"channel"`
+	Thread    string           `json:"thread"`
+	Principal writ.PrincipalID `json:"principal"`
+	Delivery  writ.StreamID    `json:"delivery"`
+	Key       string           `json:"key"` // of the delivery
+	// Position is of the delivery: what is told comes after it.
+	Position writ.Position `json:"position"`
+	Told     string        `json:"told,omitempty"` // the last state that the thread was told
+}
+
+// follow says how an execution stands that was submitted just now, and has it followed
+// where it goes on.
+func (s *Service) follow(ctx context.Context, c *come, h *heard, id writ.ExecutionID) (string, error) {
+	e, err := s.opts.Traces.Execution(ctx, h.tenant, id)
+	if err != nil && !writ.IsCode(err, writ.CodeNotFound) {
+		return "", err
+	}
+	f := &following{
+		Channel: h.channel.Name, Thread: h.m.Thread, Principal: h.acting.ID,
+		Delivery: h.stream, Key: h.facts.Key, Position: h.position,
+	}
+	text := sayStarted(id)
+	if err == nil {
+		if f.Told = worthTelling(e); f.Told != "" {
+			if text, err = s.outcome(ctx, e); err != nil || e.Status.Final() {
+				return text, err
+			}
+		}
+	}
+	raw, err := canon.MarshalJSON(f)
+	if err != nil {
+		return "", err
+	}
+	if !c.change(writ.Change{Key: followPrefix + string(id), Value: raw}) {
+		return "", nil // one of very many: the journal has it
+	}
+	return text, nil
+}
+
+// worthTelling names the state of an execution that a thread is told of; empty: it goes
+// on. Two steps that wait one after the other are two states.
+func worthTelling(e *writ.Execution) string {
+	switch {
+	case e.Status.Final(), e.Status == writ.ExecIndeterminate:
+		return string(e.Status)
+	case e.Status != writ.ExecAwaitingApproval:
+		return ""
+	}
+	waiting := []string{string(e.Status)}
+	for i := range e.Steps {
+		if s := &e.Steps[i]; s.Status == writ.StepAwaitingApproval {
+			waiting = append(waiting, string(s.ID))
+		}
+	}
+	return string(canon.SHA256([]byte(strings.Join(waiting, " "))))
+}
+
+// outcome is what a thread is told of an execution.
+func (s *Service) outcome(ctx context.Context, e *writ.Execution) (string, error) {
+	shown := ""
+	if e.Status == writ.ExecCompleted {
+		var err error
+		if shown, err = s.shown(ctx, e); err != nil {
+			return "", err
+		}
+	}
+	return sayEnded(e, shown), nil
+}
+
+// shown is what the last step of a plan gave out, shortened. Where any of it is private,
+// or nobody has said whose it is, that is all that is said of it.
+func (s *Service) shown(ctx context.Context, e *writ.Execution) (string, error) {
+	for i := len(e.Steps) - 1; i >= 0; i-- {
+		step := &e.Steps[i]
+		if step.Kind != "" || step.Status != writ.StepCompleted || step.Output == nil {
+			continue
+		}
+		if !public(step.Labels) {
+			return sayWithheld, nil
+		}
+		read, err := s.opts.Traces.Payloads(ctx, e.Tenant, writ.StreamID(e.ID))
+		if err != nil {
+			return "", err
+		}
+		raw, err := read(*step.Output)
+		if writ.IsCode(err, writ.CodeUnreplayable) {
+			return "", nil // it was kept no longer
+		}
+		return cut(plainly(raw), maxShown), err
+	}
+	return "", nil
+}
+
+// public reports whether data of these labels may be read by whoever is in a thread.
+func public(labels []writ.Label) bool {
+	return len(labels) > 0 && !slices.ContainsFunc(labels, writ.Label.Private)
+}
+
+// plainly is an output for people: the text that it is or has alone, else as JSON.
+func plainly(raw []byte) string {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(raw, &members) == nil && len(members) == 1 {
+		for _, only := range members {
+			raw = only
+		}
+	}
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return text
+	}
+	return string(raw)
+}
+
+// Follow tells threads how the executions go that were asked for in them, until ctx
+// ends: what earlier processes did not tell first.
+func (s *Service) Follow(ctx context.Context) {
+	var tenants sync.WaitGroup
+	defer tenants.Wait()
+	again := time.NewTicker(lookAgain)
+	defer again.Stop()
+	begun := map[writ.TenantID]bool{}
+	for {
+		all, err := s.opts.Tenants(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.opts.Log.Error("executions cannot be followed", "code", writ.CodeOf(err))
+		}
+		for _, tenant := range all {
+			if begun[tenant] || !s.follows(ctx, tenant) {
+				continue
+			}
+			begun[tenant] = true
+			tenants.Go(func() { s.followTenant(ctx, tenant) })
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.followed:
+		case <-again.C: // what could not be told when it was time
+			for tenant := range begun {
+				if _, err := s.catchUp(ctx, tenant); err != nil && ctx.Err() == nil {
+					s.opts.Log.Warn("threads are told later how executions go", "tenant", tenant, "code", writ.CodeOf(err))
+				}
+			}
+		}
+	}
+}
+
+// follows reports whether anything of a tenant is to be followed. What is not known is.
+func (s *Service) follows(ctx context.Context, tenant writ.TenantID) bool {
+	docs, err := s.opts.Store.List(ctx, writ.StoreQuery{Tenant: tenant, Prefix: followPrefix, Limit: 1})
+	return err != nil || len(docs) > 0
+}
+
+func (s *Service) followTenant(ctx context.Context, tenant writ.TenantID) {
+	for ctx.Err() == nil {
+		after, err := s.catchUp(ctx, tenant)
+		if err == nil {
+			err = s.opts.Traces.Feed(ctx, tenant, after, func(rec *writ.Stored) error {
+				switch rec.Type {
+				case writ.RecExecutionEnded, writ.RecApprovalOpened, writ.RecStepIndeterminate, writ.RecStepCompleted, writ.RecStepSkipped:
+					return s.tellOf(ctx, tenant, writ.ExecutionID(rec.Stream))
+				}
+				return nil
+			})
+		}
+		if err != nil && ctx.Err() == nil {
+			s.opts.Log.Error("executions cannot be followed", "tenant", tenant, "code", writ.CodeOf(err), "again in", deferred)
+			rest := time.NewTimer(deferred)
+			select {
+			case <-rest.C:
+			case <-ctx.Done():
+			}
+			rest.Stop()
+		}
+	}
+}
+
+// catchUp tells what has happened already, and gives a position up to which nothing is
+// left to tell: that of the last delivery which is followed, since what comes of an
+// execution is looked at after all of them were.
+func (s *Service) catchUp(ctx context.Context, tenant writ.TenantID) (writ.Position, error) {
+	last := writ.Position(0)
+	for after := ""; ; {
+		docs, err := s.opts.Store.List(ctx, writ.StoreQuery{Tenant: tenant, Prefix: followPrefix, After: after, Limit: pageSize})
+		if err != nil {
+			return 0, err
+		}
+		for i := range docs {
+			f, err := readFollowing(docs[i].Key, docs[i].Value)
+			if err != nil {
+				return 0, err
+			}
+			last = max(last, f.Position)
+			if err := s.tellOf(ctx, tenant, writ.ExecutionID(strings.TrimPrefix(docs[i].Key, followPrefix))); err != nil {
+				return 0, err
+			}
+			after = docs[i].Key
+		}
+		if len(docs) < pageSize {
+			return last, nil
+		}
+	}
+}
+
+func readFollowing(key string, raw []byte) (*following, error) {
+	f := &following{}
+	if err := json.Unmarshal(raw, f); err != nil || f.Delivery == "" || f.Thread == "" {
+		return nil, writ.Errorf(writ.CodeTampered, key, "the document is not of an execution that is followed").WithFix("restore the store from a backup")
+	}
+	return f, nil
+}
+
+// tellOf tells the thread of an execution what it was not told yet. One that is broken
+// or no longer kept keeps no other from being told.
+func (s *Service) tellOf(ctx context.Context, tenant writ.TenantID, id writ.ExecutionID) error {
+	err := s.tellState(ctx, tenant, id)
+	if code := writ.CodeOf(err); code == writ.CodeTampered || code == writ.CodeNotFound {
+		s.opts.Log.Error("a thread cannot be told how an execution goes", "execution", id, "code", code)
+		return nil
+	}
+	return err
+}
+
+// tellState: the record and how far the thread has been told are one batch, so that each
+// state is told once.
+func (s *Service) tellState(ctx context.Context, tenant writ.TenantID, id writ.ExecutionID) error {
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	key := followPrefix + string(id)
+	raw, err := s.opts.Store.Get(ctx, tenant, key)
+	if writ.IsCode(err, writ.CodeNotFound) {
+		return nil // nobody asked for it in a thread, or all is told
+	}
+	if err != nil {
+		return err
+	}
+	f, err := readFollowing(key, raw)
+	if err != nil {
+		return err
+	}
+	e, err := s.opts.Traces.Execution(ctx, tenant, id)
+	if err != nil {
+		return err
+	}
+	state := worthTelling(e)
+	if state == "" || state == f.Told {
+		return nil
+	}
+	text, err := s.outcome(ctx, e)
+	if err != nil {
+		return err
+	}
+	change := writ.Change{Key: key} // there is nothing more to tell
+	if f.Told = state; !e.Status.Final() {
+		if change.Value, err = canon.MarshalJSON(f); err != nil {
+			return err
+		}
+	}
+	return s.answered(ctx, place{tenant, f.Delivery}, f, &writ.DeliveryOutcome{
+		Status: writ.DeliveryAnswered, Principal: f.Principal, Execution: id, Message: inWords(e.Status), Answer: text,
+	}, change)
+}
+
+// answered records what a thread is told, behind the delivery that asked for it.
+func (s *Service) answered(ctx context.Context, at place, f *following, o *writ.DeliveryOutcome, change writ.Change) error {
+	records, err := s.opts.Traces.Records(ctx, writ.RecordQuery{Tenant: at.tenant, Stream: at.stream})
+	if err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	written, err := s.opts.Journal.Append(ctx, &writ.Batch{
+		Tenant: at.tenant, Stream: at.stream, Expect: records[len(records)-1].Seq,
+		Records: []writ.NewRecord{{
+			Type: writ.RecDeliveryAnswered, Time: s.opts.Clock.Now(), Actor: actor(at.tenant, f.Channel),
+			Body: writ.Body{Delivery: &writ.DeliveryFacts{Channel: f.Channel, Key: f.Key, Outcomes: []writ.DeliveryOutcome{*o}}},
+		}},
+		Changes: []writ.Change{change},
+	})
+	if err != nil {
+		return err
+	}
+	return s.opts.Journal.Barrier(ctx, written.Position)
+}
