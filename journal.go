@@ -128,7 +128,8 @@ type ExecutionPage struct {
 
 // Change sets or deletes (nil Value) one document of the tenant's store. Keys
 // are slash-separated; the first segment names the owner: kv, skill, trust,
-// token, principal, policy, grant, freeze, channel, inbox, delivered.
+// token, principal, policy, grant, freeze, channel, inbox, delivered,
+// outbox, unsent.
 type Change struct {
 	Key   string
 	Value []byte

@@ -143,16 +143,24 @@ func (s *Service) read(ctx context.Context, at place) (*writ.DeliveryFacts, *Del
 	return facts, &Delivery{Body: slices.Clone(body), Hints: maps.Clone(facts.Hints), At: first.Time}, nil
 }
 
-// handled records what came of a delivery and takes it out of the inbox.
-func (s *Service) handled(ctx context.Context, e entry, facts *writ.DeliveryFacts, outcomes []writ.DeliveryOutcome) error {
+// handled records what came of a delivery, takes it out of the inbox and puts what answers
+// it into the outbox, all at once.
+func (s *Service) handled(ctx context.Context, e entry, facts *writ.DeliveryFacts, outcomes []writ.DeliveryOutcome, answers []Outgoing) error {
 	ctx, at := context.WithoutCancel(ctx), s.opts.Clock.Now()
-	written, err := s.opts.Journal.Append(ctx, &writ.Batch{
+	to := lane{e.tenant, facts.Channel}
+	said := 0
+	written, err := s.append(ctx, &writ.Batch{
 		Tenant: e.tenant, Stream: e.stream, Expect: 1,
 		Records: []writ.NewRecord{{
 			Type: writ.RecDeliveryHandled, Time: at, Actor: actor(e.tenant, facts.Channel),
 			Body: writ.Body{Delivery: &writ.DeliveryFacts{Channel: facts.Channel, Key: facts.Key, Outcomes: outcomes}},
 		}},
 		Changes: []writ.Change{{Key: e.document}, {Key: writ.DeliveredKey(at, e.stream), Value: []byte("{}")}},
+	}, func(batch *writ.Batch) error {
+		documents, err := s.answered(ctx, to, e.stream, answers)
+		batch.Changes = append(batch.Changes, documents...)
+		said = len(documents)
+		return err
 	})
 	if err != nil {
 		return err
@@ -162,9 +170,18 @@ func (s *Service) handled(ctx context.Context, e entry, facts *writ.DeliveryFact
 		return err
 	}
 	s.pending.Add(-1)
+	if said > 0 {
+		s.unsaid.Add(int64(said))
+		s.stir(to)
+	}
+	s.tell()
+	return nil
+}
+
+// tell lets those look again who wait for what comes of a delivery or a message.
+func (s *Service) tell() {
 	s.mu.Lock()
 	close(s.done)
 	s.done = make(chan struct{})
 	s.mu.Unlock()
-	return nil
 }

@@ -3,6 +3,7 @@ package channel
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 
@@ -32,6 +33,12 @@ type Options struct {
 	// Tenants are those of the host, at each moment.
 	Tenants func(ctx context.Context) ([]writ.TenantID, error)
 
+	// Upstreams maps the host of a provider's API to the base URL that serves it; nil: none.
+	Upstreams map[string]string
+	Client    *http.Client   // with which providers are spoken to; nil: one of this package
+	Jitter    func() float64 // from 0 to 1, of how long to wait; nil: random
+	Outbox    int            // messages that may wait to be said; 0: 10,000
+
 	PublicURL string       // under which providers reach this host; empty: as each request names it
 	Workers   int          // 0: 4
 	Pending   int          // deliveries that may wait; 0: a million
@@ -41,6 +48,7 @@ type Options struct {
 const (
 	defaultWorkers = 4
 	defaultPending = 1_000_000
+	defaultOutbox  = 10_000
 )
 
 // Service keeps deliveries and handles them. It is safe for concurrent use.
@@ -49,12 +57,18 @@ type Service struct {
 	adapters map[string]Adapter // by provider
 
 	pending atomic.Int64 // deliveries on disk that are not handled
+	unsaid  atomic.Int64 // messages on disk that wait to be said
+
+	queueing sync.Mutex // before mu; held while a message gets its place and is appended
+	stamped  writ.Time  // the last place
 
 	mu      sync.Mutex
 	known   map[writ.TenantID]map[writ.ChannelName]*contract.Channel
 	taken   map[place]bool // by a worker, or queued for one
 	arrived chan struct{}  // something waits on disk
-	done    chan struct{}  // closed, and another made, whenever a delivery was handled
+	done    chan struct{}  // closed, and another made, whenever a delivery or a message came to something
+	lanes   map[lane]*laneState
+	running *senders // nil: nobody sends
 }
 
 // place is where a delivery is kept.
@@ -76,12 +90,19 @@ func New(opts Options) (*Service, error) {
 	if opts.Pending <= 0 {
 		opts.Pending = defaultPending
 	}
+	if opts.Outbox <= 0 {
+		opts.Outbox = defaultOutbox
+	}
+	if opts.Jitter == nil {
+		opts.Jitter = jitter
+	}
 	if opts.Log == nil {
 		opts.Log = hclog.NewNullLogger()
 	}
 	s := &Service{
 		opts: opts, adapters: map[string]Adapter{}, known: map[writ.TenantID]map[writ.ChannelName]*contract.Channel{},
 		taken: map[place]bool{}, arrived: make(chan struct{}, 1), done: make(chan struct{}),
+		lanes: map[lane]*laneState{},
 	}
 	for _, a := range opts.Adapters {
 		provider := a.Traits().Provider

@@ -130,41 +130,46 @@ type PolicyEvent struct {
 
 // Keys of the events.
 const (
-	EventIntentReceived     = "controlPlane.intent.received"
-	EventPlanCompiled       = "controlPlane.plan.compiled"
-	EventPlanRejected       = "controlPlane.plan.rejected"
-	EventApprovalRequested  = "controlPlane.approval.requested"
-	EventApprovalGranted    = "controlPlane.approval.granted"
-	EventApprovalRejected   = "controlPlane.approval.rejected"
-	EventApprovalEscalated  = "controlPlane.approval.escalated"
-	EventApprovalExpired    = "controlPlane.approval.expired"
-	EventStepStarted        = "controlPlane.execution.step.started"
-	EventStepBlocked        = "controlPlane.execution.step.blocked"
-	EventStepCompleted      = "controlPlane.execution.step.completed"
-	EventStepFailed         = "controlPlane.execution.step.failed"
-	EventStepSkipped        = "controlPlane.execution.step.skipped"
-	EventStepIndeterminate  = "controlPlane.execution.step.indeterminate"
-	EventStepFrozen         = "controlPlane.execution.step.frozen"
-	EventStepThawed         = "controlPlane.execution.step.thawed"
-	EventToolCalled         = "controlPlane.execution.tool.called"
-	EventToolReturned       = "controlPlane.execution.tool.returned"
-	EventToolDenied         = "controlPlane.execution.tool.denied"
-	EventExecutionCompleted = "controlPlane.execution.completed"
-	EventExecutionFailed    = "controlPlane.execution.failed"
-	EventExecutionCancelled = "controlPlane.execution.cancelled"
-	EventExecutionExpired   = "controlPlane.execution.expired"
-	EventExecutionPaused    = "controlPlane.execution.paused"
-	EventExecutionResumed   = "controlPlane.execution.resumed"
-	EventSkillInstalled     = "controlPlane.skill.installed"
-	EventSkillRejected      = "controlPlane.skill.rejected"
-	EventPolicyActivated    = "controlPlane.policy.activated"
-	EventDriftDetected      = "controlPlane.drift.detected"
-	EventFreezeChanged      = "controlPlane.freeze.changed"
-	EventChannelChanged     = "controlPlane.channel.changed"
-	EventChannelReceived    = "controlPlane.channel.received"
-	EventChannelHandled     = "controlPlane.channel.handled"
-	EventGrantGlassBroken   = "controlPlane.grant.glassBroken"
-	EventGrantReviewed      = "controlPlane.grant.reviewed"
+	EventIntentReceived       = "controlPlane.intent.received"
+	EventPlanCompiled         = "controlPlane.plan.compiled"
+	EventPlanRejected         = "controlPlane.plan.rejected"
+	EventApprovalRequested    = "controlPlane.approval.requested"
+	EventApprovalGranted      = "controlPlane.approval.granted"
+	EventApprovalRejected     = "controlPlane.approval.rejected"
+	EventApprovalEscalated    = "controlPlane.approval.escalated"
+	EventApprovalExpired      = "controlPlane.approval.expired"
+	EventStepStarted          = "controlPlane.execution.step.started"
+	EventStepBlocked          = "controlPlane.execution.step.blocked"
+	EventStepCompleted        = "controlPlane.execution.step.completed"
+	EventStepFailed           = "controlPlane.execution.step.failed"
+	EventStepSkipped          = "controlPlane.execution.step.skipped"
+	EventStepIndeterminate    = "controlPlane.execution.step.indeterminate"
+	EventStepFrozen           = "controlPlane.execution.step.frozen"
+	EventStepThawed           = "controlPlane.execution.step.thawed"
+	EventToolCalled           = "controlPlane.execution.tool.called"
+	EventToolReturned         = "controlPlane.execution.tool.returned"
+	EventToolDenied           = "controlPlane.execution.tool.denied"
+	EventExecutionCompleted   = "controlPlane.execution.completed"
+	EventExecutionFailed      = "controlPlane.execution.failed"
+	EventExecutionCancelled   = "controlPlane.execution.cancelled"
+	EventExecutionExpired     = "controlPlane.execution.expired"
+	EventExecutionPaused      = "controlPlane.execution.paused"
+	EventExecutionResumed     = "controlPlane.execution.resumed"
+	EventSkillInstalled       = "controlPlane.skill.installed"
+	EventSkillRejected        = "controlPlane.skill.rejected"
+	EventPolicyActivated      = "controlPlane.policy.activated"
+	EventDriftDetected        = "controlPlane.drift.detected"
+	EventFreezeChanged        = "controlPlane.freeze.changed"
+	EventChannelChanged       = "controlPlane.channel.changed"
+	EventChannelReceived      = "controlPlane.channel.received"
+	EventChannelHandled       = "controlPlane.channel.handled"
+	EventMessageQueued        = "controlPlane.channel.message.queued"
+	EventMessageSent          = "controlPlane.channel.message.sent"
+	EventMessageFailed        = "controlPlane.channel.message.failed"
+	EventMessageIndeterminate = "controlPlane.channel.message.indeterminate"
+	EventMessageDropped       = "controlPlane.channel.message.dropped"
+	EventGrantGlassBroken     = "controlPlane.grant.glassBroken"
+	EventGrantReviewed        = "controlPlane.grant.reviewed"
 )
 
 // words are an event's title and description.
@@ -219,9 +224,14 @@ var events = []*EventContract{
 	event[PolicyEvent](EventPolicyActivated, CapCore, words{"Policy activated", "Another bundle decides from now on."}, writ.RecPolicyActivated).pii("reason").at("1.1.0"),
 	event[DriftFinding](EventDriftDetected, CapAudit, words{"Drift detected", "Something is no longer as it was approved. It is said once for each finding, and again where it had been gone."}, writ.RecDriftDetected).at("1.0.1"),
 	event[FreezeEvent](EventFreezeChanged, CapCore, words{"Freeze changed", "Something was frozen or unfrozen, as status says."}, writ.RecFreezeChanged).pii("subject", "reason"),
-	event[ChannelEvent](EventChannelChanged, CapChannelRuntime, words{"Channel changed", "A channel was added, replaced or removed, as status says."}, writ.RecChannelChanged).pii("reason"),
+	event[ChannelEvent](EventChannelChanged, CapChannelRuntime, words{"Channel changed", "A channel was added, replaced, removed or tested, as status says."}, writ.RecChannelChanged).pii("reason"),
 	event[DeliveryEvent](EventChannelReceived, CapChannelRuntime, words{"Delivery received", "What a provider signed is durable. It is said once, however often the provider sends it."}, writ.RecDeliveryReceived),
 	event[DeliveryEvent](EventChannelHandled, CapChannelRuntime, words{"Delivery handled", "What came of each message of a delivery."}, writ.RecDeliveryHandled).pii("outcomes.sender", "outcomes.principal", "outcomes.message"),
+	event[MessageEvent](EventMessageQueued, CapChannelRuntime, words{"Message queued", "Something is to be said in a channel, for the first time or because an operator has it sent again."}, writ.RecMessageQueued).pii("thread", "reason"),
+	event[MessageEvent](EventMessageSent, CapChannelRuntime, words{"Message sent", "A provider took what was to be said."}, writ.RecMessageSent).pii("thread"),
+	event[MessageEvent](EventMessageFailed, CapChannelRuntime, words{"Message failed", "A provider did not take what was to be said; again says when it is tried next, and without it somebody decides."}, writ.RecMessageFailed).pii("thread", "why"),
+	event[MessageEvent](EventMessageIndeterminate, CapChannelRuntime, words{"Message indeterminate", "A request was made and nobody knows what came of it: it is not sent again by itself."}, writ.RecMessageIndeterminate).pii("thread", "why"),
+	event[MessageEvent](EventMessageDropped, CapChannelRuntime, words{"Message dropped", "Somebody has looked at a message that was given up, and it is not said."}, writ.RecMessageDropped).pii("thread", "reason"),
 	event[GrantEvent](EventGrantGlassBroken, CapAudit, words{"Glass broken", "Somebody was given a grant in an emergency. Who gave it is the actor."}, writ.RecGrantChanged).pii("principalId", "reason"),
 	event[GrantEvent](EventGrantReviewed, CapAudit, words{"Break-glass reviewed", "Another person has reviewed a grant that was given in an emergency; reason is what they wrote."}, writ.RecGrantChanged).pii("principalId", "reason"),
 }

@@ -196,7 +196,7 @@ func (m *manifestChanges) capabilities(action string, old, now []writ.Capability
 // CapabilityText is a capability on one line.
 func CapabilityText(c *writ.Capability) string {
 	text := c.Tool
-	for _, part := range [][]string{c.Methods, c.Hosts, c.Paths, c.Prefixes, c.Skills} {
+	for _, part := range [][]string{c.Methods, c.Hosts, c.Paths, c.Prefixes, c.Skills, c.Channels} {
 		if len(part) > 0 {
 			text += " " + strings.Join(part, ",")
 		}

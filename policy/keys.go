@@ -14,6 +14,7 @@ var (
 	keyCallsInStep   = ast.StringTerm("callsInStep")
 	keyCapabilities  = ast.StringTerm("capabilities")
 	keyCapability    = ast.StringTerm("capability")
+	keyChannel       = ast.StringTerm("channel")
 	keyChannels      = ast.StringTerm("channels")
 	keyEffect        = ast.StringTerm("effect")
 	keyExpires       = ast.StringTerm("expires")
