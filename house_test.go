@@ -96,6 +96,9 @@ var owners = map[string][]string{
 	"github.com/evanphx/json-patch":                     {"skills/json"},
 	"github.com/wI2L/jsondiff":                          {"skills/json"},
 	"github.com/santhosh-tekuri/jsonschema":             {"skills/json"},
+	"github.com/slack-go/slack":                         {"channel/slack"},
+	"github.com/google/go-github":                       {"channel/github"},
+	"github.com/twilio/twilio-go":                       {"channel/whatsapptwilio"},
 	"filippo.io/age":                                    {"host/secret", "identity"},
 	"github.com/secure-systems-lab/go-securesystemslib": {"identity", "trace", "registry/keyless/keylesstest"},
 }

@@ -3,8 +3,6 @@ package writ
 import (
 	"context"
 	"fmt"
-
-	"github.com/writ-run/writ/abi"
 )
 
 // UnsentPrefix of the documents that list messages which are not sent again by
@@ -29,6 +27,13 @@ type MessageFacts struct {
 	Reason  string      `json:"reason,omitempty"`  // of an operator who has it sent again
 }
 
+// Saying is what is to be said at once.
+type Saying struct {
+	Channel ChannelName
+	Thread  string
+	Text    string // plain
+}
+
 // Messenger says things in channels. It exists so that tools can, without knowing any
 // provider.
 type Messenger interface {
@@ -36,5 +41,5 @@ type Messenger interface {
 	// code that is not named here, where a request was made and nobody knows what came of
 	// it. Otherwise nothing was said: CodeNotFound, CodeInvalid, CodeForbidden and
 	// CodeUnauthenticated for good, CodeLimited and CodeUnavailable for now.
-	Say(ctx context.Context, tenant TenantID, message *abi.MessageSend) (id string, err error)
+	Say(ctx context.Context, tenant TenantID, saying *Saying) (id string, err error)
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/writ-run/writ"
-	"github.com/writ-run/writ/abi"
 	"github.com/writ-run/writ/canon"
 	"github.com/writ-run/writ/contract"
 )
@@ -43,7 +42,7 @@ func outboxKey(name writ.ChannelName, at writ.Time, stream writ.StreamID) string
 
 // messageStream is where a message of a channel is kept: one key has one place.
 func messageStream(channel writ.ChannelName, key string) writ.StreamID {
-	return writ.StreamID(canon.ID("msg_", canon.DomainMessage, []byte(channel), []byte(key)))
+	return writ.StreamID(canon.ID("msg", canon.DomainMessage, []byte(channel), []byte(key)))
 }
 
 // stamp is the place of the next message in the order of what is said. Whoever holds it
@@ -188,8 +187,8 @@ func (s *Service) account(ctx context.Context, at lane, v *voice) (*Account, err
 }
 
 // Say implements writ.Messenger: at once, whatever waits in the outbox.
-func (s *Service) Say(ctx context.Context, tenant writ.TenantID, message *abi.MessageSend) (string, error) {
-	at := lane{tenant, writ.ChannelName(message.Channel)}
+func (s *Service) Say(ctx context.Context, tenant writ.TenantID, saying *writ.Saying) (string, error) {
+	at := lane{tenant, saying.Channel}
 	v, err := s.speaker(ctx, at)
 	if err != nil {
 		return "", err
@@ -199,7 +198,7 @@ func (s *Service) Say(ctx context.Context, tenant writ.TenantID, message *abi.Me
 		return "", err
 	}
 	defer clear(account.Token)
-	return v.Send(ctx, account, &Outgoing{Thread: message.Thread, Text: message.Text})
+	return v.Send(ctx, account, &Outgoing{Thread: saying.Thread, Text: saying.Text})
 }
 
 // messages are a page of what a prefix of the tenant's outboxes lists.

@@ -224,7 +224,7 @@ var events = []*EventContract{
 	event[PolicyEvent](EventPolicyActivated, CapCore, words{"Policy activated", "Another bundle decides from now on."}, writ.RecPolicyActivated).pii("reason").at("1.1.0"),
 	event[DriftFinding](EventDriftDetected, CapAudit, words{"Drift detected", "Something is no longer as it was approved. It is said once for each finding, and again where it had been gone."}, writ.RecDriftDetected).at("1.0.1"),
 	event[FreezeEvent](EventFreezeChanged, CapCore, words{"Freeze changed", "Something was frozen or unfrozen, as status says."}, writ.RecFreezeChanged).pii("subject", "reason"),
-	event[ChannelEvent](EventChannelChanged, CapChannelRuntime, words{"Channel changed", "A channel was added, replaced, removed or tested, as status says."}, writ.RecChannelChanged).pii("reason"),
+	event[ChannelEvent](EventChannelChanged, CapChannelRuntime, words{"Channel changed", "A channel was added, replaced, removed or tested, as status says."}, writ.RecChannelChanged).pii("reason").at("1.0.1"),
 	event[DeliveryEvent](EventChannelReceived, CapChannelRuntime, words{"Delivery received", "What a provider signed is durable. It is said once, however often the provider sends it."}, writ.RecDeliveryReceived),
 	event[DeliveryEvent](EventChannelHandled, CapChannelRuntime, words{"Delivery handled", "What came of each message of a delivery."}, writ.RecDeliveryHandled).pii("outcomes.sender", "outcomes.principal", "outcomes.message"),
 	event[MessageEvent](EventMessageQueued, CapChannelRuntime, words{"Message queued", "Something is to be said in a channel, for the first time or because an operator has it sent again."}, writ.RecMessageQueued).pii("thread", "reason"),

@@ -21,6 +21,7 @@ func records() []writ.Record {
 	end := func(s writ.ExecutionStatus) writ.Body { return writ.Body{End: &writ.EndFacts{Status: s}} }
 	failed := writ.Body{Ended: &writ.EndedFacts{Failure: &abi.Failure{Code: "trap", Message: "x"}, Calls: 1}}
 	system := writ.Body{System: &writ.SystemFacts{Subject: "acme/notes", Version: "1.0.0", Digest: exDigest, Issues: []writ.SkillIssue{{Code: writ.IssueRollback, Message: "x"}}}}
+	said := writ.Body{Message: &writ.MessageFacts{Channel: "github/acme", Key: "k", Thread: "t"}}
 	frozen := &writ.Freeze{Scope: writ.FreezeSkill, Subject: "acme/notes", Mode: writ.FreezeWait, Reason: "r", By: "ada", At: exTime}
 	freezing := FreezeFacts(frozen, StatusFrozen, frozen.Reason)
 	broken := BreakGlassFacts(&BreakGlass{GrantID: "grt_example", PrincipalID: "ada", Self: true, Reason: "down", EndsAt: exTime, ReviewBy: exLater})
@@ -77,6 +78,12 @@ func records() []writ.Record {
 		{Type: writ.RecDeliveryReceived, Body: writ.Body{Delivery: &writ.DeliveryFacts{Channel: "github/acme", Key: "k"}}},
 		{Type: writ.RecDeliveryHandled, Body: writ.Body{Delivery: &writ.DeliveryFacts{Channel: "github/acme", Key: "k", Outcomes: []writ.DeliveryOutcome{{Status: writ.DeliveryIgnored}}}}},
 		{Type: writ.RecChannelChanged, Body: system},
+		{Type: writ.RecMessageQueued, Body: said},
+		{Type: writ.RecMessageSending, Body: said},
+		{Type: writ.RecMessageSent, Body: said},
+		{Type: writ.RecMessageFailed, Body: said},
+		{Type: writ.RecMessageIndeterminate, Body: said},
+		{Type: writ.RecMessageDropped, Body: said},
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/writ-run/writ"
-	"github.com/writ-run/writ/abi"
 	"github.com/writ-run/writ/contract"
 )
 
@@ -17,8 +16,8 @@ type speaking struct{ h *home }
 var _ writ.Messenger = speaking{}
 
 // Say implements writ.Messenger.
-func (s speaking) Say(ctx context.Context, tenant writ.TenantID, message *abi.MessageSend) (string, error) {
-	return s.h.channels.Say(ctx, tenant, message)
+func (s speaking) Say(ctx context.Context, tenant writ.TenantID, saying *writ.Saying) (string, error) {
+	return s.h.channels.Say(ctx, tenant, saying)
 }
 
 func (a *app) channelTest() *cobra.Command {

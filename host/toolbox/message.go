@@ -33,7 +33,7 @@ func (t *Toolbox) messageSend(ctx context.Context, inv *invocation) *writ.ToolRe
 	if e.guard.found([]byte(args.Text)) || e.guard.found([]byte(args.Thread)) {
 		return notDone(&abi.Failure{Code: abi.FailSecretLeak, Message: "the message holds a secret of this host; nothing was said", Fix: "leave it out"})
 	}
-	id, err := t.opts.Messenger.Say(ctx, inv.Tenant, &args)
+	id, err := t.opts.Messenger.Say(ctx, inv.Tenant, &writ.Saying{Channel: writ.ChannelName(args.Channel), Thread: args.Thread, Text: args.Text})
 	if err != nil {
 		return unsaid(writ.CodeOf(err))
 	}
