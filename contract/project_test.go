@@ -147,7 +147,7 @@ func TestEventsOfDetails(t *testing.T) {
 	for i, r := range records() {
 		silent := r.Type == writ.RecInterpreted || r.Type == writ.RecVerdict || r.Type == writ.RecTokenCreated ||
 			r.Type == writ.RecCancelRequested || r.Type == writ.RecSealed || r.Type == writ.RecCallProposed ||
-			r.Type == writ.RecStepRejected || r.Type == writ.RecRunStarted || r.Type == writ.RecRetryScheduled || r.Type == writ.RecDriftGone || r.Type == writ.RecHostAccepted || r.Type == "something.later" ||
+			r.Type == writ.RecStepRejected || r.Type == writ.RecRunStarted || r.Type == writ.RecRetryScheduled || r.Type == writ.RecDriftGone || r.Type == writ.RecHostAccepted || r.Type == writ.RecMessageSending || r.Type == "something.later" ||
 			(r.Type == writ.RecGrantChanged && r.Body.System.Status == "") ||
 			(r.Body.Approval != nil && r.Body.Approval.Status == writ.ApprovalPending)
 		if got := at(i); (len(got) == 0) != silent {

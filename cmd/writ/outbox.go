@@ -20,6 +20,21 @@ func (s speaking) Say(ctx context.Context, tenant writ.TenantID, saying *writ.Sa
 	return s.h.channels.Say(ctx, tenant, saying)
 }
 
+// runChannels handles what comes and says what waits until stop, which waits for what is
+// being said: cut off, nobody would know what came of it.
+func (h *home) runChannels(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		h.channels.Run(ctx)
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
+
 func (a *app) channelTest() *cobra.Command {
 	in := &contract.ChannelTestInput{}
 	c := &cobra.Command{

@@ -95,7 +95,7 @@ func (a *app) serveHome(ctx context.Context, h *home, log hclog.Logger) error {
 	if err := h.baseline.Begin(ctx, itself(writ.DefaultTenant)); err != nil {
 		return errors.Join(err, closeAll(listeners))
 	}
-	go h.channels.Run(ctx)
+	defer h.runChannels(ctx)()
 	go h.sweep(ctx)
 	go h.giveBack(ctx)
 	go h.watchTrust(ctx)
