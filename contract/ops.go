@@ -20,7 +20,7 @@ func All() []*Contract {
 		FeedAdd.Contract, FeedUpdate.Contract, FeedRemove.Contract, FeedList.Contract, DriftList.Contract,
 		TrustPolicySet.Contract, TrustRootImport.Contract, TrustRootUpdate.Contract, TrustRootRevoke.Contract,
 		Freeze.Contract, Unfreeze.Contract, FreezeList.Contract,
-		ChannelAdd.Contract, ChannelRemove.Contract, ChannelList.Contract, ChannelSimulate.Contract,
+		ChannelAdd.Contract, ChannelRemove.Contract, ChannelList.Contract, ChannelSimulate.Contract, ChannelTest.Contract, ChannelOutbox.Contract, ChannelResend.Contract, ChannelDrop.Contract,
 		SecretSet.Contract, SecretRotate.Contract, SecretRemove.Contract, SecretList.Contract,
 		TokenCreate.Contract, TokenRotate.Contract, TokenRevoke.Contract, TokenList.Contract, SessionEnd.Contract,
 		GrantCreate.Contract, GrantRevoke.Contract, GrantList.Contract, GrantWhy.Contract, GrantBreakGlass.Contract, GrantReview.Contract,

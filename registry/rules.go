@@ -205,7 +205,9 @@ func (r *rules) capability(c *abi.Capability, pointer string, uses bool) {
 	})
 	r.each(pointer+"/methods", c.Methods, false, methodPattern.MatchString)
 	r.each(pointer+"/prefixes", c.Prefixes, uses, func(s string) bool { return !strings.ContainsAny(s, "\x00*{}") && len(s) <= 512 })
-	r.each(pointer+"/channels", c.Channels, uses, func(s string) bool { return uses && s == filled || writ.ValidPattern(s, "/") && strings.Count(s, "/") == 1 })
+	r.each(pointer+"/channels", c.Channels, uses, func(s string) bool {
+		return uses && s == filled || writ.ValidPattern(s, "/") && strings.Count(s, "/") == 1
+	})
 	r.each(pointer+"/skills", c.Skills, false, func(s string) bool { return skillPattern.MatchString(s) })
 	for i := range c.Secrets {
 		r.secret(c, &c.Secrets[i], pointer+"/secrets/"+itoa(i), uses)
