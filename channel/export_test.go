@@ -24,5 +24,8 @@ func (s *Service) HandleOldest(ctx context.Context, tenant writ.TenantID, answer
 	return s.handled(ctx, entries[0], facts, nil, answers)
 }
 
+// Unsaid are the messages that wait to be said.
+func (s *Service) Unsaid() int64 { return s.unsaid.Load() }
+
 // MaxTries is maxTries.
 const MaxTries = maxTries

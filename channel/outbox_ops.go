@@ -318,6 +318,3 @@ func (s *Service) Drift(ctx context.Context, tenant writ.TenantID) ([]contract.D
 	})
 	return out, err
 }
-
-// Unsaid are the messages that wait to be said, for those who watch a host.
-func (s *Service) Unsaid() int64 { return s.unsaid.Load() }

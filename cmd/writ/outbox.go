@@ -20,6 +20,11 @@ func (s speaking) Say(ctx context.Context, tenant writ.TenantID, saying *writ.Sa
 	return s.h.channels.Say(ctx, tenant, saying)
 }
 
+// unsaidDrift asks the channels, which are wired later.
+func (h *home) unsaidDrift(ctx context.Context, tenant writ.TenantID) ([]contract.DriftFinding, error) {
+	return h.channels.Drift(ctx, tenant)
+}
+
 // runChannels handles what comes and says what waits until stop, which waits for what is
 // being said: cut off, nobody would know what came of it.
 func (h *home) runChannels(ctx context.Context) (stop func()) {
@@ -63,7 +68,11 @@ answered. It is said once, whatever comes back.`,
 			if err != nil || out.Code == "" {
 				return err
 			}
-			return writ.Errorf(out.Code, "channel "+string(in.Name), "the test was not said").WithFix("%s", out.Fix)
+			came := "the test was not said"
+			if out.Code == writ.CodeIndeterminate {
+				came = "nobody knows whether the test was said"
+			}
+			return writ.Errorf(out.Code, "channel "+string(in.Name), "%s", came).WithFix("%s", out.Fix)
 		},
 	}
 	c.Flags().StringVar(&in.Thread, "thread", "", "where, as messages of the channel name their thread (required)")

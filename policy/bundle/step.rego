@@ -148,6 +148,7 @@ grant_command(wanted) := concat("", [
 	lib.flags("method", object.get(wanted, "methods", [])),
 	lib.flags("path", object.get(wanted, "paths", [])),
 	lib.flags("prefix", object.get(wanted, "prefixes", [])),
+	lib.flags("channel", object.get(wanted, "channels", [])),
 	lib.flags("skill", [input.step.skill]),
 	lib.flags("max-risk", [input.step.risk]),
 ])
