@@ -96,6 +96,8 @@ func scopeCovers(scope string, a, b *Capability) bool {
 		return allCovered(a.Methods, b.Methods, func(x, y string) bool { return x == y })
 	case ScopePaths:
 		return allCovered(a.Paths, b.Paths, func(x, y string) bool { return PatternCovers(x, y, "/") })
+	case ScopeChannels:
+		return allCovered(a.Channels, b.Channels, func(x, y string) bool { return PatternCovers(x, y, "/") })
 	case ScopeSkills:
 		return allCovered(a.Skills, b.Skills, func(x, y string) bool { return PatternCovers(x, y, "#") })
 	case ScopePrefixes:
@@ -130,9 +132,11 @@ func CapabilityAllows(c *Capability, call *CallFacts) bool {
 		want.Prefixes = []string{t.Key}
 	case abi.ToolSkillCall:
 		want.Skills = []string{t.Skill}
+	case abi.ToolMessageSend:
+		want.Channels = []string{t.Channel}
 	}
 	// A target is literal: a star in it is data and must not act as a pattern.
-	if strings.Contains(t.Host+t.Path+t.Skill, "*") {
+	if strings.Contains(t.Host+t.Path+t.Skill+t.Channel, "*") {
 		return false
 	}
 	return CapabilityCovers(c, &want)
@@ -149,6 +153,8 @@ func (t Target) String() string {
 		return "key " + t.Key
 	case t.Skill != "":
 		return t.Skill
+	case t.Channel != "":
+		return "channel " + t.Channel
 	}
 	return "the call"
 }

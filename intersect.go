@@ -67,6 +67,8 @@ func scopeMember(c *Capability, scope string) *[]string {
 		return &c.Paths
 	case ScopeSkills:
 		return &c.Skills
+	case ScopeChannels:
+		return &c.Channels
 	}
 	return &c.Prefixes
 }
@@ -82,7 +84,7 @@ func intersectPatterns(scope, a, b string) (string, bool) {
 		}
 		return a, strings.HasPrefix(a, b)
 	}
-	sep := map[string]string{ScopeHosts: ".", ScopePaths: "/", ScopeSkills: "#"}[scope]
+	sep := map[string]string{ScopeHosts: ".", ScopePaths: "/", ScopeChannels: "/", ScopeSkills: "#"}[scope]
 	if !ValidPattern(a, sep) || !ValidPattern(b, sep) {
 		return "", false
 	}

@@ -57,6 +57,18 @@ const (
 	RecDeliveryAnswered RecordType = "delivery.answered"
 )
 
+// The record types of a message's journal: what is to be said in a channel, and what came
+// of it.
+const (
+	RecMessageQueued  RecordType = "message.queued"  // by an operator, too, who has it sent again
+	RecMessageSending RecordType = "message.sending" // a request is about to be made
+	RecMessageSent    RecordType = "message.sent"
+	RecMessageFailed  RecordType = "message.failed" // it was not taken; Again says whether it is tried again
+	// RecMessageIndeterminate: a request was made, and nobody knows what came of it.
+	RecMessageIndeterminate RecordType = "message.indeterminate"
+	RecMessageDropped       RecordType = "message.dropped" // somebody has seen that it was given up
+)
+
 // The record types of the system journal.
 const (
 	RecSkillInstalled   RecordType = "skill.installed"
@@ -124,6 +136,7 @@ const (
 	PayloadArguments = "arguments" // canonical JSON
 	PayloadResult    = "result"    // canonical JSON
 	PayloadBody      = "body"      // of a delivery, byte for byte
+	PayloadMessage   = "message"   // canonical JSON of what is to be said
 )
 
 // Body holds the facts of a record. Which members are set depends on the type;
@@ -145,6 +158,7 @@ type Body struct {
 	End      *EndFacts      `json:"end,omitempty"`      // execution.ended, cancel.requested, run.paused, run.resumed, run.retried
 	Seal     *SealFacts     `json:"seal,omitempty"`     // execution.sealed
 	Delivery *DeliveryFacts `json:"delivery,omitempty"` // delivery.*
+	Message  *MessageFacts  `json:"message,omitempty"`  // message.*
 	System   *SystemFacts   `json:"system,omitempty"`   // the system journal
 }
 

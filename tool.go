@@ -27,6 +27,7 @@ type ToolSpec struct {
 
 // Names of the scope members.
 const (
+	ScopeChannels = "channels"
 	ScopeHosts    = "hosts"
 	ScopeMethods  = "methods"
 	ScopePaths    = "paths"
@@ -44,6 +45,7 @@ var toolSpecs = []ToolSpec{
 	{Name: abi.ToolKVList, Effect: abi.EffectRead, Scope: []string{ScopePrefixes}, Title: "List stored keys"},
 	{Name: abi.ToolKVPut, Effect: abi.EffectWriteLocal, Scope: []string{ScopePrefixes}, Title: "Store a value"},
 	{Name: abi.ToolLog, Effect: abi.EffectNone, Title: "Write to the log"},
+	{Name: abi.ToolMessageSend, Effect: abi.EffectWriteExternal, Scope: []string{ScopeChannels}, Leaves: true, Title: "Say something in a channel"},
 	// What the action does is judged and journaled as a step of its own.
 	{Name: abi.ToolSkillCall, Effect: abi.EffectNone, Scope: []string{ScopeSkills}, Title: "Run an action of another skill as a step of its own"},
 }
@@ -69,6 +71,8 @@ type Target struct {
 	Path   string `json:"path,omitempty"`
 	Key    string `json:"key,omitempty"`
 	Skill  string `json:"skill,omitempty"` // publisher/name#action
+	// Channel is PROVIDER/NAME.
+	Channel string `json:"channel,omitempty"`
 }
 
 // CallFactsOf derives what policy and permits ask of a call from its canonical
@@ -93,6 +97,8 @@ func CallFactsOf(tool string, args []byte) (*CallFacts, error) {
 	case tool == abi.ToolSkillCall:
 		facts.Target.Skill, err = skillTarget(args)
 		facts.Idempotent = true
+	case tool == abi.ToolMessageSend: // no provider knows what it was sent before
+		facts.Target.Channel, err = channelTarget(args)
 	default:
 		facts.Idempotent = true
 	}
@@ -130,6 +136,15 @@ func skillTarget(args []byte) (string, error) {
 		err = Errorf(CodeInvalid, "skill", "%q and %q do not name an action: want publisher/name and the action's name", skill, action)
 	}
 	return skill + "#" + action, err
+}
+
+// channelTarget is literal: a pattern names many channels, and something is said in one.
+func channelTarget(args []byte) (string, error) {
+	name, err := stringMember(args, "channel")
+	if err == nil && (strings.Count(name, "/") != 1 || !ValidPattern(name, "/") || strings.Contains(name, "*")) {
+		err = Errorf(CodeInvalid, "channel", "%q does not name a channel: want PROVIDER/NAME", Clip(name, 128))
+	}
+	return name, err
 }
 
 // idempotentMethods are RFC 9110 section 9.2.2 without TRACE and OPTIONS, which

@@ -14,6 +14,7 @@ const (
 	ToolFileWrite   = "file.write"
 	ToolFileList    = "file.list"
 	ToolSkillCall   = "skill.call"
+	ToolMessageSend = "message.send"
 )
 
 // SkillCall are the arguments of ToolSkillCall; its result is the action's output.
@@ -21,6 +22,19 @@ type SkillCall struct {
 	Skill  string          `json:"skill"` // publisher/name
 	Action string          `json:"action"`
 	Input  json.RawMessage `json:"input"`
+}
+
+// MessageSend are the arguments of ToolMessageSend: plain text for a thread of a
+// channel, which the host escapes for its provider.
+type MessageSend struct {
+	Channel string `json:"channel"`          // PROVIDER/NAME
+	Thread  string `json:"thread,omitempty"` // as messages of the channel name it
+	Text    string `json:"text"`
+}
+
+// MessageSent is the result of ToolMessageSend.
+type MessageSent struct {
+	ID string `json:"id"` // the provider's; empty where it gives none
 }
 
 // LogArgs are the arguments of ToolLog; its result is an empty object.

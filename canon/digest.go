@@ -51,6 +51,7 @@ const (
 	DomainContract       Domain = "writ/contract/v1"
 	DomainInstallation   Domain = "writ/installation/v1"
 	DomainDelivery       Domain = "writ/delivery/v1"
+	DomainMessage        Domain = "writ/message/v1"
 )
 
 // Hash is SHA-256 over the domain and the parts, each preceded by its length as

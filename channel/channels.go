@@ -170,6 +170,28 @@ func (s *Service) check(ctx context.Context, by *writ.Principal, c *contract.Cha
 	if _, err := s.keys(ctx, by.Tenant, c); err != nil {
 		return err
 	}
+	return s.checkToken(ctx, by.Tenant, c)
+}
+
+// checkToken refuses one with which nothing could be said.
+func (s *Service) checkToken(ctx context.Context, tenant writ.TenantID, c *contract.Channel) error {
+	if c.Token == "" {
+		return nil
+	}
+	adapter, err := s.adapterOf(c.Name)
+	if err != nil {
+		return err
+	}
+	if _, ok := adapter.(Speaker); !ok {
+		e := writ.Errorf(writ.CodeInvalid, "channel "+string(c.Name), "nothing can be said by %s", adapter.Traits().Title).WithFix("leave the token out")
+		e.Place = "token"
+		return e
+	}
+	account, err := s.account(ctx, lane{tenant, c.Name}, &voice{channel: c})
+	if err != nil {
+		return err
+	}
+	clear(account.Token)
 	return nil
 }
 
@@ -207,6 +229,8 @@ func (s *Service) List(ctx context.Context, _ *contract.ChannelListInput) (*cont
 	for _, c := range all {
 		item := contract.ChannelItem{Channel: *c, URL: s.url(by.Tenant, c.Name), VerifyToken: s.token(ctx, by.Tenant, c)}
 		if _, err := s.keys(ctx, by.Tenant, c); err != nil {
+			item.Problem = writ.Clip(err.Error(), maxWhy)
+		} else if err := s.checkToken(ctx, by.Tenant, c); err != nil {
 			item.Problem = writ.Clip(err.Error(), maxWhy)
 		}
 		out.Items = append(out.Items, item)

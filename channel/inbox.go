@@ -142,17 +142,25 @@ func (s *Service) read(ctx context.Context, j *job) (*Delivery, error) {
 	return &Delivery{Body: slices.Clone(body), Hints: maps.Clone(j.facts.Hints), At: first.Time}, nil
 }
 
-// handled records what came of a delivery and takes it out of the inbox.
+// handled records what came of a delivery, takes it out of the inbox and puts what answers
+// it into the outbox, all at once.
 func (s *Service) handled(ctx context.Context, j *job, c *come) error {
 	e, facts := j.entry, j.facts
 	ctx, at := context.WithoutCancel(ctx), s.opts.Clock.Now()
-	written, err := s.opts.Journal.Append(ctx, &writ.Batch{
+	to := lane{e.tenant, facts.Channel}
+	said := 0
+	written, err := s.append(ctx, &writ.Batch{
 		Tenant: e.tenant, Stream: e.stream, Expect: 1,
 		Records: []writ.NewRecord{{
 			Type: writ.RecDeliveryHandled, Time: at, Actor: actor(e.tenant, facts.Channel),
 			Body: writ.Body{Delivery: &writ.DeliveryFacts{Channel: facts.Channel, Key: facts.Key, Outcomes: c.outcomes}},
 		}},
 		Changes: append([]writ.Change{{Key: e.document}, {Key: writ.DeliveredKey(at, e.stream), Value: []byte("{}")}}, c.changes...),
+	}, func(batch *writ.Batch) error {
+		documents, err := s.answers(ctx, to, string(e.stream), c.answers)
+		batch.Changes = append(batch.Changes, documents...)
+		said = len(documents)
+		return err
 	})
 	if err != nil {
 		return err
@@ -166,11 +174,27 @@ func (s *Service) handled(ctx context.Context, j *job, c *come) error {
 	for i := range c.outcomes {
 		s.tally[c.outcomes[i].Status]++
 	}
+	s.mu.Unlock()
+	s.queued(to, said)
+	s.announce()
+	s.followOn(ctx, e.tenant, c)
+	return nil
+}
+
+// queued counts what was put into the outbox and has it said.
+func (s *Service) queued(at lane, said int) {
+	if said > 0 {
+		s.unsaid.Add(int64(said))
+		s.stir(at)
+	}
+}
+
+// announce lets those look again who wait for what comes of a delivery or a message.
+func (s *Service) announce() {
+	s.mu.Lock()
 	close(s.done)
 	s.done = make(chan struct{})
 	s.mu.Unlock()
-	s.followOn(ctx, e.tenant, c)
-	return nil
 }
 
 // followOn looks at what is followed from now on: it may have ended before that stood on

@@ -36,7 +36,7 @@ type job struct {
 	unread   error // why the delivery is not understood
 }
 
-// Run handles what is in the inboxes until ctx ends, what earlier processes left
+// Run handles what is in the inboxes and says what is in the outboxes until ctx ends, what earlier processes left
 // first. What is of one thread is handled one by one, in the order in which it came.
 func (s *Service) Run(ctx context.Context) {
 	lanes := make([]chan job, s.opts.Workers)
@@ -55,6 +55,7 @@ func (s *Service) Run(ctx context.Context) {
 			close(lane)
 		}
 	}()
+	defer s.speak(ctx)()
 	again := time.NewTicker(lookAgain)
 	defer again.Stop()
 	from := map[writ.TenantID]string{}
@@ -92,7 +93,16 @@ func (s *Service) Recover(ctx context.Context) error {
 			after = entries[len(entries)-1].document
 		}
 	}
+	said := int64(0)
+	lanes, err := s.waiting(ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range lanes {
+		said += int64(n)
+	}
 	s.pending.Store(left)
+	s.unsaid.Store(said)
 	s.wake()
 	return nil
 }

@@ -3,6 +3,7 @@ package channel
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,12 @@ type Options struct {
 	// help alone; nil: nothing is listed.
 	May func(ctx context.Context, p *writ.Principal, release *writ.Release, action string) bool
 
+	// Upstreams maps the host of a provider's API to the base URL that serves it; nil: none.
+	Upstreams map[string]string
+	Client    *http.Client   // with which providers are spoken to; nil: one of this package
+	Jitter    func() float64 // from 0 to 1, of how long to wait; nil: random
+	Outbox    int            // messages that may wait to be said; 0: 10,000
+
 	PublicURL string       // under which providers reach this host; empty: as each request names it
 	Workers   int          // 0: 4
 	Pending   int          // deliveries that may wait; 0: a million
@@ -50,6 +57,7 @@ type Options struct {
 const (
 	defaultWorkers = 4
 	defaultPending = 1_000_000
+	defaultOutbox  = 10_000
 )
 
 // Service keeps deliveries and handles them. It is safe for concurrent use.
@@ -59,9 +67,12 @@ type Service struct {
 
 	pending  atomic.Int64 // deliveries on disk that are not handled
 	repeated atomic.Uint64
+	unsaid   atomic.Int64  // messages on disk that wait to be said
 	followed chan struct{} // an execution is to be followed
 
-	telling sync.Mutex // held while a thread is told how an execution goes, before mu
+	telling  sync.Mutex // held while a thread is told how an execution goes, before queueing
+	queueing sync.Mutex // before mu; held while a message gets its place and is appended
+	stamped  writ.Time  // the last place
 
 	mu      sync.Mutex
 	told    map[string]told // by tenant and document
@@ -70,7 +81,9 @@ type Service struct {
 	tally   map[writ.DeliveryStatus]uint64
 	taken   map[place]bool // by a worker, or queued for one
 	arrived chan struct{}  // something waits on disk
-	done    chan struct{}  // closed, and another made, whenever a delivery was handled
+	done    chan struct{}  // closed, and another made, whenever a delivery or a message came to something
+	lanes   map[lane]*laneState
+	running *senders // nil: nobody sends
 }
 
 // place is where a delivery is kept.
@@ -92,12 +105,18 @@ func New(opts Options) (*Service, error) {
 	if opts.Pending <= 0 {
 		opts.Pending = defaultPending
 	}
+	if opts.Outbox <= 0 {
+		opts.Outbox = defaultOutbox
+	}
+	if opts.Jitter == nil {
+		opts.Jitter = jitter
+	}
 	if opts.Log == nil {
 		opts.Log = hclog.NewNullLogger()
 	}
 	s := &Service{
 		opts: opts, adapters: map[string]Adapter{}, known: map[writ.TenantID]map[writ.ChannelName]*contract.Channel{},
-		followed: make(chan struct{}, 1), told: map[string]told{},
+		followed: make(chan struct{}, 1), told: map[string]told{}, lanes: map[lane]*laneState{},
 		rings: map[ringOf]ring{}, tally: map[writ.DeliveryStatus]uint64{}, taken: map[place]bool{}, arrived: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	for _, a := range opts.Adapters {

@@ -130,45 +130,50 @@ type PolicyEvent struct {
 
 // Keys of the events.
 const (
-	EventIntentReceived     = "controlPlane.intent.received"
-	EventPlanCompiled       = "controlPlane.plan.compiled"
-	EventPlanRejected       = "controlPlane.plan.rejected"
-	EventApprovalRequested  = "controlPlane.approval.requested"
-	EventApprovalGranted    = "controlPlane.approval.granted"
-	EventApprovalRejected   = "controlPlane.approval.rejected"
-	EventApprovalEscalated  = "controlPlane.approval.escalated"
-	EventApprovalExpired    = "controlPlane.approval.expired"
-	EventStepStarted        = "controlPlane.execution.step.started"
-	EventStepBlocked        = "controlPlane.execution.step.blocked"
-	EventStepCompleted      = "controlPlane.execution.step.completed"
-	EventStepFailed         = "controlPlane.execution.step.failed"
-	EventStepSkipped        = "controlPlane.execution.step.skipped"
-	EventStepIndeterminate  = "controlPlane.execution.step.indeterminate"
-	EventStepFrozen         = "controlPlane.execution.step.frozen"
-	EventStepThawed         = "controlPlane.execution.step.thawed"
-	EventToolCalled         = "controlPlane.execution.tool.called"
-	EventToolReturned       = "controlPlane.execution.tool.returned"
-	EventToolDenied         = "controlPlane.execution.tool.denied"
-	EventExecutionCompleted = "controlPlane.execution.completed"
-	EventExecutionFailed    = "controlPlane.execution.failed"
-	EventExecutionCancelled = "controlPlane.execution.cancelled"
-	EventExecutionExpired   = "controlPlane.execution.expired"
-	EventExecutionPaused    = "controlPlane.execution.paused"
-	EventExecutionResumed   = "controlPlane.execution.resumed"
-	EventExecutionEdited    = "controlPlane.execution.edited"
-	EventSkillInstalled     = "controlPlane.skill.installed"
-	EventSkillRejected      = "controlPlane.skill.rejected"
-	EventPolicyActivated    = "controlPlane.policy.activated"
-	EventDriftDetected      = "controlPlane.drift.detected"
-	EventFreezeChanged      = "controlPlane.freeze.changed"
-	EventBudgetChanged      = "controlPlane.budget.changed"
-	EventBudgetExhausted    = "controlPlane.budget.exhausted"
-	EventChannelChanged     = "controlPlane.channel.changed"
-	EventChannelReceived    = "controlPlane.channel.received"
-	EventChannelHandled     = "controlPlane.channel.handled"
-	EventChannelAnswered    = "controlPlane.channel.answered"
-	EventGrantGlassBroken   = "controlPlane.grant.glassBroken"
-	EventGrantReviewed      = "controlPlane.grant.reviewed"
+	EventIntentReceived       = "controlPlane.intent.received"
+	EventPlanCompiled         = "controlPlane.plan.compiled"
+	EventPlanRejected         = "controlPlane.plan.rejected"
+	EventApprovalRequested    = "controlPlane.approval.requested"
+	EventApprovalGranted      = "controlPlane.approval.granted"
+	EventApprovalRejected     = "controlPlane.approval.rejected"
+	EventApprovalEscalated    = "controlPlane.approval.escalated"
+	EventApprovalExpired      = "controlPlane.approval.expired"
+	EventStepStarted          = "controlPlane.execution.step.started"
+	EventStepBlocked          = "controlPlane.execution.step.blocked"
+	EventStepCompleted        = "controlPlane.execution.step.completed"
+	EventStepFailed           = "controlPlane.execution.step.failed"
+	EventStepSkipped          = "controlPlane.execution.step.skipped"
+	EventStepIndeterminate    = "controlPlane.execution.step.indeterminate"
+	EventStepFrozen           = "controlPlane.execution.step.frozen"
+	EventStepThawed           = "controlPlane.execution.step.thawed"
+	EventToolCalled           = "controlPlane.execution.tool.called"
+	EventToolReturned         = "controlPlane.execution.tool.returned"
+	EventToolDenied           = "controlPlane.execution.tool.denied"
+	EventExecutionCompleted   = "controlPlane.execution.completed"
+	EventExecutionFailed      = "controlPlane.execution.failed"
+	EventExecutionCancelled   = "controlPlane.execution.cancelled"
+	EventExecutionExpired     = "controlPlane.execution.expired"
+	EventExecutionPaused      = "controlPlane.execution.paused"
+	EventExecutionResumed     = "controlPlane.execution.resumed"
+	EventExecutionEdited      = "controlPlane.execution.edited"
+	EventSkillInstalled       = "controlPlane.skill.installed"
+	EventSkillRejected        = "controlPlane.skill.rejected"
+	EventPolicyActivated      = "controlPlane.policy.activated"
+	EventDriftDetected        = "controlPlane.drift.detected"
+	EventFreezeChanged        = "controlPlane.freeze.changed"
+	EventBudgetChanged        = "controlPlane.budget.changed"
+	EventBudgetExhausted      = "controlPlane.budget.exhausted"
+	EventChannelChanged       = "controlPlane.channel.changed"
+	EventChannelReceived      = "controlPlane.channel.received"
+	EventChannelHandled       = "controlPlane.channel.handled"
+	EventChannelAnswered      = "controlPlane.channel.answered"
+	EventMessageQueued        = "controlPlane.channel.message.queued"
+	EventMessageSent          = "controlPlane.channel.message.sent"
+	EventMessageFailed        = "controlPlane.channel.message.failed"
+	EventMessageIndeterminate = "controlPlane.channel.message.indeterminate"
+	EventMessageDropped       = "controlPlane.channel.message.dropped"
+	EventGrantGlassBroken     = "controlPlane.grant.glassBroken"
+	EventGrantReviewed        = "controlPlane.grant.reviewed"
 )
 
 // words are an event's title and description.
@@ -226,10 +231,15 @@ var events = []*EventContract{
 	event[FreezeEvent](EventFreezeChanged, CapCore, words{"Freeze changed", "Something was frozen or unfrozen, as status says."}, writ.RecFreezeChanged).pii("subject", "reason"),
 	event[BudgetEvent](EventBudgetChanged, CapCore, words{"Budget changed", "A budget was set or removed, as status says."}, writ.RecBudgetChanged).pii("subject", "reason"),
 	event[ExhaustedEvent](EventBudgetExhausted, CapCore, words{"Budget exhausted", "A budget has refused a step or a call for the first time in its span. Others that it refuses until it begins again are in their traces alone."}, writ.RecVerdict).pii("subject"),
-	event[ChannelEvent](EventChannelChanged, CapChannelRuntime, words{"Channel changed", "A channel was added, replaced or removed, as status says."}, writ.RecChannelChanged).pii("reason"),
+	event[ChannelEvent](EventChannelChanged, CapChannelRuntime, words{"Channel changed", "A channel was added, replaced, removed or tested, as status says."}, writ.RecChannelChanged).pii("reason").at("1.0.1"),
 	event[DeliveryEvent](EventChannelReceived, CapChannelRuntime, words{"Delivery received", "What a provider signed is durable. It is said once, however often the provider sends it."}, writ.RecDeliveryReceived).pii("outcomes.answer").at("1.1.0"),
 	event[DeliveryEvent](EventChannelHandled, CapChannelRuntime, words{"Delivery handled", "What came of each message of a delivery."}, writ.RecDeliveryHandled).pii("outcomes.sender", "outcomes.principal", "outcomes.message", "outcomes.answer").at("1.1.0"),
 	event[DeliveryEvent](EventChannelAnswered, CapChannelRuntime, words{"Thread answered", "The thread in which an execution was asked for is told how it goes: that it waits for a person, or how it ended."}, writ.RecDeliveryAnswered).pii("outcomes.principal", "outcomes.answer"),
+	event[MessageEvent](EventMessageQueued, CapChannelRuntime, words{"Message queued", "Something is to be said in a channel, for the first time or because an operator has it sent again."}, writ.RecMessageQueued).pii("thread", "reason"),
+	event[MessageEvent](EventMessageSent, CapChannelRuntime, words{"Message sent", "A provider took what was to be said."}, writ.RecMessageSent).pii("thread"),
+	event[MessageEvent](EventMessageFailed, CapChannelRuntime, words{"Message failed", "A provider did not take what was to be said; again says when it is tried next, and without it somebody decides."}, writ.RecMessageFailed).pii("thread", "why"),
+	event[MessageEvent](EventMessageIndeterminate, CapChannelRuntime, words{"Message indeterminate", "A request was made and nobody knows what came of it: it is not sent again by itself."}, writ.RecMessageIndeterminate).pii("thread", "why"),
+	event[MessageEvent](EventMessageDropped, CapChannelRuntime, words{"Message dropped", "Somebody has looked at a message that was given up, and it is not said."}, writ.RecMessageDropped).pii("thread", "reason"),
 	event[GrantEvent](EventGrantGlassBroken, CapAudit, words{"Glass broken", "Somebody was given a grant in an emergency. Who gave it is the actor."}, writ.RecGrantChanged).pii("principalId", "reason"),
 	event[GrantEvent](EventGrantReviewed, CapAudit, words{"Break-glass reviewed", "Another person has reviewed a grant that was given in an emergency; reason is what they wrote."}, writ.RecGrantChanged).pii("principalId", "reason"),
 }

@@ -22,6 +22,7 @@ func All() []*Contract {
 		Freeze.Contract, Unfreeze.Contract, FreezeList.Contract,
 		BudgetSet.Contract, BudgetRemove.Contract, BudgetList.Contract,
 		ChannelAdd.Contract, ChannelRemove.Contract, ChannelList.Contract, ChannelSimulate.Contract,
+		ChannelTest.Contract, ChannelOutbox.Contract, ChannelResend.Contract, ChannelDrop.Contract,
 		SecretSet.Contract, SecretRotate.Contract, SecretRemove.Contract, SecretList.Contract,
 		TokenCreate.Contract, TokenRotate.Contract, TokenRevoke.Contract, TokenList.Contract, SessionEnd.Contract,
 		GrantCreate.Contract, GrantRevoke.Contract, GrantList.Contract, GrantWhy.Contract, GrantBreakGlass.Contract, GrantReview.Contract,

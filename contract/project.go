@@ -94,6 +94,8 @@ func projection(r *writ.Record, exec *writ.Execution) (string, any) {
 		return resolvedEvent(r, body.Resolved)
 	case body.Delivery != nil:
 		return deliveryEvent(r, body.Delivery)
+	case body.Message != nil:
+		return messageEvent(r, body.Message)
 	case body.System != nil:
 		return systemEvent(r, body.System)
 	}

@@ -21,6 +21,7 @@ func records() []writ.Record {
 	end := func(s writ.ExecutionStatus) writ.Body { return writ.Body{End: &writ.EndFacts{Status: s}} }
 	failed := writ.Body{Ended: &writ.EndedFacts{Failure: &abi.Failure{Code: "trap", Message: "x"}, Calls: 1}}
 	system := writ.Body{System: &writ.SystemFacts{Subject: "acme/notes", Version: "1.0.0", Digest: exDigest, Issues: []writ.SkillIssue{{Code: writ.IssueRollback, Message: "x"}}}}
+	said := writ.Body{Message: &writ.MessageFacts{Channel: "github/acme", Key: "k", Thread: "t"}}
 	frozen := &writ.Freeze{Scope: writ.FreezeSkill, Subject: "acme/notes", Mode: writ.FreezeWait, Reason: "r", By: "ada", At: exTime}
 	freezing := FreezeFacts(frozen, StatusFrozen, frozen.Reason)
 	over := &writ.BudgetUse{Scope: writ.BudgetPrincipal, Subject: "agent:bot", Kind: writ.BudgetCalls, Span: writ.SpanHour, Limit: 100, Amount: 1, Taken: 100, First: true}
@@ -83,6 +84,12 @@ func records() []writ.Record {
 		{Type: writ.RecDeliveryHandled, Body: writ.Body{Delivery: &writ.DeliveryFacts{Channel: "github/acme", Key: "k", Outcomes: []writ.DeliveryOutcome{{Status: writ.DeliveryIgnored}}}}},
 		{Type: writ.RecDeliveryAnswered, Body: writ.Body{Delivery: &writ.DeliveryFacts{Channel: "github/acme", Key: "k", Outcomes: []writ.DeliveryOutcome{{Status: writ.DeliveryAnswered}}}}},
 		{Type: writ.RecChannelChanged, Body: system},
+		{Type: writ.RecMessageQueued, Body: said},
+		{Type: writ.RecMessageSending, Body: said},
+		{Type: writ.RecMessageSent, Body: said},
+		{Type: writ.RecMessageFailed, Body: said},
+		{Type: writ.RecMessageIndeterminate, Body: said},
+		{Type: writ.RecMessageDropped, Body: said},
 	}
 }
 
@@ -146,7 +153,7 @@ func TestEventsOfDetails(t *testing.T) {
 	for i, r := range records() {
 		silent := r.Type == writ.RecInterpreted || r.Type == writ.RecVerdict && (r.Body.Decided == nil || r.Body.Decided.Over == nil) || r.Type == writ.RecTokenCreated ||
 			r.Type == writ.RecCancelRequested || r.Type == writ.RecSealed || r.Type == writ.RecCallProposed ||
-			r.Type == writ.RecStepRejected || r.Type == writ.RecRunStarted || r.Type == writ.RecRetryScheduled || r.Type == writ.RecDriftGone || r.Type == writ.RecHostAccepted || r.Type == "something.later" ||
+			r.Type == writ.RecStepRejected || r.Type == writ.RecRunStarted || r.Type == writ.RecRetryScheduled || r.Type == writ.RecDriftGone || r.Type == writ.RecHostAccepted || r.Type == writ.RecMessageSending || r.Type == "something.later" ||
 			(r.Type == writ.RecGrantChanged && r.Body.System.Status == "") ||
 			(r.Body.Approval != nil && r.Body.Approval.Status == writ.ApprovalPending)
 		if got := at(i); (len(got) == 0) != silent {

@@ -4,8 +4,10 @@ import "github.com/writ-run/writ"
 
 // Channel is a way in: a provider, and what its people and events may ask for here.
 type Channel struct {
-	Name     writ.ChannelName `json:"name" jsonschema:"PROVIDER/NAME, such as github/acme."`
-	Secrets  []string         `json:"secrets" jsonschema:"Names in the secret store of what the provider signs with. Each counts, so that one can replace the other: one or two."`
+	Name    writ.ChannelName `json:"name" jsonschema:"PROVIDER/NAME, such as github/acme."`
+	Secrets []string         `json:"secrets" jsonschema:"Names in the secret store of what the provider signs with. Each counts, so that one can replace the other: one or two."`
+	// Token lets the host speak for the bot.
+	Token    string           `json:"token,omitempty" jsonschema:"Name in the secret store of the token with which the host says something there; empty: it says nothing."`
 	Members  []ChannelMember  `json:"members,omitempty"`
 	Triggers []ChannelTrigger `json:"triggers,omitempty"`
 	// Unmapped people are told that they may not, or told nothing.
@@ -39,6 +41,8 @@ const (
 	ChannelAdded    = "added"
 	ChannelReplaced = "replaced"
 	ChannelRemoved  = "removed"
+	ChannelTesting  = "testing" // something is about to be said
+	ChannelTested   = "tested"
 )
 
 // ChannelAddInput is the input of ChannelAdd.

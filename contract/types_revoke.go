@@ -145,6 +145,7 @@ const (
 	DriftContractsChanged  DriftCode = "CONTRACTS_CHANGED"   // the binary has other contracts than the home last ran with
 	DriftConfigChanged     DriftCode = "CONFIG_CHANGED"      // a setting has another value than was acknowledged
 	DriftApprovalOverdue   DriftCode = "APPROVAL_OVERDUE"    // half of its time is over, or it was escalated
+	DriftMessageUnsent     DriftCode = "MESSAGE_UNSENT"      // given up, and nobody has decided about it
 	DriftReplayBroken      DriftCode = "REPLAY_BROKEN"       // a completed execution comes out differently
 	DriftHookFailing       DriftCode = "HOOK_FAILING"        // a notification hook is disabled, has failed for long or has given up events
 )

@@ -127,7 +127,7 @@ func checkCapability(c *writ.Capability) error {
 			return invalid("capability."+name, "%s is bounded by %v, each of them", c.Tool, spec.Scope).WithFix("name exactly these; ** covers everything")
 		}
 	}
-	for separator, patterns := range map[string][]string{".": c.Hosts, "/": c.Paths, "#": c.Skills} {
+	for separator, patterns := range map[string][]string{".": c.Hosts, "/": slices.Concat(c.Paths, c.Channels), "#": c.Skills} {
 		for _, p := range patterns {
 			if !writ.ValidPattern(p, separator) {
 				return invalid("capability", "%q is not a pattern", p).WithFix("* stands for one segment, ** at the end for any number")
@@ -141,7 +141,7 @@ func checkCapability(c *writ.Capability) error {
 func scopes(c *writ.Capability) map[string][]string {
 	return map[string][]string{
 		writ.ScopeHosts: c.Hosts, writ.ScopeMethods: c.Methods, writ.ScopePaths: c.Paths, writ.ScopePrefixes: c.Prefixes,
-		"servers": c.Servers, "models": c.Models, "channels": c.Channels, writ.ScopeSkills: c.Skills,
+		"servers": c.Servers, "models": c.Models, writ.ScopeChannels: c.Channels, writ.ScopeSkills: c.Skills,
 	}
 }
 

@@ -172,6 +172,8 @@ func scopeMisfits(have, want *writ.Capability) []misfit {
 			one.Prefixes = mine
 		case writ.ScopeSkills:
 			one.Skills = mine
+		case writ.ScopeChannels:
+			one.Channels = mine
 		}
 		if !writ.CapabilityCovers(&one, want) {
 			out = append(out, misfit{name, "its " + name + " are " + quoted(mine) + ", which do not cover " + quoted(wanted)})
@@ -219,6 +221,7 @@ func createCommand(in *contract.GrantWhyInput) string {
 	flag("path", c.Paths...)
 	flag("prefix", c.Prefixes...)
 	flag("action", c.Skills...)
+	flag("channel", c.Channels...)
 	if in.Skill != "" {
 		flag("skill", string(in.Skill))
 	}

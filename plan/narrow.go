@@ -136,6 +136,8 @@ func scopeOf(c *writ.Capability, scope string) *[]string {
 		return &c.Paths
 	case writ.ScopeSkills:
 		return &c.Skills
+	case writ.ScopeChannels:
+		return &c.Channels
 	}
 	return &c.Prefixes
 }
@@ -160,7 +162,7 @@ func (n *narrower) scope(use *writ.Capability, scope string) (patterns []string,
 
 func describe(c *writ.Capability, open []string) string {
 	parts := []string{c.Tool}
-	for _, scope := range []string{writ.ScopeMethods, writ.ScopeHosts, writ.ScopePaths, writ.ScopePrefixes, writ.ScopeSkills} {
+	for _, scope := range []string{writ.ScopeMethods, writ.ScopeHosts, writ.ScopePaths, writ.ScopePrefixes, writ.ScopeSkills, writ.ScopeChannels} {
 		if slices.Contains(open, scope) {
 			parts = append(parts, "any of its "+scope)
 		} else if list := *scopeOf(c, scope); len(list) > 0 {

@@ -72,7 +72,7 @@ func (p *patternText) substitute() (string, argumentState, *narrowing) {
 // checked refuses what no call could ever match, so that a value which does not
 // fit is said now and not found denied later.
 func (p *patternText) checked(text string, tokens []token) (string, argumentState, *narrowing) {
-	sep := map[string]string{writ.ScopeHosts: ".", writ.ScopePaths: "/"}[p.scope]
+	sep := map[string]string{writ.ScopeHosts: ".", writ.ScopePaths: "/", writ.ScopeChannels: "/"}[p.scope]
 	if sep == "" || writ.ValidPattern(text, sep) {
 		return text, argumentKnown, nil
 	}

@@ -116,7 +116,7 @@ func builtinAllows(_ rego.BuiltinContext, held, call *ast.Term) (*ast.Term, erro
 	if target, ok := member(object, keyTarget).(ast.Object); ok {
 		facts.Target = writ.Target{
 			Scheme: text(target, keyScheme), Host: text(target, keyHost), Method: text(target, keyMethod),
-			Path: text(target, keyPath), Key: text(target, keyKey), Skill: text(target, keySkill),
+			Path: text(target, keyPath), Key: text(target, keyKey), Skill: text(target, keySkill), Channel: text(target, keyChannel),
 		}
 	}
 	allowed := slices.ContainsFunc(have, func(h writ.Capability) bool { return writ.CapabilityAllows(&h, &facts) })

@@ -108,6 +108,7 @@ func callValue(c *writ.CallFacts) ast.Value {
 	target.optional(keyPath, c.Target.Path)
 	target.optional(keyKey, c.Target.Key)
 	target.optional(keySkill, c.Target.Skill)
+	target.optional(keyChannel, c.Target.Channel)
 	return ast.LazyObject(map[string]any{
 		"sequence":   c.Sequence,
 		"tool":       word(c.Tool),

@@ -16,6 +16,7 @@ var (
 	keyCallsInStep    = ast.StringTerm("callsInStep")
 	keyCapabilities   = ast.StringTerm("capabilities")
 	keyCapability     = ast.StringTerm("capability")
+	keyChannel        = ast.StringTerm("channel")
 	keyChannels       = ast.StringTerm("channels")
 	keyCosts          = ast.StringTerm("costs")
 	keyEffect         = ast.StringTerm("effect")

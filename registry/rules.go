@@ -205,6 +205,9 @@ func (r *rules) capability(c *abi.Capability, pointer string, uses bool) {
 	})
 	r.each(pointer+"/methods", c.Methods, false, methodPattern.MatchString)
 	r.each(pointer+"/prefixes", c.Prefixes, uses, func(s string) bool { return !strings.ContainsAny(s, "\x00*{}") && len(s) <= 512 })
+	r.each(pointer+"/channels", c.Channels, uses, func(s string) bool {
+		return uses && s == filled || writ.ValidPattern(s, "/") && strings.Count(s, "/") == 1
+	})
 	r.each(pointer+"/skills", c.Skills, false, func(s string) bool { return skillPattern.MatchString(s) })
 	for i := range c.Secrets {
 		r.secret(c, &c.Secrets[i], pointer+"/secrets/"+itoa(i), uses)
@@ -276,7 +279,7 @@ func (r *rules) inapplicable(c *abi.Capability, spec *writ.ToolSpec, pointer str
 		{writ.ScopePrefixes, len(c.Prefixes) > 0},
 		{"servers", len(c.Servers) > 0},
 		{"models", len(c.Models) > 0},
-		{"channels", len(c.Channels) > 0},
+		{writ.ScopeChannels, len(c.Channels) > 0},
 		{writ.ScopeSkills, len(c.Skills) > 0},
 	}
 	for _, g := range given {

@@ -154,6 +154,15 @@ func CallSkill(c *Context, name string, input, out any) error {
 	return ask(c, tool{abi.ToolSkillCall, importSkillCall}, abi.SkillCall{Skill: skill, Action: action, Input: raw}, out)
 }
 
+// SendMessage says plain text in a thread of a channel, "slack/acme", and gives back the
+// provider's id of it. The host escapes what the provider would take for markup and cuts
+// what is too long. An empty thread is the channel's own, where its provider has one.
+func SendMessage(c *Context, channel, thread, text string) (string, error) {
+	var result abi.MessageSent
+	err := ask(c, tool{abi.ToolMessageSend, importMessageSend}, abi.MessageSend{Channel: channel, Thread: thread, Text: text}, &result)
+	return result.ID, err
+}
+
 // packed is data as text, or as base64 where it is none.
 func packed(data []byte) (text, encoded string) {
 	if utf8.Valid(data) {

@@ -153,7 +153,7 @@ func everyTool(t *testing.T, g *guest) {
 	want := []string{
 		"put: <nil>", "get: one true <nil>", "list: [a/1] false <nil>", "delete: true <nil>",
 		"write: <nil>", "read: [255 254] <nil>", "files: [{f false 2}] <nil>",
-		"absent: not_found: absent: there is no such file", "http: 200 100000", `skill: heard "word" <nil>`,
+		"absent: not_found: absent: there is no such file", "http: 200 100000", "said: m1 <nil>", `skill: heard "word" <nil>`,
 	}
 	if !slices.Equal(got.Lines, want) {
 		t.Errorf("said %q, want %q", got.Lines, want)
@@ -162,7 +162,7 @@ func everyTool(t *testing.T, g *guest) {
 	for _, call := range h.Calls("") {
 		called = append(called, call.Tool)
 	}
-	wantCalls := []string{"log", "kv.put", "kv.get", "kv.list", "kv.delete", "file.write", "file.read", "file.list", "file.read", "http.request", "skill.call"}
+	wantCalls := []string{"log", "kv.put", "kv.get", "kv.list", "kv.delete", "file.write", "file.read", "file.list", "file.read", "http.request", "message.send", "skill.call"}
 	if !slices.Equal(called, wantCalls) {
 		t.Errorf("called %v, want %v", called, wantCalls)
 	}

@@ -9,7 +9,7 @@ var (
 	importLog, importHTTPRequest                           hostCall
 	importKVGet, importKVPut, importKVDelete, importKVList hostCall
 	importFileRead, importFileWrite, importFileList        hostCall
-	importSkillCall                                        hostCall
+	importSkillCall, importMessageSend                     hostCall
 )
 
 func callImport(t tool, _ []byte) ([]byte, *Failure) {

@@ -55,6 +55,9 @@ func importFileList(args unsafe.Pointer, size uint32) uint64
 //go:wasmimport writ:tool/v1 skill.call
 func importSkillCall(args unsafe.Pointer, size uint32) uint64
 
+//go:wasmimport writ:tool/v1 message.send
+func importMessageSend(args unsafe.Pointer, size uint32) uint64
+
 //go:wasmexport writ_run
 func exportRun() int32 {
 	output, failure := run(NewContext(nil), string(read(coreAction)), read(coreInput))

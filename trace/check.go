@@ -71,6 +71,9 @@ func hasBody(t writ.RecordType, b *writ.Body) bool {
 		return b.Call != nil
 	case writ.RecDeliveryReceived, writ.RecDeliveryHandled, writ.RecDeliveryAnswered:
 		return b.Delivery != nil
+	case writ.RecMessageQueued, writ.RecMessageSending, writ.RecMessageSent, writ.RecMessageFailed, writ.RecMessageIndeterminate,
+		writ.RecMessageDropped:
+		return b.Message != nil
 	case writ.RecStepFrozen:
 		return b.Frozen != nil
 	case writ.RecStepResolved:

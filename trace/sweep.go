@@ -155,12 +155,12 @@ func (j *Journal) releaseStream(name string) bool {
 	return true
 }
 
-// sweeper plans what is removed of one execution or delivery.
+// sweeper plans what is removed of one execution, delivery or message.
 type sweeper struct {
 	sweepOf
 	stream    writ.StreamID
 	name      string
-	delivered string // the document that lists a delivery; empty: an execution
+	delivered string // the document that lists a delivery or a message; empty: an execution
 	whole     bool
 	payloads  int
 	writes    []write

@@ -246,6 +246,48 @@ func TestSweepOfDeliveries(t *testing.T) {
 	}
 }
 
+// TestSweepOfMessages: those that were said and those that were given up go alike, and
+// one that is tried again stays.
+func TestSweepOfMessages(t *testing.T) {
+	opts := options(t.TempDir())
+	now := at(0).Std()
+	opts.Clock = func() time.Time { return now }
+	j := open(t, opts)
+	facts := writ.Body{Message: &writ.MessageFacts{Channel: "github/acme", Key: "k"}}
+	stamp := writ.Time(now.UnixNano())
+	for stream, last := range map[writ.StreamID]struct {
+		kind writ.RecordType
+		list string
+	}{
+		"msg_1": {writ.RecMessageSent, writ.DeliveredKey(stamp, "msg_1")}, "msg_2": {writ.RecMessageFailed, writ.UnsentKey(stamp, "msg_2")},
+		"msg_3": {writ.RecMessageIndeterminate, writ.UnsentKey(stamp, "msg_3")}, "msg_4": {writ.RecMessageDropped, writ.DeliveredKey(stamp, "msg_4")},
+		"msg_5": {writ.RecMessageQueued, "outbox/github/acme/1/msg_5"},
+	} {
+		must(t, j, &writ.Batch{
+			Tenant: tenant, Stream: stream, Changes: []writ.Change{{Key: last.list, Value: []byte("{}")}},
+			Records: []writ.NewRecord{
+				{Type: writ.RecMessageQueued, Time: stamp, Body: facts, Payloads: []writ.Payload{{Name: writ.PayloadMessage, Data: []byte("words")}}},
+				{Type: last.kind, Time: stamp, Body: facts},
+			},
+		})
+	}
+	for _, step := range []struct {
+		after time.Duration
+		want  trace.Swept
+	}{{90 * day, trace.Swept{}}, {time.Second, trace.Swept{Payloads: 4}}, {311 * day, trace.Swept{Deliveries: 4}}, {day, trace.Swept{}}} {
+		now = now.Add(step.after)
+		if got, err := j.Sweep(t.Context()); err != nil || got != step.want {
+			t.Fatalf("got %+v want %+v: %v", got, step.want, err)
+		}
+	}
+	if records := mustRecords(t, j, "msg_5"); len(records) != 2 {
+		t.Errorf("%d records of what waits", len(records))
+	}
+	if docs, err := j.List(t.Context(), writ.StoreQuery{Tenant: tenant}); err != nil || len(docs) != 1 {
+		t.Errorf("%d documents, %v", len(docs), err)
+	}
+}
+
 func mustRecords(t *testing.T, j *trace.Journal, stream writ.StreamID) []writ.Stored {
 	t.Helper()
 	records, err := j.Records(context.Background(), writ.RecordQuery{Tenant: tenant, Stream: stream})

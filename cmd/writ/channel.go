@@ -33,7 +33,7 @@ func adapters() []channel.Adapter {
 func (h *home) wireChannels() (err error) {
 	h.channels, err = channel.New(channel.Options{
 		Store: h.journal, Journal: h.journal, Traces: h.journal, Clock: h.clock, Caller: h.dispatcher, Principals: h.identity,
-		Adapters: adapters(), Secret: h.secrets.Secret, Peek: h.secrets.Peek, Tenants: h.identity.Tenants, PublicURL: h.config.PublicURL,
+		Adapters: adapters(), Secret: h.secrets.Secret, Peek: h.secrets.Peek, Tenants: h.identity.Tenants, Upstreams: h.config.Upstreams, PublicURL: h.config.PublicURL,
 		Books: &intent.Books{Epoch: h.journal.Epoch, Releases: h.registry.Releases}, May: h.identity.Reaches, Log: h.log.Named("channel"),
 	})
 	return err
@@ -45,6 +45,10 @@ func (h *home) bindChannels(d *contract.Dispatcher) {
 	contract.Bind(d, contract.ChannelRemove, h.channels.Remove)
 	contract.Bind(d, contract.ChannelList, h.channels.List)
 	contract.Bind(d, contract.ChannelSimulate, h.channels.Simulate)
+	contract.Bind(d, contract.ChannelOutbox, h.channels.Outbox)
+	contract.Bind(d, contract.ChannelResend, h.channels.Resend)
+	contract.Bind(d, contract.ChannelDrop, h.channels.Drop)
+	contract.Bind(d, contract.ChannelTest, h.channels.Test)
 }
 
 // channelRoutes is where providers call: with GET those that try the URL out first.
@@ -68,7 +72,8 @@ func (c *config) hosts() []string {
 const maxDraftFile = 64 << 10
 
 func (a *app) channelCommand() *cobra.Command {
-	return group("channel", "Let people and events in from Slack, GitHub and others", a.channelAdd(), a.channelRemove(), a.channelList(), a.channelSimulate())
+	return group("channel", "Let people and events in from Slack, GitHub and others", a.channelAdd(), a.channelRemove(), a.channelList(), a.channelSimulate(),
+		a.channelTest(), a.channelOutbox(), a.channelResend(), a.channelDrop())
 }
 
 func (a *app) channelAdd() *cobra.Command {
@@ -82,7 +87,8 @@ sender is here and what its events set off. The same name again replaces what wa
 there. What to give to the provider is printed: the URL, and a verify token where the
 provider asks for one.`,
 		Example: `  writ secret set github-webhook < secret.txt
-  writ channel add github/acme --secret github-webhook --member '*=agent:triage-bot' --on issues.opened=triage.yaml`,
+  writ channel add github/acme --secret github-webhook --member '*=agent:triage-bot' --on issues.opened=triage.yaml
+  writ channel add slack/acme --secret slack-signing --token slack-bot --member T02ACME/U02ADA=human:ada`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.Name = writ.ChannelName(args[0])
 			for _, text := range members {
@@ -111,6 +117,7 @@ provider asks for one.`,
 		},
 	}
 	c.Flags().StringArrayVar(&in.Secrets, "secret", nil, "secret that the provider signs with; twice while one replaces the other")
+	c.Flags().StringVar(&in.Token, "token", "", "secret with the token of the bot that speaks there; without it the channel only listens")
 	c.Flags().StringArrayVar(&members, "member", nil, "SENDER=PRINCIPAL; a star as the sender is anybody")
 	c.Flags().StringArrayVar(&triggers, "on", nil, "EVENT=FILE: the draft that an event sets off; a star at the end of the event is any ending")
 	c.Flags().StringArrayVar(&answers, "answer", nil, "EVENT of an --on whose thread is told what came of it")

@@ -37,7 +37,7 @@ func (h *home) wireDrift() error {
 		Store: h.journal, Journal: h.journal, Clock: h.clock,
 		Sources: []drift.Source{
 			h.registry.SkillDrift, h.carriedDrift, h.registry.FeedDrift, h.identity.GrantDrift, h.policies.Drift(h.config.PolicyPin), h.baseline.Source,
-			h.engine.ApprovalDrift, h.sampler.Source, h.hooks.Drift,
+			h.engine.ApprovalDrift, h.unsaidDrift, h.sampler.Source, h.hooks.Drift,
 		},
 	})
 	return err

@@ -26,6 +26,7 @@ func capabilityFlags(f *pflag.FlagSet, c *writ.Capability) {
 	f.StringArrayVar(&c.Methods, "method", nil, "http.request: method, repeatable")
 	f.StringArrayVar(&c.Paths, "path", nil, "http.request and file.*: path pattern, repeatable")
 	f.StringArrayVar(&c.Prefixes, "prefix", nil, "kv.*: key prefix, repeatable; '' covers every key")
+	f.StringArrayVar(&c.Channels, "channel", nil, "message.send: channel pattern PROVIDER/NAME, repeatable")
 	f.StringArrayVar(&c.Skills, "action", nil, "skill.call: publisher/skill#action pattern, repeatable")
 }
 

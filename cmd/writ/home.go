@@ -237,7 +237,7 @@ func (h *home) toolbox() (*toolbox.Toolbox, error) {
 	return toolbox.New(toolbox.Options{
 		Store: h.journal, Secrets: h.secrets, Logger: h.log.Named("skill"), Home: h.config.Home,
 		FileRoot: h.config.FileRoot, AllowPrivate: private, Upstreams: h.config.Upstreams,
-		Script: h.called,
+		Script: h.called, Messenger: speaking{h},
 	})
 }
 

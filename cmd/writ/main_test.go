@@ -94,7 +94,7 @@ func writeModules(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, module := range map[string][]byte{
-		"echo": wasmtest.Echo(), "http": wasmtest.ToolCaller(abi.ToolHTTPRequest),
+		"echo": wasmtest.Echo(), "http": wasmtest.ToolCaller(abi.ToolHTTPRequest), "tell": wasmtest.ToolCaller(abi.ToolMessageSend),
 		"store":    storeModule(),
 		"put":      wasmtest.ToolCaller(abi.ToolKVPut),
 		"twice":    twiceModule(),
@@ -167,7 +167,7 @@ func writeBundles(t *testing.T, dir string) {
 	}
 	files := map[string][]byte{"acme.key": pem, "acme.pub": key.Public().PEM}
 	for name, module := range map[string]string{
-		"echo": "echo", "caller": "http", "mailer": "http", "twice": "twice", "store": "store", "pay": "put", "vowels": "count_vowels",
+		"echo": "echo", "caller": "http", "mailer": "http", "teller": "tell", "twice": "twice", "store": "store", "pay": "put", "vowels": "count_vowels",
 	} {
 		text, err := os.ReadFile(filepath.Join("testdata", "fixtures", "skills", name, manifestFile))
 		if err != nil {

@@ -38,12 +38,13 @@ const (
 // logs nowhere, stores nothing, has no files and no secrets and reaches public
 // addresses alone.
 type Options struct {
-	Store   writ.Store    // of kv.*; nil: these tools answer unsupported
-	Secrets SecretSource  // nil: every secret is missing
-	Logger  hclog.Logger  // of log; nil: discards
-	Home    string        // $WRIT_HOME; must be set where FileRoot is
-	MaxFile int64         // bytes of one file; 0: DefaultMaxFile
-	Timeout time.Duration // of one http.request at most; 0: DefaultTimeout
+	Messenger writ.Messenger // of message.send; nil: it answers unsupported
+	Store     writ.Store     // of kv.*; nil: these tools answer unsupported
+	Secrets   SecretSource   // nil: every secret is missing
+	Logger    hclog.Logger   // of log; nil: discards
+	Home      string         // $WRIT_HOME; must be set where FileRoot is
+	MaxFile   int64          // bytes of one file; 0: DefaultMaxFile
+	Timeout   time.Duration  // of one http.request at most; 0: DefaultTimeout
 
 	// FileRoot is the directory of file.*; "": these tools answer unsupported.
 	// It and Home must not contain one another, symbolic links resolved.
@@ -142,6 +143,7 @@ var performers = map[string]performer{
 	abi.ToolFileWrite:   (*Toolbox).fileWrite,
 	abi.ToolFileList:    (*Toolbox).fileList,
 	abi.ToolSkillCall:   (*Toolbox).skillCall,
+	abi.ToolMessageSend: (*Toolbox).messageSend,
 }
 
 // skillCall is a step of the engine's: whoever asks the toolbox has none.

@@ -247,5 +247,6 @@ func ExampleSchemas() {
 	// kv.list read
 	// kv.put write-local
 	// log none
+	// message.send write-external
 	// skill.call none
 }

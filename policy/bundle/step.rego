@@ -150,6 +150,7 @@ grant_command(wanted) := concat("", [
 	lib.flags("path", object.get(wanted, "paths", [])),
 	lib.flags("prefix", object.get(wanted, "prefixes", [])),
 	lib.flags("action", object.get(wanted, "skills", [])),
+	lib.flags("channel", object.get(wanted, "channels", [])),
 	lib.flags("skill", [input.step.skill]),
 	lib.flags("max-risk", [input.step.risk]),
 	lib.flags("max-sensitivity", beyond_default),

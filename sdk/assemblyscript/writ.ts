@@ -66,6 +66,8 @@
 @external("writ:tool/v1", "file.list") declare function importFileList(args: usize, size: usize): u64;
 // @ts-ignore: decorator
 @external("writ:tool/v1", "skill.call") declare function importSkillCall(args: usize, size: usize): u64;
+// @ts-ignore: decorator
+@external("writ:tool/v1", "message.send") declare function importMessageSend(args: usize, size: usize): u64;
 
 // @ts-ignore: decorator
 @external("wasi_snapshot_preview1", "random_get") declare function importRandom(to: usize, size: usize): i32;
@@ -632,6 +634,16 @@ export function skillCall(name: string, input: string): Input | null {
   const skill = mark < 0 ? name : name.substring(0, mark);
   const action = mark < 0 ? "" : name.substring(mark + 1);
   return call(importSkillCall, new Json().text("skill", skill).text("action", action).json("input", input));
+}
+
+/**
+ * Says plain text in a thread of a channel, "slack/acme", and gives back the provider's id
+ * of it. An empty thread is the channel's own, where its provider has one.
+ */
+export function messageSend(channel: string, thread: string, text: string): string | null {
+  const args = new Json().text("channel", channel).text("text", text);
+  const result = call(importMessageSend, thread.length > 0 ? args.text("thread", thread) : args);
+  return result === null ? null : result.text("id");
 }
 
 // ---- Time and randomness: recorded, hence no source of keys or nonces ----

@@ -72,6 +72,7 @@ WRIT_IMPORT("writ:tool/v1", "file.read") uint64_t writ_import_file_read(const vo
 WRIT_IMPORT("writ:tool/v1", "file.write") uint64_t writ_import_file_write(const void *args, uint32_t size);
 WRIT_IMPORT("writ:tool/v1", "file.list") uint64_t writ_import_file_list(const void *args, uint32_t size);
 WRIT_IMPORT("writ:tool/v1", "skill.call") uint64_t writ_import_skill_call(const void *args, uint32_t size);
+WRIT_IMPORT("writ:tool/v1", "message.send") uint64_t writ_import_message_send(const void *args, uint32_t size);
 
 WRIT_IMPORT("wasi_snapshot_preview1", "random_get") int32_t writ_import_random(void *to, uint32_t size);
 WRIT_IMPORT("wasi_snapshot_preview1", "clock_time_get")
@@ -679,6 +680,20 @@ WRIT_FN bool writ_skill_call(writ_text name, writ_text input, writ_text *output)
   writ_put_json(&args, "input", input);
   *output = WRIT_TEXT("");
   return writ_call(writ_import_skill_call, writ_done(&args), output);
+}
+
+/* Says plain text in a thread of a channel, "slack/acme"; id is the provider's. An empty
+ * thread is the channel's own, where its provider has one. */
+WRIT_FN bool writ_message_send(writ_text channel, writ_text thread, writ_text text, writ_text *id) {
+  writ_json args = {0};
+  writ_text result;
+  writ_put_text(&args, "channel", channel);
+  if (thread.size > 0) writ_put_text(&args, "thread", thread);
+  writ_put_text(&args, "text", text);
+  *id = WRIT_TEXT("");
+  if (!writ_call(writ_import_message_send, writ_done(&args), &result)) return false;
+  writ_get_text(result, "id", id);
+  return true;
 }
 
 /* ---- Time and randomness: recorded, hence no source of keys or nonces ---- */

@@ -71,6 +71,8 @@ mod wire {
         pub fn file_list(args: *const u8, size: usize) -> u64;
         #[link_name = "skill.call"]
         pub fn skill_call(args: *const u8, size: usize) -> u64;
+        #[link_name = "message.send"]
+        pub fn message_send(args: *const u8, size: usize) -> u64;
     }
 
     #[link(wasm_import_module = "wasi_snapshot_preview1")]
@@ -528,6 +530,16 @@ pub fn skill_call<Out: Value>(name: &str, input: &impl Value) -> Result<Out, Fai
     input.write(&mut json);
     let result = call(wire::skill_call, Object::new().text("skill", skill).text("action", action).json("input", &json))?;
     Out::read(result.json()).ok_or_else(|| Failure::new("invalid", &[name, " gave another form of output"].concat()))
+}
+
+/// Says plain text in a thread of a channel, "slack/acme", and gives back the provider's
+/// id of it. An empty thread is the channel's own, where its provider has one.
+pub fn message_send(channel: &str, thread: &str, text: &str) -> Result<String, Failure> {
+    let mut args = Object::new().text("channel", channel).text("text", text);
+    if !thread.is_empty() {
+        args = args.text("thread", thread);
+    }
+    call(wire::message_send, args)?.text("id").map(Cow::into_owned)
 }
 
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -54,6 +54,7 @@ type Host struct {
 	skills   map[string]Action             // by skill and action
 	script   *script                       // nil: the host answers itself
 	calls    []Call
+	said     int // messages
 }
 
 // New makes a host for one test.
@@ -146,6 +147,7 @@ var tools = map[string]server{
 	abi.ToolFileWrite:   serve((*Host).fileWrite),
 	abi.ToolFileList:    serve((*Host).fileList),
 	abi.ToolSkillCall:   serve((*Host).skillCall),
+	abi.ToolMessageSend: serve((*Host).messageSend),
 }
 
 func serve[Args any](method func(*Host, Args) (any, *abi.Failure)) server {
@@ -195,6 +197,15 @@ func (h *Host) httpRequest(request abi.HTTPRequest) (any, *abi.Failure) {
 		reply.Headers = map[string]string{}
 	}
 	return reply, nil
+}
+
+// messageSend takes everything. Its ids are counted: m1, m2.
+func (h *Host) messageSend(args abi.MessageSend) (any, *abi.Failure) {
+	if args.Channel == "" || args.Text == "" {
+		return nil, invalid("channel and text must not be empty")
+	}
+	h.said++
+	return abi.MessageSent{ID: fmt.Sprintf("m%d", h.said)}, nil
 }
 
 func (h *Host) skillCall(args abi.SkillCall) (any, *abi.Failure) {

@@ -42,6 +42,8 @@ func tools(c *sdk.Context, _ none) (said, error) {
 		return s, err
 	}
 	s.add("http", response.Status, len(response.Body))
+	id, err := sdk.SendMessage(c, "slack/acme", "", "word")
+	s.add("said", id, err)
 	var answer string
 	err = sdk.CallSkill(c, "acme/other#run", "word", &answer)
 	s.add("skill", answer, err)

@@ -1,0 +1,113 @@
+package slack
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	slackgo "github.com/slack-go/slack"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/channel"
+)
+
+// Bounds of what Slack shows. A text may have 40,000 characters, and blocks 3,000 each.
+const (
+	maxText   = 12_000
+	maxBlock  = 3_000
+	maxLabel  = 75
+	maxChosen = 25 // buttons
+	home      = "https://slack.com"
+)
+
+var _ channel.Speaker = Adapter{}
+
+// Home implements channel.Speaker.
+func (Adapter) Home() string { return home }
+
+// codes are what Slack answers where something was not said. What it does not name here
+// is not said either, and not for now.
+var codes = map[string]writ.Code{
+	"channel_not_found": writ.CodeNotFound, "thread_not_found": writ.CodeNotFound, "message_not_found": writ.CodeNotFound, "user_not_found": writ.CodeNotFound,
+	"not_authed": writ.CodeUnauthenticated, "invalid_auth": writ.CodeUnauthenticated, "account_inactive": writ.CodeUnauthenticated,
+	"token_revoked": writ.CodeUnauthenticated, "token_expired": writ.CodeUnauthenticated,
+	"missing_scope": writ.CodeForbidden, "not_in_channel": writ.CodeForbidden, "is_archived": writ.CodeForbidden, "restricted_action": writ.CodeForbidden,
+	"no_permission": writ.CodeForbidden, "access_denied": writ.CodeForbidden, "not_allowed_token_type": writ.CodeForbidden,
+	"cant_update_message": writ.CodeForbidden, "edit_window_closed": writ.CodeForbidden,
+	"service_unavailable": writ.CodeUnavailable,
+	// Of these Slack says that some of it may have been done.
+	"internal_error": writ.CodeIndeterminate, "fatal_error": writ.CodeIndeterminate, "request_timeout": writ.CodeIndeterminate,
+}
+
+// Send implements channel.Speaker with chat.postMessage and chat.update. Nothing in the
+// text is markup: the three characters that begin a mention or a link are escaped.
+func (Adapter) Send(ctx context.Context, account *channel.Account, out *channel.Outgoing) (string, error) {
+	at, ts, err := target(out.Thread)
+	if err != nil {
+		return "", err
+	}
+	text := channel.Fit(out.Text, maxText, channel.UTF16)
+	options := []slackgo.MsgOption{
+		slackgo.MsgOptionText(text, true), slackgo.MsgOptionDisableMarkdown(), slackgo.MsgOptionDisableLinkUnfurl(), slackgo.MsgOptionDisableMediaUnfurl(),
+	}
+	if len(out.Buttons) > 0 {
+		options = append(options, slackgo.MsgOptionBlocks(blocks(text, out.Buttons)...))
+	}
+	switch {
+	case out.Replaces != "":
+		options = append(options, slackgo.MsgOptionUpdate(out.Replaces))
+	case ts != "":
+		options = append(options, slackgo.MsgOptionTS(ts))
+	}
+	attempt := account.NewAttempt(ctx, home, "slack")
+	api := slackgo.New(string(account.Token), slackgo.OptionHTTPClient(attempt.Client()))
+	_, id, _, err := api.SendMessageContext(ctx, at, options...)
+	if err == nil {
+		return id, nil
+	}
+	var answered slackgo.SlackErrorResponse
+	if !errors.As(err, &answered) {
+		return "", attempt.Failed("")
+	}
+	if answered.Err == "ratelimited" || answered.Err == "rate_limited" {
+		return "", channel.Limited("slack", 0)
+	}
+	code, known := codes[answered.Err]
+	if !known {
+		code = writ.CodeInvalid
+	}
+	return "", attempt.Refused(code, answered.Err)
+}
+
+// target reads a thread: TEAM/CHANNEL/TS, or TEAM/CHANNEL for the channel itself.
+func target(thread string) (at, ts string, err error) {
+	parts := strings.Split(thread, "/")
+	if len(parts) < 2 || len(parts) > 3 || !idForm.MatchString(parts[0]) || !idForm.MatchString(parts[1]) || len(parts) == 3 && !tsForm.MatchString(parts[2]) {
+		return "", "", writ.Errorf(writ.CodeInvalid, "slack", "%q is no thread of Slack's", writ.Clip(thread, 128)).
+			WithFix("write TEAM/CHANNEL, or TEAM/CHANNEL/TS with the time stamp of the message that the thread began with")
+	}
+	if len(parts) == 3 {
+		ts = parts[2]
+	}
+	return parts[1], ts, nil
+}
+
+// blocks show the text with buttons below: in plain text nothing is markup.
+func blocks(text string, buttons []channel.Button) []slackgo.Block {
+	var out []slackgo.Block
+	for runes := []rune(text); len(runes) > 0; {
+		n := min(len(runes), maxBlock/2) // a rune may count twice
+		out = append(out, slackgo.NewSectionBlock(plainText(string(runes[:n])), nil, nil))
+		runes = runes[n:]
+	}
+	var row []slackgo.BlockElement
+	for i := range buttons[:min(len(buttons), maxChosen)] {
+		b := &buttons[i]
+		row = append(row, slackgo.NewButtonBlockElement(b.Press.Action, b.Press.Value, plainText(channel.Fit(b.Label, maxLabel, channel.UTF16))))
+	}
+	return append(out, slackgo.NewActionBlock("", row...))
+}
+
+func plainText(text string) *slackgo.TextBlockObject {
+	return slackgo.NewTextBlockObject(slackgo.PlainTextType, text, false, false)
+}
