@@ -23,7 +23,7 @@ var domains = []canon.Domain{
 	canon.DomainRecord, canon.DomainPayload, canon.DomainPlan, canon.DomainStep, canon.DomainIntent, canon.DomainExecution,
 	canon.DomainRun, canon.DomainApproval, canon.DomainStepKey, canon.DomainCallKey, canon.DomainArguments, canon.DomainInput,
 	canon.DomainVerdict, canon.DomainTrail, canon.DomainSchema, canon.DomainPolicy, canon.DomainPolicyLayers, canon.DomainSeed, canon.DomainToken, canon.DomainPerson,
-	canon.DomainEvent, canon.DomainLeaf, canon.DomainIdempotencyKey, canon.DomainContract, canon.DomainInstallation, canon.DomainDelivery,
+	canon.DomainEvent, canon.DomainLeaf, canon.DomainIdempotencyKey, canon.DomainContract, canon.DomainInstallation, canon.DomainDelivery, canon.DomainMessage,
 }
 
 // TestDomains: every domain is declared once, listed here, and in the document.

@@ -112,11 +112,14 @@ func typesAlike(t *testing.T, s writ.Sandbox, module []byte) {
 	}
 }
 
-// The conformance skill calls every tool of this host, and imports nothing else.
+// The conformance skill calls every tool of this host, and imports nothing else. It has
+// no channel to speak in yet: the script speak calls message.send, in Go alone.
 func TestConformanceOfImports(t *testing.T) {
 	var all []string
 	for _, tool := range writ.Tools() {
-		all = append(all, tool.Name)
+		if tool.Name != abi.ToolMessageSend {
+			all = append(all, tool.Name)
+		}
 	}
 	for language, module := range conformanceModules(t) {
 		if tools, err := scaffold.Tools(module); err != nil || !slices.Equal(tools, all) {
