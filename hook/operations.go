@@ -141,21 +141,31 @@ func (w *worker) append(ctx context.Context, by *writ.Principal, facts *writ.Sys
 	return w.opts.Journal.Barrier(ctx, receipt.Position)
 }
 
-// Redeliver is the operation contract.HookRedeliver.
-func (s *Service) Redeliver(ctx context.Context, in *contract.HookRedeliverInput) (*contract.HookRedeliverOutput, error) {
+// hold finds a hook of the caller's tenant and holds its state, which the caller lets go.
+func (s *Service) hold(ctx context.Context, name string) (*writ.Principal, *worker, error) {
 	by, err := writ.PrincipalFrom(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	w, err := s.find(by.Tenant, in.Name)
+	w, err := s.find(by.Tenant, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	w.mu.Lock()
+	if err := w.load(ctx); err != nil {
+		w.mu.Unlock()
+		return nil, nil, err
+	}
+	return by, w, nil
+}
+
+// Redeliver is the operation contract.HookRedeliver.
+func (s *Service) Redeliver(ctx context.Context, in *contract.HookRedeliverInput) (*contract.HookRedeliverOutput, error) {
+	by, w, err := s.hold(ctx, in.Name)
 	if err != nil {
 		return nil, err
 	}
-	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := w.load(ctx); err != nil {
-		return nil, err
-	}
 	cursor, err := w.backTo(in.From)
 	if err != nil {
 		return nil, err
@@ -204,19 +214,11 @@ func (w *worker) replace(ctx context.Context, by *writ.Principal, next *state, f
 
 // Dismiss is the operation contract.HookDismiss.
 func (s *Service) Dismiss(ctx context.Context, in *contract.HookDismissInput) (*contract.HookDismissOutput, error) {
-	by, err := writ.PrincipalFrom(ctx)
+	by, w, err := s.hold(ctx, in.Name)
 	if err != nil {
 		return nil, err
 	}
-	w, err := s.find(by.Tenant, in.Name)
-	if err != nil {
-		return nil, err
-	}
-	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := w.load(ctx); err != nil {
-		return nil, err
-	}
 	out := &contract.HookDismissOutput{Result: contract.Result{Status: statusDismissed}, Dismissed: w.state.DeadTotal}
 	if w.state.DeadTotal == 0 {
 		return out, nil

@@ -94,6 +94,24 @@ func nothing(t *testing.T, s *Suite) {
 	s.refused(t, "an empty key is everybody's", at(s.Sign([]byte{}, s.Text("t", "u", "x"), Now), Now), []byte{})
 }
 
+// SeedBodies gives a fuzzer of Read what is hostile, what is sampled and what passes by.
+func SeedBodies(f *testing.F, s *Suite) {
+	f.Helper()
+	for _, body := range Hostile() {
+		f.Add(body)
+	}
+	for _, name := range s.Adapter.Samples() {
+		r, err := s.Adapter.Sample(name, s.Key, canon.TimeOf(Now))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(r.Body)
+	}
+	for _, body := range s.Passing {
+		f.Add(body)
+	}
+}
+
 // Read demands of any body that it is understood within what the runtime relies on, or
 // refused clearly.
 func Read(t *testing.T, a channel.Adapter, body []byte, hints map[string]string) {

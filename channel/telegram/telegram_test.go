@@ -217,19 +217,7 @@ func FuzzReceive(f *testing.F) {
 }
 
 func FuzzRead(f *testing.F) {
-	for _, body := range channeltest.Hostile() {
-		f.Add(body)
-	}
-	for _, name := range (Adapter{}).Samples() {
-		r, err := (Adapter{}).Sample(name, []byte(secret), canon.TimeOf(channeltest.Now))
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(r.Body)
-	}
-	for _, body := range suite().Passing {
-		f.Add(body)
-	}
+	channeltest.SeedBodies(f, suite())
 	f.Fuzz(func(t *testing.T, body []byte) { channeltest.Read(t, Adapter{}, body, nil) })
 }
 

@@ -20,14 +20,7 @@ func TestTheHostsWordOnATenant(t *testing.T) {
 	r := &rehearsal{home: h, work: &work{}}
 	r.prepare(t)
 	ctx := writ.WithPrincipal(t.Context(), r.author)
-	made, err := h.identity.TenantCreate(ctx, &contract.TenantCreateInput{TenantID: "acme", Operator: "other"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, err := h.identity.Token(t.Context(), made.Token)
-	if err != nil {
-		t.Fatal(err)
-	}
+	other := h.acme(t, ctx)
 	theirs := writ.WithPrincipal(t.Context(), other)
 	own := contract.BudgetSubject{Tenant: true, Kind: writ.BudgetSteps, Span: writ.SpanHour}
 	word := contract.BudgetSubject{TenantID: "acme", Kind: writ.BudgetSteps, Span: writ.SpanHour}
@@ -46,7 +39,7 @@ func TestTheHostsWordOnATenant(t *testing.T) {
 	}
 	refused := ""
 	want := &writ.BudgetWant{Tenant: "acme", Principal: other, Skill: "a/b", Steps: 1, Time: canon.TimeOf(time.Now())}
-	_, err = h.budgets.Refuse(theirs, want, func(u *writ.BudgetUse, _ []writ.Change, _ writ.Time) error {
+	_, err := h.budgets.Refuse(theirs, want, func(u *writ.BudgetUse, _ []writ.Change, _ writ.Time) error {
 		refused = u.Refusal().Fix
 		return nil
 	})

@@ -102,6 +102,14 @@ writ channel drop.`,
 	}
 }
 
+// printMessage says how a message that was given up is now.
+func (a *app) printMessage(out any, id, status string) error {
+	return a.print(out, func(t *table) {
+		t.pair("message", id)
+		t.pair("status", status)
+	})
+}
+
 func (a *app) channelResend() *cobra.Command {
 	in := &contract.ChannelResendInput{}
 	c := &cobra.Command{
@@ -115,10 +123,7 @@ look in its thread first, or it may be said twice.`,
 			if err != nil {
 				return err
 			}
-			return a.print(out, func(t *table) {
-				t.pair("message", in.MessageID)
-				t.pair("status", out.Status)
-			})
+			return a.printMessage(out, in.MessageID, out.Status)
 		},
 	}
 	c.Flags().StringVar(&in.Reason, "reason", "", "why")
@@ -136,10 +141,7 @@ func (a *app) channelDrop() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(out, func(t *table) {
-				t.pair("message", in.MessageID)
-				t.pair("status", out.Status)
-			})
+			return a.printMessage(out, in.MessageID, out.Status)
 		},
 	}
 	c.Flags().StringVar(&in.Reason, "reason", "", "why")

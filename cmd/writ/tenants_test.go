@@ -512,13 +512,9 @@ func inventory(t *testing.T, caller contract.Caller, x *things) string {
 	return out.String()
 }
 
-// A freeze of everything counts in a tenant that was made after the start, from its
-// record in that tenant's journal on.
-func TestAFreezeOfEverythingIsInEveryJournal(t *testing.T) {
-	h := testHome(t, nil)
-	r := &rehearsal{home: h, work: &work{}}
-	r.prepare(t)
-	ctx := writ.WithPrincipal(t.Context(), r.author)
+// acme makes a tenant of this name and gives its first person.
+func (h *home) acme(t *testing.T, ctx context.Context) *writ.Principal {
+	t.Helper()
 	made, err := h.identity.TenantCreate(ctx, &contract.TenantCreateInput{TenantID: "acme", Operator: "other"})
 	if err != nil {
 		t.Fatal(err)
@@ -527,6 +523,17 @@ func TestAFreezeOfEverythingIsInEveryJournal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return other
+}
+
+// A freeze of everything counts in a tenant that was made after the start, from its
+// record in that tenant's journal on.
+func TestAFreezeOfEverythingIsInEveryJournal(t *testing.T) {
+	h := testHome(t, nil)
+	r := &rehearsal{home: h, work: &work{}}
+	r.prepare(t)
+	ctx := writ.WithPrincipal(t.Context(), r.author)
+	other := h.acme(t, ctx)
 	submit := func() error {
 		_, err := h.engine.IntentSubmit(writ.WithPrincipal(ctx, other), &contract.IntentSubmitInput{Text: "t"})
 		return err
