@@ -39,6 +39,7 @@ func (*talk) Receive(*channel.Request, [][]byte) (*channel.Receipt, error) {
 func (*talk) Read(*channel.Delivery) ([]channel.Message, error) { return nil, nil }
 
 func (*talk) Home() string { return "https://talk.example.com" }
+func (*talk) Longest() int { return 4_000 }
 
 func (p *talk) Send(_ context.Context, a *channel.Account, out *channel.Outgoing) (string, error) {
 	p.mu.Lock()

@@ -22,6 +22,8 @@ import (
 type Speaker interface {
 	// Home is the base URL of the provider's API: "https://slack.com".
 	Home() string
+	// Longest is how many bytes of what is said are shown whole, whatever buttons are below.
+	Longest() int
 	// Send says one thing with one request, and gives back the provider's id of it, empty
 	// where it gives none. What a provider cannot show, such as buttons, is left out; text
 	// that is too long is cut and says so. Errors are those of writ.Messenger.

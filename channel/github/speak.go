@@ -16,6 +16,7 @@ import (
 // maxText is below the 65,536 characters of a comment, escapes included.
 const (
 	maxText = 60_000
+	longest = 10_000 // bytes: escaped, each is six characters at most
 	home    = "https://api.github.com"
 )
 
@@ -23,6 +24,9 @@ var _ channel.Speaker = Adapter{}
 
 // Home implements channel.Speaker.
 func (Adapter) Home() string { return home }
+
+// Longest implements channel.Speaker.
+func (Adapter) Longest() int { return longest }
 
 // threadForm is of an issue or a pull request.
 var threadForm = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9-]{0,38})/([A-Za-z0-9._-]{1,100})#([0-9]{1,18})$`)
@@ -38,7 +42,7 @@ func (Adapter) Send(ctx context.Context, account *channel.Account, out *channel.
 	if err != nil {
 		return "", writ.Errorf(writ.CodeInvalid, "github", "the number of the issue is not one")
 	}
-	text := escape(channel.Fit(out.Text, maxText, func(text string) int { return channel.UTF16(escape(text)) }))
+	text := escape(channel.Fit(out.Plain(), maxText, func(text string) int { return channel.UTF16(escape(text)) }))
 	attempt := account.NewAttempt(ctx, home, "github")
 	issues := gogithub.NewClient(attempt.Client()).WithAuthToken(string(account.Token)).Issues
 	comment := &gogithub.IssueComment{Body: &text}

@@ -16,7 +16,8 @@ const (
 	maxText   = 12_000
 	maxBlock  = 3_000
 	maxLabel  = 75
-	maxChosen = 25 // buttons
+	maxChosen = 25    // buttons
+	longest   = 8_000 // bytes: no character counts for more than its bytes
 	home      = "https://slack.com"
 )
 
@@ -24,6 +25,9 @@ var _ channel.Speaker = Adapter{}
 
 // Home implements channel.Speaker.
 func (Adapter) Home() string { return home }
+
+// Longest implements channel.Speaker.
+func (Adapter) Longest() int { return longest }
 
 // codes are what Slack answers where something was not said. What it does not name here
 // is not said either, and not for now.
@@ -46,7 +50,7 @@ func (Adapter) Send(ctx context.Context, account *channel.Account, out *channel.
 	if err != nil {
 		return "", err
 	}
-	text := channel.Fit(out.Text, maxText, channel.UTF16)
+	text := channel.Fit(out.Plain(), maxText, channel.UTF16)
 	options := []slackgo.MsgOption{
 		slackgo.MsgOptionText(text, true), slackgo.MsgOptionDisableMarkdown(), slackgo.MsgOptionDisableLinkUnfurl(), slackgo.MsgOptionDisableMediaUnfurl(),
 	}

@@ -16,9 +16,10 @@ import (
 )
 
 const (
-	maxText   = 4096 // UTF-16 units
-	maxPress  = 64   // bytes of what a button sends
-	maxChosen = 10   // buttons
+	maxText   = 4096  // UTF-16 units
+	maxPress  = 64    // bytes of what a button sends
+	maxChosen = 10    // buttons
+	longest   = 2_000 // bytes: of what is kept quiet each counts twice
 	home      = "https://api.telegram.org"
 )
 
@@ -26,6 +27,9 @@ var _ channel.Speaker = Adapter{}
 
 // Home implements channel.Speaker.
 func (Adapter) Home() string { return home }
+
+// Longest implements channel.Speaker.
+func (Adapter) Longest() int { return longest }
 
 var (
 	chatForm  = regexp.MustCompile(`^(-?[0-9]{1,18})(?:/([0-9]{1,18}))?$`)
@@ -77,7 +81,7 @@ func (Adapter) Send(ctx context.Context, account *channel.Account, out *channel.
 	if !tokenForm.Match(account.Token) { // it is a part of the URL
 		return "", writ.Errorf(writ.CodeUnauthenticated, "telegram", "the token is not as BotFather writes it").WithFix("keep the bot's token, such as 123456:ABC-DEF, as the channel's token")
 	}
-	body := sending{Text: channel.Fit(channel.Quiet(out.Text), maxText, channel.UTF16), Preview: preview{true}, Keyboard: keys(out.Buttons)}
+	body := sending{Text: channel.Fit(channel.Quiet(out.Plain()), maxText, channel.UTF16), Preview: preview{true}, Keyboard: keys(out.Buttons)}
 	body.Chat, _ = strconv.ParseInt(at[1], 10, 64) // at most 18 digits
 	body.Topic, _ = strconv.ParseInt(at[2], 10, 64)
 	method := "sendMessage"

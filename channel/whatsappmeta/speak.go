@@ -20,6 +20,7 @@ const (
 	maxChosen   = 3
 	maxLabel    = 20
 	maxPress    = 256
+	longest     = 1_000 // bytes: no character counts for more than its bytes
 	home        = "https://graph.facebook.com"
 	apiVersion  = "v23.0"
 	codeLimited = 4 // and those below, of Meta's list of errors
@@ -32,6 +33,9 @@ var _ channel.Speaker = Adapter{}
 
 // Home implements channel.Speaker.
 func (Adapter) Home() string { return home }
+
+// Longest implements channel.Speaker.
+func (Adapter) Longest() int { return longest }
 
 var numberForm = regexp.MustCompile(`^[0-9]{1,32}$`)
 
@@ -126,9 +130,9 @@ func bodyOf(out *channel.Outgoing) (number string, body *sending, err error) {
 	}
 	if buttons := repliesOf(out.Buttons); buttons != nil {
 		body.Type, body.Interactive = "interactive", &interactive{Type: "button"}
-		body.Interactive.Body.Text, body.Interactive.Action.Buttons = channel.Fit(out.Text, maxUnder, channel.UTF16), buttons
+		body.Interactive.Body.Text, body.Interactive.Action.Buttons = channel.Fit(out.Plain(), maxUnder, channel.UTF16), buttons
 	} else {
-		body.Text = &textBody{Body: channel.Fit(out.Text, maxText, channel.UTF16)}
+		body.Text = &textBody{Body: channel.Fit(out.Plain(), maxText, channel.UTF16)}
 	}
 	return parts[0], body, nil
 }

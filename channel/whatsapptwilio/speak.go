@@ -16,6 +16,7 @@ import (
 
 const (
 	maxText = 1600
+	longest = 1_500 // bytes: no character counts for more than its bytes
 	home    = "https://api.twilio.com"
 )
 
@@ -23,6 +24,9 @@ var _ channel.Speaker = Adapter{}
 
 // Home implements channel.Speaker.
 func (Adapter) Home() string { return home }
+
+// Longest implements channel.Speaker.
+func (Adapter) Longest() int { return longest }
 
 // tokenForm is ACCOUNT:AUTH-TOKEN, or ACCOUNT:KEY:SECRET with an API key.
 var tokenForm = regexp.MustCompile(`^(AC[0-9a-fA-F]{32}):(?:(SK[0-9a-fA-F]{32}):)?([0-9A-Za-z]{1,128})$`)
@@ -55,7 +59,7 @@ func (Adapter) Send(ctx context.Context, account *channel.Account, out *channel.
 	params := &openapi.CreateMessageParams{}
 	params.SetFrom(ours)
 	params.SetTo(theirs)
-	params.SetBody(channel.Fit(out.Text, maxText, channel.UTF16))
+	params.SetBody(channel.Fit(out.Plain(), maxText, channel.UTF16))
 	said, err := api.CreateMessage(params)
 	if err == nil && said.Sid != nil && sidForm.MatchString(*said.Sid) {
 		return *said.Sid, nil
