@@ -21,7 +21,7 @@ const (
 	// its place before.
 	skew = 10 * time.Second
 	// deferred is how long what cannot be handled now waits: its principal is frozen, or
-	// a part of the host is down.
+	// a part of the host is down. What comes after it in its thread waits as long.
 	deferred = 15 * time.Second
 )
 
@@ -110,6 +110,7 @@ func (s *Service) Recover(ctx context.Context) error {
 // gather goes through the inboxes once and gives the workers what none of them has.
 // from is where each begins; it is moved on behind what has been handled.
 func (s *Service) gather(ctx context.Context, lanes []chan job, from map[writ.TenantID]string) error {
+	s.nextInLine()
 	tenants, err := s.opts.Tenants(ctx)
 	if err != nil {
 		return err
@@ -151,6 +152,9 @@ func (s *Service) give(ctx context.Context, e entry, lanes []chan job) error {
 	if err != nil || j == nil {
 		s.release(e.place)
 		return err
+	}
+	if s.queueUp(j) {
+		return nil
 	}
 	select {
 	case lanes[j.lane(len(lanes))] <- *j:
@@ -202,35 +206,35 @@ func (s *Service) open(ctx context.Context, e entry) (*job, error) {
 	return j, nil
 }
 
-// lane keeps what is of one thread in one place of n: all of a channel where a delivery
-// has more than one.
+// lane keeps what is of one thread in one place of n.
 func (j *job) lane(n int) int {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(j.tenant))
-	_, _ = h.Write([]byte(j.facts.Channel))
-	if len(j.messages) > 0 && !j.batched {
-		_, _ = h.Write([]byte(j.messages[0].Thread))
+	h, of := fnv.New64a(), j.thread()
+	for _, part := range []string{string(of.tenant), string(of.channel), of.id} {
+		_, _ = h.Write([]byte(part))
 	}
 	return int(h.Sum64() % uint64(n))
 }
 
 // work handles one delivery to its end, or leaves it for later.
 func (s *Service) work(ctx context.Context, j *job) {
-	later := time.Duration(0)
+	if ctx.Err() != nil { // what is left is handled by the next one to run, in its order
+		s.release(j.place)
+		return
+	}
+	if s.queueUp(j) {
+		return
+	}
 	c, err := s.handle(ctx, j)
 	if err == nil {
 		err = s.handled(ctx, j, c)
 	}
-	if err != nil && ctx.Err() == nil {
-		later = deferred
-		s.opts.Log.Warn("a delivery waits", "channel", j.facts.Channel, "delivery", j.stream, "code", writ.CodeOf(err), "again in", later)
-	}
-	if later == 0 {
+	switch {
+	case err == nil:
+		s.through(j.place)
+	case ctx.Err() != nil:
 		s.release(j.place)
-		return
+	default:
+		s.opts.Log.Warn("a delivery waits", "channel", j.facts.Channel, "delivery", j.stream, "code", writ.CodeOf(err), "again in", deferred)
+		s.postpone(j)
 	}
-	time.AfterFunc(later, func() {
-		s.release(j.place)
-		s.wake()
-	})
 }

@@ -79,9 +79,12 @@ type Service struct {
 	known   map[writ.TenantID]map[writ.ChannelName]*contract.Channel
 	rings   map[ringOf]ring
 	tally   map[writ.DeliveryStatus]uint64
-	taken   map[place]bool // by a worker, or queued for one
-	arrived chan struct{}  // something waits on disk
-	done    chan struct{}  // closed, and another made, whenever a delivery or a message came to something
+	taken   map[place]bool // by a worker, queued for one, or in a line
+	lines   map[thread]*line
+	firsts  map[place]thread // of the lines
+	moved   []thread         // whose first was handled
+	arrived chan struct{}    // something waits on disk
+	done    chan struct{}    // closed, and another made, whenever a delivery or a message came to something
 	lanes   map[lane]*laneState
 	running *senders // nil: nobody sends
 }
@@ -117,7 +120,7 @@ func New(opts Options) (*Service, error) {
 	s := &Service{
 		opts: opts, adapters: map[string]Adapter{}, known: map[writ.TenantID]map[writ.ChannelName]*contract.Channel{},
 		followed: make(chan struct{}, 1), told: map[string]told{}, lanes: map[lane]*laneState{},
-		rings: map[ringOf]ring{}, tally: map[writ.DeliveryStatus]uint64{}, taken: map[place]bool{}, arrived: make(chan struct{}, 1), done: make(chan struct{}),
+		rings: map[ringOf]ring{}, tally: map[writ.DeliveryStatus]uint64{}, taken: map[place]bool{}, lines: map[thread]*line{}, firsts: map[place]thread{}, arrived: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	for _, a := range opts.Adapters {
 		provider := a.Traits().Provider

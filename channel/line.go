@@ -1,0 +1,98 @@
+package channel
+
+import "time"
+
+// thread is what keeps its order: one of a channel, or all of one whose provider mixes
+// threads in a delivery.
+type thread struct {
+	lane
+	id string
+}
+
+// line is a thread whose first delivery cannot be handled now. What comes after it waits
+// behind it, on disk: here is no more than where, so that the line takes as little as the
+// marks of what is taken do, and Options.Pending bounds it as it bounds those.
+type line struct {
+	behind []place
+}
+
+// thread is what the order of a delivery is of.
+func (j *job) thread() thread {
+	t := thread{lane: lane{j.tenant, j.facts.Channel}}
+	if len(j.messages) > 0 && !j.batched {
+		t.id = j.messages[0].Thread
+	}
+	return t
+}
+
+// queueUp reports whether a delivery stands behind one of its thread that waits. It stays
+// taken then, until nextInLine.
+//
+// Who gathers asks before a worker gets it, and the worker before it begins: what a worker
+// had been given before the line began is behind it, too. So nobody has any of a line when
+// its first is given out again.
+func (s *Service) queueUp(j *job) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, first := s.firsts[j.place]; first {
+		return false
+	}
+	l := s.lines[j.thread()]
+	if l == nil {
+		return false
+	}
+	l.behind = append(l.behind, j.place)
+	return true
+}
+
+// postpone leaves a delivery for later, and with it all that comes after it in its thread.
+func (s *Service) postpone(j *job) {
+	at, of := j.place, j.thread()
+	s.mu.Lock()
+	_, first := s.firsts[at]
+	l := s.lines[of]
+	switch {
+	case first:
+	case l == nil:
+		s.lines[of], s.firsts[at] = &line{}, of
+	default: // one that was simulated has begun the line meanwhile
+		l.behind = append(l.behind, at)
+		s.mu.Unlock()
+		return
+	}
+	s.mu.Unlock()
+	time.AfterFunc(deferred, func() {
+		s.release(at)
+		s.wake()
+	})
+}
+
+// through gives a delivery back that was handled. Where others stand behind it, they are
+// next when somebody gathers from the beginning: in the middle of that, a later one could
+// be given out before them.
+func (s *Service) through(at place) {
+	s.mu.Lock()
+	delete(s.taken, at)
+	of, first := s.firsts[at]
+	if first {
+		delete(s.firsts, at)
+		s.moved = append(s.moved, of)
+	}
+	s.mu.Unlock()
+	if first {
+		s.wake()
+	}
+}
+
+// nextInLine lets those be given out again whose line has no first any more.
+func (s *Service) nextInLine() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, of := range s.moved {
+		for _, at := range s.lines[of].behind {
+			delete(s.taken, at)
+		}
+		delete(s.lines, of)
+	}
+	s.moved = nil
+}
