@@ -40,6 +40,6 @@ type Messenger interface {
 	// Say says one thing and gives back the provider's id of it. CodeIndeterminate, or a
 	// code that is not named here, where a request was made and nobody knows what came of
 	// it. Otherwise nothing was said: CodeNotFound, CodeInvalid, CodeForbidden and
-	// CodeUnauthenticated for good, CodeLimited and CodeUnavailable for now.
+	// CodeUnauthenticated for good, CodeLimited, CodeUnavailable and CodeFrozen for now.
 	Say(ctx context.Context, tenant TenantID, saying *Saying) (id string, err error)
 }

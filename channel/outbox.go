@@ -183,7 +183,11 @@ func (s *Service) account(ctx context.Context, at lane, v *voice) (*Account, err
 		return nil, writ.Errorf(writ.CodeUnavailable, "channel "+string(at.channel), "the secret %s cannot be read (%s)", v.channel.Token, writ.CodeOf(err)).
 			WithFix("`writ secret set %s`", v.channel.Token)
 	}
-	return &Account{Token: token, Base: v.base, Client: s.opts.Client}, nil
+	account := &Account{Token: token, Base: v.base, Client: s.opts.Client}
+	if v.base != "" {
+		account.Client = s.opts.Upstream
+	}
+	return account, nil
 }
 
 // Say implements writ.Messenger: at once, whatever waits in the outbox.
@@ -191,6 +195,9 @@ func (s *Service) Say(ctx context.Context, tenant writ.TenantID, saying *writ.Sa
 	at := lane{tenant, saying.Channel}
 	v, err := s.speaker(ctx, at)
 	if err != nil {
+		return "", err
+	}
+	if err := s.admits(ctx, at); err != nil {
 		return "", err
 	}
 	account, err := s.account(ctx, at, v)

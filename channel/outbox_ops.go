@@ -65,7 +65,7 @@ func (s *Service) Outbox(ctx context.Context, in *contract.ChannelOutboxInput) (
 	return out, nil
 }
 
-// listed is a message that waits; nil where it was said meanwhile.
+// listed is a message that waits, and what holds it; nil where it was said meanwhile.
 func (s *Service) listed(ctx context.Context, m *sendable) (*contract.ChannelMessage, error) {
 	item := &contract.ChannelMessage{MessageID: string(m.Stream), Channel: m.channel, Thread: m.Message.Thread, Status: contract.MessageWaiting, Since: placedAt(m.document)}
 	records, err := s.opts.Traces.Records(ctx, writ.RecordQuery{Tenant: m.tenant, Stream: m.Stream})
@@ -85,6 +85,13 @@ func (s *Service) listed(ctx context.Context, m *sendable) (*contract.ChannelMes
 		}
 	}
 	item.Attempt, item.Again = t.attempt, t.again
+	f, err := s.frozen(ctx, m.lane)
+	if err != nil {
+		return nil, err
+	}
+	if f != nil {
+		item.Code, item.Why, item.Again = writ.CodeFrozen, f.What()+" is "+f.Said(), 0
+	}
 	return item, nil
 }
 
@@ -267,6 +274,9 @@ func (s *Service) Test(ctx context.Context, in *contract.ChannelTestInput) (*con
 	at := lane{by.Tenant, in.Name}
 	v, err := s.speaker(ctx, at)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.admits(ctx, at); err != nil {
 		return nil, err
 	}
 	account, err := s.account(ctx, at, v)

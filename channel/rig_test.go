@@ -19,6 +19,7 @@ import (
 	"github.com/writ-run/writ/channel"
 	"github.com/writ-run/writ/channel/webhook"
 	"github.com/writ-run/writ/contract"
+	"github.com/writ-run/writ/freeze"
 	"github.com/writ-run/writ/trace"
 )
 
@@ -33,6 +34,7 @@ type rig struct {
 	*channel.Service
 	t       testing.TB
 	journal *trace.Journal
+	freezes *freeze.Service
 	taken   *intents
 	opts    channel.Options
 	stop    func() // ends Run
@@ -105,8 +107,15 @@ func newRig(t testing.TB) *rig {
 	if r.journal, err = trace.Open(t.Context(), trace.Options{InMemory: true, Clock: time.Now, AnchorEvery: 24 * time.Hour}); err != nil {
 		t.Fatal(err)
 	}
+	r.freezes, err = freeze.New(freeze.Options{
+		Store: r.journal, Journal: r.journal, Clock: time.Now,
+		Changed: func(_ context.Context, tenant writ.TenantID) { r.FreezesChanged(tenant) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	r.opts = channel.Options{
-		Store: r.journal, Journal: r.journal, Traces: r.journal, Clock: time.Now, Caller: r.taken, Principals: people{},
+		Store: r.journal, Journal: r.journal, Traces: r.journal, Clock: time.Now, Caller: r.taken, Principals: people{}, Freezes: r.freezes,
 		Adapters: []channel.Adapter{webhook.Adapter{}},
 		Secret: func(_ context.Context, tenant writ.TenantID, name string) ([]byte, error) {
 			if name != "hook" && name != "hook-"+string(tenant) {

@@ -64,7 +64,8 @@ func (s *Service) speak(ctx context.Context) (stop func()) {
 	}
 }
 
-// waiting counts what is in the outboxes of every tenant.
+// waiting counts what is in the outboxes of every tenant. What is queued from now on has
+// its place behind, whatever the clock of this process says.
 func (s *Service) waiting(ctx context.Context) (map[lane]int, error) {
 	tenants, err := s.opts.Tenants(ctx)
 	if err != nil {
@@ -77,9 +78,12 @@ func (s *Service) waiting(ctx context.Context) (map[lane]int, error) {
 			if err != nil {
 				return lanes, err
 			}
+			s.queueing.Lock()
 			for i := range page {
 				lanes[page[i].lane]++
+				s.stamped = max(s.stamped, placedAt(page[i].document))
 			}
+			s.queueing.Unlock()
 			if len(page) < pageSize {
 				break
 			}
@@ -177,6 +181,9 @@ func (s *Service) pass(ctx context.Context, at lane) (next time.Duration, err er
 
 // send tries one message, unless it is to wait. all says that the whole lane must.
 func (s *Service) send(ctx context.Context, m *sendable) (wait time.Duration, all bool, err error) {
+	if f, err := s.frozen(ctx, m.lane); err != nil || f != nil {
+		return lookAgain, true, err // FreezesChanged comes before
+	}
 	t, err := s.resume(ctx, m)
 	if err != nil || t == nil {
 		return 0, false, err
@@ -199,8 +206,8 @@ func (s *Service) send(ctx context.Context, m *sendable) (wait time.Duration, al
 	account, err := s.account(ctx, m.lane, v)
 	if err == nil {
 		defer clear(account.Token)
-		if err := s.came(ctx, m, t, writ.RecMessageSending, writ.MessageFacts{}); err != nil {
-			return 0, false, err
+		if f, err := s.begin(ctx, m, t); err != nil || f != nil {
+			return lookAgain, true, err
 		}
 		var id string
 		// From here on it is said, whoever stops the host: the record has begun it.
@@ -272,7 +279,7 @@ func (s *Service) resume(ctx context.Context, m *sendable) (*tries, error) {
 		if err != nil {
 			return nil, err
 		}
-		return t, s.put(ctx, m, t, record)
+		return t, s.put(ctx, m, t, &writ.Batch{Records: []writ.NewRecord{record}})
 	}
 	for i := range records {
 		r := &records[i]
@@ -307,12 +314,9 @@ func (t *tries) read(r *writ.Record) {
 // came records what became of a message, and moves its document where that belongs.
 func (s *Service) came(ctx context.Context, m *sendable, t *tries, kind writ.RecordType, facts writ.MessageFacts) error {
 	at := s.opts.Clock.Now()
-	facts.Channel, facts.Key, facts.Thread = m.channel, m.Key, m.Message.Thread
-	if kind == writ.RecMessageSending {
-		t.attempt++
-	}
 	facts.Attempt = t.attempt
-	record := writ.NewRecord{Type: kind, Time: at, Actor: actor(m.tenant, m.channel), Body: writ.Body{Message: &facts}}
+	record := m.record(kind, facts)
+	record.Time = at
 	var changes []writ.Change
 	switch {
 	case kind == writ.RecMessageSent:
@@ -324,7 +328,7 @@ func (s *Service) came(ctx context.Context, m *sendable, t *tries, kind writ.Rec
 		}
 		changes = []writ.Change{{Key: m.document}, {Key: writ.UnsentKey(at, m.Stream), Value: value}}
 	}
-	if err := s.put(ctx, m, t, record, changes...); err != nil {
+	if err := s.put(ctx, m, t, &writ.Batch{Records: []writ.NewRecord{record}, Changes: changes}); err != nil {
 		return err
 	}
 	if changes != nil {
@@ -334,15 +338,20 @@ func (s *Service) came(ctx context.Context, m *sendable, t *tries, kind writ.Rec
 	return nil
 }
 
-// put appends a record behind the last one and waits for the disk.
-func (s *Service) put(ctx context.Context, m *sendable, t *tries, record writ.NewRecord, changes ...writ.Change) error {
+// record of a message, without its time.
+func (m *sendable) record(kind writ.RecordType, facts writ.MessageFacts) writ.NewRecord {
+	facts.Channel, facts.Key, facts.Thread = m.channel, m.Key, m.Message.Thread
+	return writ.NewRecord{Type: kind, Actor: actor(m.tenant, m.channel), Body: writ.Body{Message: &facts}}
+}
+
+// put appends a batch with one record behind the last one and waits for the disk.
+func (s *Service) put(ctx context.Context, m *sendable, t *tries, batch *writ.Batch) error {
 	ctx = context.WithoutCancel(ctx)
-	if record.Time == 0 {
+	if record := &batch.Records[0]; record.Time == 0 {
 		record.Time = s.opts.Clock.Now()
 	}
-	receipt, err := s.opts.Journal.Append(ctx, &writ.Batch{
-		Tenant: m.tenant, Stream: m.Stream, Expect: t.seq, Records: []writ.NewRecord{record}, Changes: changes,
-	})
+	batch.Tenant, batch.Stream, batch.Expect = m.tenant, m.Stream, t.seq
+	receipt, err := s.opts.Journal.Append(ctx, batch)
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ type Options struct {
 	Clock      writ.Clock
 	Caller     contract.Caller // the operations that messages become
 	Principals Principals
+	Freezes    writ.Freezes
 	Adapters   []Adapter
 	// Secret reads what a provider signs with, to verify something. Peek does the same
 	// to see whether it is there.
@@ -44,7 +45,8 @@ type Options struct {
 
 	// Upstreams maps the host of a provider's API to the base URL that serves it; nil: none.
 	Upstreams map[string]string
-	Client    *http.Client   // with which providers are spoken to; nil: one of this package
+	Client    *http.Client   // with which providers are spoken to at home; nil: one of this package
+	Upstream  *http.Client   // and at what stands in for their home; nil: one of this package
 	Jitter    func() float64 // from 0 to 1, of how long to wait; nil: random
 	Outbox    int            // messages that may wait to be said; 0: 10,000
 
@@ -99,7 +101,7 @@ type place struct {
 // one provider.
 func New(opts Options) (*Service, error) {
 	if opts.Store == nil || opts.Journal == nil || opts.Traces == nil || opts.Clock == nil || opts.Caller == nil ||
-		opts.Principals == nil || opts.Secret == nil || opts.Peek == nil || opts.Tenants == nil {
+		opts.Principals == nil || opts.Freezes == nil || opts.Secret == nil || opts.Peek == nil || opts.Tenants == nil {
 		return nil, writ.Errorf(writ.CodeInvalid, "channels", "an option is not set")
 	}
 	if opts.Workers <= 0 {

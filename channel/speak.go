@@ -66,7 +66,8 @@ type Attempt struct {
 	mu     sync.Mutex
 	used   bool // a request has been handed to the network
 	wrote  atomic.Bool
-	status int // 0: no answer came
+	unmade string // why there is no connection
+	status int    // 0: no answer came
 	header http.Header
 	body   []byte
 }
@@ -118,6 +119,9 @@ func (t *Attempt) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	response, err := transport.RoundTrip(out)
 	if err != nil {
+		t.mu.Lock()
+		t.unmade = err.Error()
+		t.mu.Unlock()
 		return nil, err
 	}
 	defer response.Body.Close()
@@ -175,7 +179,8 @@ func (t *Attempt) Failed(said string) error {
 	defer t.mu.Unlock()
 	switch {
 	case t.status == 0 && !t.wrote.Load():
-		return writ.Errorf(writ.CodeUnavailable, t.title, "no connection was made, and nothing was sent").WithFix("see that this host reaches %s", t.home)
+		return writ.Errorf(writ.CodeUnavailable, t.title, "no connection was made, and nothing was sent%s", t.words(t.unmade)).
+			WithFix("see that this host reaches %s, at a public address where neither http.upstreams nor http.allowPrivate says otherwise", t.home)
 	case t.status == 0:
 		return writ.Errorf(writ.CodeIndeterminate, t.title, "the request was sent and no answer came").WithFix("look whether it was said")
 	}

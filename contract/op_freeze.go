@@ -10,7 +10,7 @@ func exFrozen() Frozen {
 
 // Freeze is the kill switch.
 var Freeze = define[FreezeInput, FreezeOutput](Contract{
-	Key: "controlPlane.freeze", Version: "1.0.1", Kind: Command, Capability: CapCore, Auth: Admin,
+	Key: "controlPlane.freeze", Version: "1.0.2", Kind: Command, Capability: CapCore, Auth: Admin,
 	CLI: "writ freeze", Title: "Freeze", Idempotent: true,
 	Description: "Holds everything, the tenant, a channel, a principal or a skill: no step of it begins, a running one makes no further tool call, and no intent of it is taken. A call under way is waited for and its answer kept. Frozen work waits and goes on by itself when nothing freezes it any more, or fails, as mode says; what undoes a failed execution waits in both. Deadlines of approvals go on; the time of steps does not. Freezing the same again replaces mode and reason. Of a freeze of everything other tenants see that the host did it, not who and why.",
 	Goal:        "Stop at once what does harm, before it is known why.",
@@ -23,7 +23,7 @@ var Freeze = define[FreezeInput, FreezeOutput](Contract{
 
 // Unfreeze takes one freeze back.
 var Unfreeze = define[UnfreezeInput, UnfreezeOutput](Contract{
-	Key: "controlPlane.unfreeze", Kind: Command, Capability: CapCore, Auth: Admin,
+	Key: "controlPlane.unfreeze", Version: "1.0.1", Kind: Command, Capability: CapCore, Auth: Admin,
 	CLI: "writ unfreeze", Title: "Unfreeze", Idempotent: false,
 	Description: "Takes one freeze back, named as it was frozen. What nothing else freezes goes on by itself, from where it was held: its steps are judged again first. The answer says what is frozen still.",
 	Goal:        "Let go on what was held, once its cause is out of the way.",

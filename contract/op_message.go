@@ -11,7 +11,7 @@ var unsentFailures = []Failure{
 
 // ChannelOutbox shows what is to be said.
 var ChannelOutbox = define[ChannelOutboxInput, ChannelOutboxOutput](Contract{
-	Key: "controlPlane.channel.outbox", Kind: Query, Capability: CapChannelRuntime, Auth: Operator,
+	Key: "controlPlane.channel.outbox", Version: "1.0.1", Kind: Query, Capability: CapChannelRuntime, Auth: Operator,
 	CLI: "writ channel outbox", Title: "Show an outbox", Idempotent: true,
 	Description: "Lists the messages that wait to be said in channels, and those that were given up: nobody took them, or nobody knows whether they were said. Those are never sent again by themselves.",
 	Goal:        "See what people were not told, and why.",
@@ -51,13 +51,13 @@ var ChannelDrop = define[ChannelDropInput, ChannelDropOutput](Contract{
 
 // ChannelTest says something harmless.
 var ChannelTest = define[ChannelTestInput, ChannelTestOutput](Contract{
-	Key: "controlPlane.channel.test", Kind: Command, Capability: CapChannelRuntime, Auth: Admin,
+	Key: "controlPlane.channel.test", Version: "1.1.0", Kind: Command, Capability: CapChannelRuntime, Auth: Admin,
 	CLI: "writ channel test", Title: "Test a channel", Idempotent: false,
 	Description: "Says in a thread that it is a test and who asked for it, at once and once, and tells what the provider answered. Both stand in the journal.",
 	Goal:        "See that a channel's token and its permissions are right.",
 	Context:     "After channel.add with a token.",
 	PII:         []string{"input.thread", "output.why"},
-	Errors:      []Failure{on(writ.CodeNotFound, "There is no such channel.")},
+	Errors:      []Failure{on(writ.CodeNotFound, "There is no such channel."), on(writ.CodeFrozen, "The channel, the tenant or everything is frozen.")},
 	Emits:       []string{EventChannelChanged},
 	Examples:    example(ChannelTestInput{Name: "github/acme", Thread: "acme/site#12"}, ChannelTestOutput{Result: done(string(MessageSent)), ID: "1234567"}),
 })

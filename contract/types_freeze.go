@@ -8,7 +8,7 @@ type FreezeSubject struct {
 	Tenant      bool             `json:"tenant,omitempty" jsonschema:"Everything of the caller's tenant."`
 	Skill       string           `json:"skill,omitempty" jsonschema:"A skill with a range of versions: acme/mail <1.4.2; without a range: every version. What it calls is held too."`
 	PrincipalID writ.PrincipalID `json:"principalId,omitempty" jsonschema:"What this principal asked for, and whoever acts on its behalf."`
-	ChannelKey  string           `json:"channelKey,omitempty" jsonschema:"What came by this channel key; a star at the end is any ending."`
+	ChannelKey  string           `json:"channelKey,omitempty" jsonschema:"What came by this channel key, and what is said there; a star at the end is any ending."`
 }
 
 // FreezeInput is the input of Freeze.

@@ -37,7 +37,7 @@ type ChannelMessage struct {
 	Thread    string           `json:"thread,omitempty"`
 	Status    MessageStatus    `json:"status"`
 	Attempt   int              `json:"attempt,omitempty" jsonschema:"Requests that were begun."`
-	Code      writ.Code        `json:"code,omitempty" jsonschema:"Why it was not said at the last attempt."`
+	Code      writ.Code        `json:"code,omitempty" jsonschema:"Why it was not said at the last attempt; frozen: it waits until nothing holds its channel."`
 	Why       string           `json:"why,omitempty"`
 	Since     writ.Time        `json:"since" jsonschema:"When it was queued, or given up."`
 	Again     writ.Time        `json:"again,omitempty" jsonschema:"When it is tried next."`

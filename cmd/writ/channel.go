@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"github.com/writ-run/writ/channel/whatsappmeta"
 	"github.com/writ-run/writ/channel/whatsapptwilio"
 	"github.com/writ-run/writ/contract"
+	"github.com/writ-run/writ/egress"
 	"github.com/writ-run/writ/intent"
 )
 
@@ -30,10 +32,15 @@ func adapters() []channel.Adapter {
 }
 
 // wireChannels lets the channels call what is bound later.
-func (h *home) wireChannels() (err error) {
+func (h *home) wireChannels() error {
+	private, err := h.config.private()
+	if err != nil {
+		return err
+	}
 	h.channels, err = channel.New(channel.Options{
-		Store: h.journal, Journal: h.journal, Traces: h.journal, Clock: h.clock, Caller: h.dispatcher, Principals: h.identity,
-		Adapters: adapters(), Secret: h.secrets.Secret, Peek: h.secrets.Peek, Tenants: h.identity.Tenants, Upstreams: h.config.Upstreams, PublicURL: h.config.PublicURL,
+		Store: h.journal, Journal: h.journal, Traces: h.journal, Clock: h.clock, Caller: h.dispatcher, Principals: h.identity, Freezes: h.freezes,
+		Adapters: adapters(), Secret: h.secrets.Secret, Peek: h.secrets.Peek, Tenants: h.identity.Tenants, PublicURL: h.config.PublicURL,
+		Upstreams: h.config.Upstreams, Upstream: talksTo(nil), Client: talksTo(func(addr netip.Addr) bool { return egress.Reachable(addr, private) }),
 		Books: &intent.Books{Epoch: h.journal.Epoch, Releases: h.registry.Releases}, May: h.identity.Reaches, Log: h.log.Named("channel"),
 	})
 	return err

@@ -79,7 +79,7 @@ var settings = []setting{
 	{key: "compiler.wrapper", value: []string{}, meaning: "command, by its absolute path, under which the process that compiles modules starts; none: by itself"},
 	{key: "files.root", value: "", meaning: "directory that file.* tools see; empty: none"},
 	{key: "http.upstreams", value: map[string]string{}, meaning: "host: base URL; sends what is for the host to another base"},
-	{key: "http.allowPrivate", value: []string{}, meaning: "CIDRs of private addresses that http.request may reach"},
+	{key: "http.allowPrivate", value: []string{}, meaning: "CIDRs of private addresses that http.request and channels may reach"},
 	{key: "retention.payloads", value: "2160h", meaning: "how long payloads are kept"},
 	{key: "retention.entries", value: "9600h", meaning: "how long entries are kept"},
 	{key: "host.labels", value: map[string]string{}, meaning: "labels of this host, for policy"},

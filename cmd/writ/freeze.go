@@ -11,11 +11,14 @@ import (
 	"github.com/writ-run/writ/freeze"
 )
 
-// wireFreezes lets the engine, which is made later, hear of each change.
+// wireFreezes lets the engine and the channels, which are made later, hear of each change.
 func (h *home) wireFreezes() (err error) {
 	h.freezes, err = freeze.New(freeze.Options{
 		Store: h.journal, Journal: h.journal, Clock: h.clock, Announce: h.identity.Announce,
-		Changed: func(ctx context.Context, tenant writ.TenantID) { h.engine.FreezesChanged(ctx, tenant) },
+		Changed: func(ctx context.Context, tenant writ.TenantID) {
+			h.engine.FreezesChanged(ctx, tenant)
+			h.channels.FreezesChanged(tenant)
+		},
 	})
 	return err
 }
@@ -32,7 +35,7 @@ const freezeScopes = `SCOPE is one of:
   tenant                      everything of your tenant
   skill KEY [RANGE]           a skill, or versions of it: skill acme/mail '<1.4.2'
   principal ID                what it asks for, and whoever acts on its behalf
-  channel KEY                 what comes by a channel; a star at the end is any ending`
+  channel KEY                 what comes by a channel and is said there; a star at the end is any ending`
 
 func (a *app) freezeCommand() *cobra.Command {
 	in := &contract.FreezeInput{}

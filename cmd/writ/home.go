@@ -226,19 +226,27 @@ func newSandbox(c *config, options host.Options) (writ.Sandbox, error) {
 }
 
 func (h *home) toolbox() (*toolbox.Toolbox, error) {
-	var private []netip.Prefix
-	for _, text := range h.config.Private {
-		prefix, err := netip.ParsePrefix(text)
-		if err != nil {
-			return nil, usage("http.allowPrivate: %q is not a CIDR such as 10.0.0.0/8", text)
-		}
-		private = append(private, prefix)
+	private, err := h.config.private()
+	if err != nil {
+		return nil, err
 	}
 	return toolbox.New(toolbox.Options{
 		Store: h.journal, Secrets: h.secrets, Logger: h.log.Named("skill"), Home: h.config.Home,
 		FileRoot: h.config.FileRoot, AllowPrivate: private, Upstreams: h.config.Upstreams,
 		Script: h.called, Messenger: speaking{h},
 	})
+}
+
+// private are the addresses in the house that http.allowPrivate names.
+func (c *config) private() ([]netip.Prefix, error) {
+	prefixes := make([]netip.Prefix, len(c.Private))
+	for i, text := range c.Private {
+		var err error
+		if prefixes[i], err = netip.ParsePrefix(text); err != nil {
+			return nil, usage("http.allowPrivate: %q is not a CIDR such as 10.0.0.0/8", text)
+		}
+	}
+	return prefixes, nil
 }
 
 func decodeFirstPartyKey(text string) ([]byte, error) {

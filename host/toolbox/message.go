@@ -51,6 +51,8 @@ func unsaid(code writ.Code) *writ.ToolResult {
 		return notDone(failDenied("the channel's provider does not let its token say this", "`writ channel test` tells what its provider says"))
 	case writ.CodeLimited:
 		return notDone(failUnavailable("the channel's provider takes no more for now"))
+	case writ.CodeFrozen:
+		return notDone(failUnavailable("the channel is frozen"))
 	case writ.CodeUnavailable:
 		return notDone(failUnavailable("the channel's provider cannot be reached"))
 	}

@@ -58,7 +58,7 @@ func TestWhatAChannelRefuses(t *testing.T) {
 	b := newBench(t, Options{Messenger: m}, writ.Capability{Tool: abi.ToolMessageSend, Channels: []string{"**"}})
 	for code, want := range map[writ.Code]string{
 		writ.CodeNotFound: abi.FailNotFound, writ.CodeInvalid: abi.FailInvalid, writ.CodeForbidden: abi.FailDenied, writ.CodeUnauthenticated: abi.FailDenied,
-		writ.CodeLimited: abi.FailUnavailable, writ.CodeUnavailable: abi.FailUnavailable,
+		writ.CodeLimited: abi.FailUnavailable, writ.CodeUnavailable: abi.FailUnavailable, writ.CodeFrozen: abi.FailUnavailable,
 		writ.CodeIndeterminate: "", writ.CodeTimeout: "", writ.CodeInternal: "", writ.CodeConflict: "",
 	} {
 		m.err = writ.Errorf(code, "provider", "words of the provider's")
