@@ -144,6 +144,9 @@ func (s *Service) message(ctx context.Context, c *come, h *heard) error {
 	acting.Capabilities = slices.DeleteFunc(slices.Clone(by.Capabilities), func(c string) bool {
 		return c != contract.CapCore && c != contract.CapApproval // a chat administers nothing
 	})
+	if member.Sender == "*" { // many are this principal: the session is who of them asked
+		acting.Session = canon.ID("chat", canon.DomainDelivery, []byte("sender"), []byte(h.channel.Name), []byte(h.m.Sender.ID))
+	}
 	h.acting = &acting
 	ctx = writ.WithPrincipal(ctx, h.acting)
 	switch h.m.Kind {

@@ -50,9 +50,13 @@ func fromChannels(key string) bool {
 }
 
 // Own is CodeNotFound for an execution that a sender known by a channel alone did not ask
-// for, in the words for one that does not exist. Anybody else may look.
+// for, in the words for one that does not exist. Where many senders are one principal, the
+// session says which of them it was. Anybody else may look.
 func Own(p *writ.Principal, e *writ.Execution) error {
-	if p.Strength != writ.StrengthChannel || e.Principal != nil && p.ID != "" && e.Principal.ID == p.ID {
+	if p.Strength != writ.StrengthChannel {
+		return nil
+	}
+	if e.Principal != nil && p.ID != "" && e.Principal.ID == p.ID && (p.Session == "" || e.Principal.Session == p.Session) {
 		return nil
 	}
 	return writ.Errorf(writ.CodeNotFound, "execution "+string(e.ID), "there is no such execution").WithFix("see `writ exec list`")

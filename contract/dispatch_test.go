@@ -200,6 +200,17 @@ func TestASenderOfAChannelHasWhatItAskedForAlone(t *testing.T) {
 			t.Errorf("%s by %s: %v", p.ID, p.Strength, err)
 		}
 	}
+	shared := func(session string) *writ.Principal {
+		return &writ.Principal{ID: "human:ada", Strength: writ.StrengthChannel, Session: session}
+	}
+	if err := contract.Own(shared("chat_1"), &writ.Execution{ID: "exe_1", Principal: shared("chat_1")}); err != nil {
+		t.Error(err)
+	}
+	for _, e := range []*writ.Execution{asked, {ID: "exe_1", Principal: shared("chat_2")}} {
+		if err := contract.Own(shared("chat_1"), e); !writ.IsCode(err, writ.CodeNotFound) {
+			t.Errorf("of another session: %v", err)
+		}
+	}
 	for _, e := range []*writ.Execution{asked, {ID: "exe_1"}, {ID: "exe_1", Principal: &writ.Principal{}}} {
 		for _, id := range []writ.PrincipalID{"human:bo", ""} {
 			if err := contract.Own(&writ.Principal{ID: id, Strength: writ.StrengthChannel}, e); !writ.IsCode(err, writ.CodeNotFound) {
