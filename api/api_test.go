@@ -313,6 +313,9 @@ func TestMetrics(t *testing.T) {
 				Attempts: map[string]uint64{"delivered": 7},
 			}
 		}
+		o.Channels = func() contract.ChannelMeters {
+			return contract.ChannelMeters{Waiting: 5, Repeated: 6, Unsaid: 8, GivenUp: 9, Messages: map[writ.DeliveryStatus]uint64{writ.DeliveryAnswered: 2}}
+		}
 	})
 	r.send("POST", submit, intent, nil)
 	r.send("POST", "/v1/made.up", intent, nil)
@@ -323,6 +326,8 @@ func TestMetrics(t *testing.T) {
 		`writ_drift_findings{code="FEED_STALE"} 2`,
 		`writ_hooks{state="active"} 3`, `writ_hooks{state="disabled"} 1`, "writ_hook_behind_positions 12", "writ_hook_dead_letters 4",
 		"writ_hook_failing_seconds 1.5", `writ_hook_attempts_total{outcome="delivered"} 7`,
+		"writ_channel_waiting 5", "writ_channel_repeated_total 6", "writ_channel_outbox_waiting 8", "writ_channel_outbox_given_up 9",
+		`writ_channel_messages_total{outcome="answered"} 2`,
 	} {
 		if !bytes.Contains(raw, []byte(want)) {
 			t.Errorf("lacks %s: %s", want, raw)

@@ -201,6 +201,7 @@ func (s *Service) Resend(ctx context.Context, in *contract.ChannelResendInput) (
 		return nil, err
 	}
 	s.unsaid.Add(1)
+	s.given.Add(-1)
 	s.stir(at)
 	return &contract.ChannelResendOutput{Result: contract.Result{Status: string(contract.MessageQueued), ChangedAt: s.opts.Clock.Now()}}, nil
 }
@@ -261,6 +262,7 @@ func (s *Service) Drop(ctx context.Context, in *contract.ChannelDropInput) (*con
 	if err := s.opts.Journal.Barrier(ctx, receipt.Position); err != nil {
 		return nil, err
 	}
+	s.given.Add(-1)
 	return &contract.ChannelDropOutput{Result: contract.Result{Status: string(contract.MessageDropped), ChangedAt: at}}, nil
 }
 

@@ -79,7 +79,7 @@ func (s *Service) Recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	left := int64(0)
+	left, given := int64(0), int64(0)
 	for _, tenant := range tenants {
 		for after := ""; ; {
 			entries, err := s.page(ctx, tenant, after, pageSize)
@@ -92,6 +92,9 @@ func (s *Service) Recover(ctx context.Context) error {
 			}
 			after = entries[len(entries)-1].document
 		}
+		if err := s.givenUp(ctx, tenant, func(*unsentMessage) bool { given++; return true }); err != nil {
+			return err
+		}
 	}
 	said := int64(0)
 	lanes, err := s.waiting(ctx)
@@ -103,6 +106,7 @@ func (s *Service) Recover(ctx context.Context) error {
 	}
 	s.pending.Store(left)
 	s.unsaid.Store(said)
+	s.given.Store(given)
 	s.wake()
 	return nil
 }

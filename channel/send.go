@@ -333,6 +333,9 @@ func (s *Service) came(ctx context.Context, m *sendable, t *tries, kind writ.Rec
 	}
 	if changes != nil {
 		s.unsaid.Add(-1)
+		if kind != writ.RecMessageSent {
+			s.given.Add(1)
+		}
 	}
 	s.announce()
 	return nil

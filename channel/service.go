@@ -70,6 +70,7 @@ type Service struct {
 	pending  atomic.Int64 // deliveries on disk that are not handled
 	repeated atomic.Uint64
 	unsaid   atomic.Int64  // messages on disk that wait to be said
+	given    atomic.Int64  // messages on disk that were given up
 	followed chan struct{} // an execution is to be followed
 
 	telling  sync.Mutex // held while a thread is told how an execution goes, before queueing
@@ -138,8 +139,10 @@ func New(opts Options) (*Service, error) {
 func (s *Service) Meters() contract.ChannelMeters {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m := contract.ChannelMeters{Waiting: s.pending.Load(), Repeated: s.repeated.Load(), Messages: map[writ.DeliveryStatus]uint64{}}
-	for _, status := range []writ.DeliveryStatus{writ.DeliverySubmitted, writ.DeliveryIgnored, writ.DeliveryRefused} {
+	m := contract.ChannelMeters{
+		Waiting: s.pending.Load(), Repeated: s.repeated.Load(), Unsaid: s.unsaid.Load(), GivenUp: s.given.Load(), Messages: map[writ.DeliveryStatus]uint64{},
+	}
+	for _, status := range []writ.DeliveryStatus{writ.DeliverySubmitted, writ.DeliveryIgnored, writ.DeliveryRefused, writ.DeliveryAnswered} {
 		m.Messages[status] = s.tally[status]
 	}
 	return m

@@ -132,4 +132,6 @@ type ChannelMeters struct {
 	Waiting  int64                          // on disk and not handled
 	Repeated uint64                         // sent again by a provider, since the start
 	Messages map[writ.DeliveryStatus]uint64 // handled since the start
+	Unsaid   int64                          // messages on disk that wait to be said
+	GivenUp  int64                          // and those about which somebody has to decide
 }
