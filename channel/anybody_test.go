@@ -9,6 +9,23 @@ import (
 	"github.com/writ-run/writ/contract"
 )
 
+// TestNearPhrasesAreThoseOfWhatOneMayAskFor: what somebody else may is not for them to read.
+func TestNearPhrasesAreThoseOfWhatOneMayAskFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChat(t)
+		const near = "- knock {times} times at {door}"
+		if o := c.hear(words("U1", "please knock at the cellar", true)); !strings.Contains(o.Answer, near) {
+			t.Errorf("%q", o.Answer)
+		}
+		if o := c.hear(words("U2", "please knock at the cellar", true)); strings.Contains(o.Answer, "knock") || strings.Contains(o.Answer, "Did you mean") {
+			t.Errorf("%q", o.Answer)
+		}
+		if o := c.hear(words("U2", "please open the cellar", true)); !strings.Contains(o.Answer, "- open {door}") {
+			t.Errorf("%q", o.Answer)
+		}
+	})
+}
+
 // TestWhoIsAnybodyHasWhatTheyAskedForAlone: a star makes many people one principal, and
 // none of them sees or cancels what another asked for.
 func TestWhoIsAnybodyHasWhatTheyAskedForAlone(t *testing.T) {

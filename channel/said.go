@@ -39,7 +39,7 @@ func (s *Service) said(ctx context.Context, c *come, h *heard) error {
 	case len(found) > 1:
 		return answered("several actions are meant", sayChoices(found))
 	case a.addressed:
-		return answered("no phrase of a skill means it", sayUnderstoodNot(book.Near(a.phrase, maxNear)))
+		return answered("no phrase of a skill means it", sayUnderstoodNot(book.Near(a.phrase, maxNear, s.reaches(ctx, h))))
 	}
 	c.add(h.m, ignored("no phrase of a skill means it, and it was said to nobody"))
 	return nil
@@ -120,12 +120,20 @@ func (s *Service) help(ctx context.Context, h *heard) (string, error) {
 		return "", err
 	}
 	var phrases []string
+	may := s.reaches(ctx, h)
 	for _, said := range book.Actions() {
-		if s.opts.May != nil && s.opts.May(ctx, h.acting, said.Release, said.Action) && !slices.Contains(phrases, said.Phrase) {
+		if !slices.Contains(phrases, said.Phrase) && may(said.Release, said.Action) {
 			phrases = append(phrases, said.Phrase)
 		}
 	}
 	return sayAll(phrases), nil
+}
+
+// reaches says what is shown to a member: what they may not ask for is nobody's business.
+func (s *Service) reaches(ctx context.Context, h *heard) func(*writ.Release, string) bool {
+	return func(release *writ.Release, action string) bool {
+		return s.opts.May != nil && s.opts.May(ctx, h.acting, release, action)
+	}
 }
 
 func (s *Service) status(ctx context.Context, id writ.ExecutionID) (string, error) {

@@ -109,19 +109,20 @@ func (b *Book) Read(text string) []Match {
 // minNear is how long a word is that says what a phrase is about: "in" is in many.
 const minNear = 3
 
-// Near are phrases that share words with a text, the most of them first, at most n.
-func (b *Book) Near(text string, n int) []string {
+// Near are phrases that share words with a text, the most of them first, at most n, of
+// actions that may be shown.
+func (b *Book) Near(text string, n int, may func(release *writ.Release, action string) bool) []string {
 	said := map[string]bool{}
 	for word := range strings.FieldsSeq(strings.ToLower(writ.Clip(text, MaxText))) {
 		said[strings.Trim(word, ".,!?")] = true
 	}
 	type near struct {
-		phrase string
-		share  float64
+		*bookEntry
+		share float64
 	}
 	var all []near
-	for _, e := range b.entries {
-		words, shared := 0, 0
+	for i := range b.entries {
+		e, words, shared := &b.entries[i], 0, 0
 		for word := range strings.FieldsSeq(strings.ToLower(slotForm.ReplaceAllString(e.utterance.phrase, " "))) {
 			if len(word) >= minNear && strings.ContainsFunc(word, isLetter) {
 				words++
@@ -131,14 +132,14 @@ func (b *Book) Near(text string, n int) []string {
 			}
 		}
 		if shared > 0 {
-			all = append(all, near{e.utterance.phrase, float64(shared) / float64(words)})
+			all = append(all, near{e, float64(shared) / float64(words)})
 		}
 	}
 	slices.SortStableFunc(all, func(x, y near) int { return cmp.Compare(y.share, x.share) })
 	var phrases []string
 	for _, a := range all {
-		if len(phrases) < n && !slices.Contains(phrases, a.phrase) {
-			phrases = append(phrases, a.phrase)
+		if phrase := a.utterance.phrase; len(phrases) < n && !slices.Contains(phrases, phrase) && may(a.release, a.action) {
+			phrases = append(phrases, phrase)
 		}
 	}
 	return phrases

@@ -97,11 +97,16 @@ func TestPhrasesThatCannotBeMatchedAreRefused(t *testing.T) {
 }
 
 func TestNearPhrasesAreShown(t *testing.T) {
-	near := theBook().Near("could you rename that issue?", 3)
+	all := func(*writ.Release, string) bool { return true }
+	some := func(r *writ.Release, action string) bool { return r.Key == "writ/github" && action == "label" }
+	if near := theBook().Near("could you rename that issue?", 3, some); len(near) != 2 || !strings.HasPrefix(near[0], "label issue") || !strings.HasPrefix(near[1], "label issue") {
+		t.Errorf("of what may be shown: %q", near)
+	}
+	near := theBook().Near("could you rename that issue?", 3, all)
 	if len(near) != 3 || !strings.HasPrefix(near[0], "rename issue") && !strings.HasPrefix(near[0], "set issue") {
 		t.Errorf("%q", near)
 	}
-	if near := theBook().Near("good morning", 3); len(near) != 0 {
+	if near := theBook().Near("good morning", 3, all); len(near) != 0 {
 		t.Errorf("%q", near)
 	}
 }
@@ -157,6 +162,6 @@ func FuzzRead(f *testing.F) {
 				t.Fatalf("%+v %v", m, err)
 			}
 		}
-		b.Near(text, 3)
+		b.Near(text, 3, func(*writ.Release, string) bool { return true })
 	})
 }
