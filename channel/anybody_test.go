@@ -62,7 +62,7 @@ func TestWhoIsAnybodyHasWhatTheyAskedForAlone(t *testing.T) {
 			t.Errorf("%+v", o)
 		}
 		e, err := c.journal.Execution(t.Context(), writ.DefaultTenant, theirs)
-		if err != nil || !strings.HasPrefix(e.Principal.Session, "chat_") || strings.Contains(e.Principal.Session, "U7") {
+		if err != nil || !strings.HasPrefix(e.Principal.Session, "snd_") || strings.Contains(e.Principal.Session, "U7") {
 			t.Errorf("%+v, %v", e.Principal, err)
 		}
 	})

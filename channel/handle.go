@@ -145,7 +145,7 @@ func (s *Service) message(ctx context.Context, c *come, h *heard) error {
 		return c != contract.CapCore && c != contract.CapApproval // a chat administers nothing
 	})
 	if member.Sender == "*" { // many are this principal: the session is who of them asked
-		acting.Session = canon.ID("chat", canon.DomainDelivery, []byte("sender"), []byte(h.channel.Name), []byte(h.m.Sender.ID))
+		acting.Session = canon.ID("snd", canon.DomainDelivery, []byte("sender"), []byte(h.channel.Name), []byte(h.m.Sender.ID))
 	}
 	h.acting = &acting
 	ctx = writ.WithPrincipal(ctx, h.acting)

@@ -69,6 +69,9 @@ func (s *Service) Run(ctx context.Context) {
 		case <-s.arrived:
 		case <-again.C:
 			clear(from)
+			if err := s.countGivenUp(ctx); err != nil && ctx.Err() == nil {
+				s.opts.Log.Error("the outbox cannot be read", "code", writ.CodeOf(err))
+			}
 		}
 	}
 }
@@ -79,7 +82,7 @@ func (s *Service) Recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	left, given := int64(0), int64(0)
+	left := int64(0)
 	for _, tenant := range tenants {
 		for after := ""; ; {
 			entries, err := s.page(ctx, tenant, after, pageSize)
@@ -92,9 +95,6 @@ func (s *Service) Recover(ctx context.Context) error {
 			}
 			after = entries[len(entries)-1].document
 		}
-		if err := s.givenUp(ctx, tenant, func(*unsentMessage) bool { given++; return true }); err != nil {
-			return err
-		}
 	}
 	said := int64(0)
 	lanes, err := s.waiting(ctx)
@@ -106,8 +106,24 @@ func (s *Service) Recover(ctx context.Context) error {
 	}
 	s.pending.Store(left)
 	s.unsaid.Store(said)
-	s.given.Store(given)
 	s.wake()
+	return s.countGivenUp(ctx)
+}
+
+// countGivenUp counts what stands in the outboxes and is not tried again: what nobody has
+// decided about is forgotten in the end, as any payload is.
+func (s *Service) countGivenUp(ctx context.Context) error {
+	tenants, err := s.opts.Tenants(ctx)
+	if err != nil {
+		return err
+	}
+	given := int64(0)
+	for _, tenant := range tenants {
+		if err := s.givenUp(ctx, tenant, func(*unsentMessage) bool { given++; return true }); err != nil {
+			return err
+		}
+	}
+	s.given.Store(given)
 	return nil
 }
 

@@ -203,11 +203,11 @@ func TestASenderOfAChannelHasWhatItAskedForAlone(t *testing.T) {
 	shared := func(session string) *writ.Principal {
 		return &writ.Principal{ID: "human:ada", Strength: writ.StrengthChannel, Session: session}
 	}
-	if err := contract.Own(shared("chat_1"), &writ.Execution{ID: "exe_1", Principal: shared("chat_1")}); err != nil {
+	if err := contract.Own(shared("snd_1"), &writ.Execution{ID: "exe_1", Principal: shared("snd_1")}); err != nil {
 		t.Error(err)
 	}
-	for _, e := range []*writ.Execution{asked, {ID: "exe_1", Principal: shared("chat_2")}} {
-		if err := contract.Own(shared("chat_1"), e); !writ.IsCode(err, writ.CodeNotFound) {
+	for _, e := range []*writ.Execution{asked, {ID: "exe_1", Principal: shared("snd_2")}} {
+		if err := contract.Own(shared("snd_1"), e); !writ.IsCode(err, writ.CodeNotFound) {
 			t.Errorf("of another session: %v", err)
 		}
 	}
