@@ -136,6 +136,19 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestAProviderIsAskedForNoToken: its signature is wrong, and a token would not help.
+func TestAProviderIsAskedForNoToken(t *testing.T) {
+	r := newRig(t, func(o *api.Options) {
+		o.Routes = []api.Route{{Method: "POST", Pattern: "/signed", Permission: api.BySignature, Handler: func(http.ResponseWriter, *http.Request) error {
+			return writ.Errorf(writ.CodeUnauthenticated, "signed", "the signature is not of this channel's secret")
+		}}}
+	})
+	resp, p := r.send("POST", "/signed", "{}", nil)
+	if challenge, there := resp.Header["Www-Authenticate"]; resp.StatusCode != 401 || p.Code != writ.CodeUnauthenticated || there {
+		t.Errorf("%d %s, %q", resp.StatusCode, p.Code, challenge)
+	}
+}
+
 // pad is a valid intent of n bytes.
 func pad(n int) string {
 	return strings.Replace(intent, "hello", strings.Repeat("x", n-len(intent)+len("hello")), 1)

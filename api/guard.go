@@ -24,6 +24,7 @@ type visit struct {
 	operation string // a contract key or a pattern, never what a caller made up
 	status    int
 	principal *writ.Principal
+	signed    bool // the route is a provider's, who signs
 	again     func(context.Context) (*writ.Principal, error) // authenticates the same credential again
 }
 
@@ -57,7 +58,7 @@ func visitOf(r *http.Request) *visit {
 // authentication, permission, panics, errors, log and metrics.
 func (s *Server) guard(route Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := &visit{ResponseWriter: w, id: s.requestID(), operation: route.Pattern}
+		v := &visit{ResponseWriter: w, id: s.requestID(), operation: route.Pattern, signed: route.Permission == BySignature}
 		r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
 		header := w.Header()
 		header.Set("X-Request-Id", v.id)
@@ -234,7 +235,11 @@ func (s *Server) requestID() string {
 
 func (s *Server) answer(v *visit, err error) {
 	p := problemOf(err, v.id)
-	if p.Status == http.StatusUnauthorized {
+	// RFC 9110 section 15.5.2 wants a challenge with each 401. No scheme that is registered
+	// says what a provider's own header holds. Bearer would ask whoever calls for a token,
+	// with which nobody gets in here, and a name that we made up would say no more to any
+	// client and could be taken for one of a scheme to come: so there is none.
+	if p.Status == http.StatusUnauthorized && !v.signed {
 		v.Header().Set("WWW-Authenticate", bearerChallenge)
 	}
 	if werr := writeJSON(v, p.Status, problemType, p); werr != nil {

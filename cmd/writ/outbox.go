@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +26,24 @@ func (h *home) unsaidDrift(ctx context.Context, tenant writ.TenantID) ([]contrac
 	return h.channels.Drift(ctx, tenant)
 }
 
+// threadForms are how threads are written, by provider.
+var threadForms = map[string]string{
+	"github":          "OWNER/REPOSITORY#NUMBER",
+	"slack":           "TEAM/CHANNEL, or TEAM/CHANNEL/TS with the time stamp of the message that the thread began with",
+	"telegram":        "CHAT, or CHAT/TOPIC for a topic of a forum, both numbers",
+	"whatsapp-meta":   "NUMBER/PERSON: the id of the business's phone number, and the number of the person",
+	"whatsapp-twilio": "whatsapp:+NUMBER/whatsapp:+PERSON, both escaped as in a URL's path",
+}
+
+// threadFix says how to name a thread of a channel.
+func threadFix(name string) string {
+	provider, _, _ := strings.Cut(name, "/")
+	if form := threadForms[provider]; form != "" {
+		return "give --thread " + form
+	}
+	return "give --thread: docs/channels.md says how each provider's threads are written"
+}
+
 func (a *app) channelTest() *cobra.Command {
 	in := &contract.ChannelTestInput{}
 	c := &cobra.Command{
@@ -34,7 +53,7 @@ answered. It is said once, whatever comes back.`,
 		Example: "  writ channel test github/acme --thread acme/site#12",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if in.Thread == "" {
-				return usage("where is it to be said?").WithFix("give --thread: docs/channels.md says how each provider's threads are written")
+				return usage("where is it to be said?").WithFix("%s", threadFix(args[0]))
 			}
 			in.Name = writ.ChannelName(args[0])
 			out, err := call(cmd.Context(), a, contract.ChannelTest, in)
