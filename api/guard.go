@@ -24,7 +24,7 @@ type visit struct {
 	operation string // a contract key or a pattern, never what a caller made up
 	status    int
 	principal *writ.Principal
-	signed    bool // the route is a provider's, who signs
+	signed    bool                                           // the route is a provider's, who signs
 	again     func(context.Context) (*writ.Principal, error) // authenticates the same credential again
 }
 
