@@ -33,6 +33,8 @@ const (
 	DeliveryIgnored DeliveryStatus = "ignored"
 	// DeliveryRefused: its sender may not, or nothing here is meant by it.
 	DeliveryRefused DeliveryStatus = "refused"
+	// DeliveryDecided: a person's word about what was asked was taken.
+	DeliveryDecided DeliveryStatus = "decided"
 	// DeliveryAnswered: a member was told what they asked of the host itself, or how an
 	// execution goes that they asked for.
 	DeliveryAnswered DeliveryStatus = "answered"

@@ -151,6 +151,8 @@ func (s *Service) message(ctx context.Context, c *come, h *heard) error {
 		return s.happened(ctx, c, h)
 	case Said:
 		return s.said(ctx, c, h)
+	case Pressed:
+		return s.pressed(ctx, c, h)
 	}
 	c.add(h.m, ignored("nothing here is set off by it"))
 	return nil

@@ -1,6 +1,10 @@
 package channel
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/writ-run/writ"
+)
 
 // Outgoing is what is to be said in a thread, in the same form for all providers.
 type Outgoing struct {
@@ -12,6 +16,9 @@ type Outgoing struct {
 	// provider has no fields it is left out.
 	Field   *Field   `json:"field,omitempty"`
 	Buttons []Button `json:"buttons,omitempty"`
+	// Changes is the message of this host that is to be changed: where it was said, the
+	// outbox knows its id.
+	Changes writ.StreamID `json:"changes,omitempty"`
 	// Replaces is the provider's id of what was said before and is to be changed; empty:
 	// it is said anew. Where a provider changes nothing it is said anew, too.
 	Replaces string `json:"replaces,omitempty"`

@@ -29,7 +29,7 @@ const (
 type job struct {
 	entry
 	facts    *writ.DeliveryFacts
-	position writ.Position     // of its record
+	at       writ.Time         // when it came
 	channel  *contract.Channel // nil: it was removed meanwhile
 	messages []Message
 	batched  bool  // its provider mixes threads in one delivery

@@ -203,8 +203,18 @@ func (s *Service) send(ctx context.Context, m *sendable) (wait time.Duration, al
 			return 0, false, err
 		}
 		var id string
+		out := m.Message
+		if out.Changes != "" && out.Replaces == "" {
+			sent, err := s.sent(ctx, m.tenant, out.Changes)
+			if err != nil {
+				return 0, false, err
+			}
+			if sent != nil {
+				out.Replaces = sent.Body.Message.ID
+			}
+		}
 		// From here on it is said, whoever stops the host: the record has begun it.
-		id, err = v.Send(context.WithoutCancel(ctx), account, &m.Message)
+		id, err = v.Send(context.WithoutCancel(ctx), account, &out)
 		if err == nil {
 			return 0, false, s.came(ctx, m, t, writ.RecMessageSent, writ.MessageFacts{ID: writ.Clip(id, maxID)})
 		}

@@ -30,6 +30,11 @@ type Options struct {
 	Caller     contract.Caller // the operations that messages become
 	Principals Principals
 	Adapters   []Adapter
+	Notes      writ.Notes // of the documents that ask.go names
+	// Tip is the position of a tenant's last record on disk.
+	Tip func(tenant writ.TenantID) (writ.Position, error)
+	// Attest signs for the host that a person said a word in a channel.
+	Attest func(ctx context.Context, p *writ.Principal, word writ.Word, via *writ.Via) ([]byte, error)
 	// Secret reads what a provider signs with, to verify something. Peek does the same
 	// to see whether it is there.
 	Secret, Peek func(ctx context.Context, tenant writ.TenantID, name string) ([]byte, error)
@@ -70,6 +75,7 @@ type Service struct {
 	unsaid   atomic.Int64  // messages on disk that wait to be said
 	followed chan struct{} // an execution is to be followed
 
+	asking   sync.Mutex // held while people are asked about an execution, before queueing
 	telling  sync.Mutex // held while a thread is told how an execution goes, before queueing
 	queueing sync.Mutex // before mu; held while a message gets its place and is appended
 	stamped  writ.Time  // the last place
@@ -96,7 +102,7 @@ type place struct {
 // one provider.
 func New(opts Options) (*Service, error) {
 	if opts.Store == nil || opts.Journal == nil || opts.Traces == nil || opts.Clock == nil || opts.Caller == nil ||
-		opts.Principals == nil || opts.Secret == nil || opts.Peek == nil || opts.Tenants == nil {
+		opts.Principals == nil || opts.Notes == nil || opts.Tip == nil || opts.Attest == nil || opts.Secret == nil || opts.Peek == nil || opts.Tenants == nil {
 		return nil, writ.Errorf(writ.CodeInvalid, "channels", "an option is not set")
 	}
 	if opts.Workers <= 0 {
