@@ -23,15 +23,22 @@ func (s *Service) pressed(ctx context.Context, c *come, h *heard) error {
 		c.add(h.m, ignored("nothing here is set off by it"))
 		return nil
 	}
-	r := &ruling{ref: press.Value, approved: press.Action == actApprove, note: strings.TrimSpace(h.m.Text), pressed: true}
+	adapter, err := s.adapterOf(h.channel.Name)
+	if err != nil {
+		return err
+	}
+	r := &ruling{ref: press.Value, approved: press.Action == actApprove, pressed: true}
+	if adapter.Traits().Writes {
+		r.note = writ.Clip(strings.TrimSpace(h.m.Text), maxWhy)
+	}
 	if !referenceForm.MatchString(r.ref) { // never a bare word: what was pressed names one thing
 		c.add(h.m, ignored("the button is none of this host's"))
 		return nil
 	}
 	if !r.approved && r.note == "" {
-		if adapter, err := s.adapterOf(h.channel.Name); err != nil || adapter.Traits().Writes {
+		if adapter.Traits().Writes {
 			c.add(h.m, writ.DeliveryOutcome{Status: writ.DeliveryRefused, Principal: h.acting.ID, Code: writ.CodeInvalid, Message: "a rejection needs a reason", Answer: answer(sayWriteWhy)})
-			return err
+			return nil
 		}
 		r.note = sayNoReason
 	}

@@ -186,17 +186,29 @@ func (a *app) channelList() *cobra.Command {
 					t.line("there are no channels: see `writ channel add --help`")
 					return
 				}
-				t.head("channel", "url", "members", "triggers", "problem")
+				t.head("channel", "url", "members", "triggers", "approvals", "problem")
 				for _, c := range out.Items {
 					events := make([]string, len(c.Triggers))
 					for i := range c.Triggers {
 						events[i] = c.Triggers[i].Event
 					}
-					t.row(string(c.Name), c.URL, fmt.Sprint(len(c.Members)), strings.Join(events, " "), c.Problem)
+					t.row(string(c.Name), c.URL, fmt.Sprint(len(c.Members)), strings.Join(events, " "), approvalsIn(&c.Channel), c.Problem)
 				}
 			})
 		},
 	}
+}
+
+// approvalsIn says what becomes of approvals in a channel: "decided, asked in T1/C1".
+func approvalsIn(c *contract.Channel) string {
+	var words []string
+	if c.Decides {
+		words = append(words, "decided")
+	}
+	if c.AskIn != "" {
+		words = append(words, "asked in "+c.AskIn)
+	}
+	return strings.Join(words, ", ")
 }
 
 func (a *app) channelSimulate() *cobra.Command {
