@@ -187,6 +187,9 @@ func (s *Service) askAll(ctx context.Context, tenant writ.TenantID, id writ.Exec
 		return err
 	}
 	e, err := s.opts.Traces.Execution(ctx, tenant, id)
+	if writ.IsCode(err, writ.CodeNotFound) {
+		return s.drop(ctx, tenant, open)
+	}
 	if err != nil {
 		return err
 	}
@@ -217,6 +220,20 @@ func (s *Service) askAll(ctx context.Context, tenant writ.TenantID, id writ.Exec
 			if err := s.ask(ctx, full, places); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// drop forgets what was asked about an execution that is kept no longer.
+func (s *Service) drop(ctx context.Context, tenant writ.TenantID, open []*question) error {
+	for _, a := range open {
+		changes, err := s.closing(a)
+		if err == nil {
+			err = s.opts.Notes.Note(context.WithoutCancel(ctx), tenant, changes...)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil

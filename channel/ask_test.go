@@ -574,7 +574,7 @@ func FuzzVisible(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		raw, err := canon.MarshalJSON(map[string]string{"text": strings.ToValidUTF8(text, "?")})
 		if err != nil {
-			t.Skip()
+			return // it is no text
 		}
 		shown := channel.Values(raw)
 		var back map[string]string

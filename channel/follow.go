@@ -202,7 +202,17 @@ func (s *Service) followTenant(ctx context.Context, tenant writ.TenantID) {
 func (s *Service) goesOn(ctx context.Context, tenant writ.TenantID, r *writ.Record) error {
 	id := writ.ExecutionID(r.Stream)
 	switch r.Type {
-	case writ.RecApprovalOpened, writ.RecApprovalDecided, writ.RecApprovalEscalated, writ.RecApprovalExpired, writ.RecExecutionEnded:
+	case writ.RecApprovalDecided, writ.RecApprovalEscalated, writ.RecApprovalExpired, writ.RecExecutionEnded:
+		// Most executions end without anybody having been asked.
+		docs, err := s.opts.Store.List(ctx, writ.StoreQuery{Tenant: tenant, Prefix: askedPrefix + string(id) + "/", Limit: 1})
+		if err != nil {
+			return err
+		}
+		if len(docs) == 0 {
+			break
+		}
+		fallthrough
+	case writ.RecApprovalOpened:
 		if err := s.askOf(ctx, tenant, id); err != nil {
 			return err
 		}
