@@ -555,7 +555,11 @@ func TestWhatWasClosedLongAgoIsForgotten(t *testing.T) {
 		if n := count(); n != 3 {
 			t.Errorf("%d documents of what was closed", n)
 		}
-		time.Sleep(7*24*time.Hour + 2*time.Minute)
+		a.still()
+		time.Sleep(7 * 24 * time.Hour)
+		a.restart()
+		a.live()
+		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		if n := count(); n != 0 {
 			t.Errorf("%d documents are left", n)
