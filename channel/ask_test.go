@@ -556,7 +556,7 @@ func TestWhatWasClosedLongAgoIsForgotten(t *testing.T) {
 			t.Errorf("%d documents of what was closed", n)
 		}
 		a.still()
-		time.Sleep(7 * 24 * time.Hour)
+		a.opts.Clock = func() time.Time { return time.Now().Add(7 * 24 * time.Hour) }
 		a.restart()
 		a.live()
 		time.Sleep(2 * time.Minute)
