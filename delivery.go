@@ -1,6 +1,9 @@
 package writ
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // DeliveredPrefix of the documents that list deliveries which were handled.
 const DeliveredPrefix = "delivered/"
@@ -55,3 +58,6 @@ type DeliveryOutcome struct {
 // ChannelName names a channel of a tenant: its provider and the name that an admin
 // gave it, "github/acme".
 type ChannelName string
+
+// Key is the channel as intents and freezes name it: "github:acme".
+func (n ChannelName) Key() string { return strings.Replace(string(n), "/", ":", 1) }

@@ -93,3 +93,25 @@ func TestNobodyDecidesAHighRiskInAChannel(t *testing.T) {
 		r.identical(id)
 	})
 }
+
+// TestAFrozenChannelDecidesNothing: who has taken over the provider's account is held by
+// the same freeze as what comes from there, and a person's own word is not.
+func TestAFrozenChannelDecidesNothing(t *testing.T) {
+	judge := defaultJudge(t)
+	synctest.Test(t, func(t *testing.T) {
+		r := newRigWith(t, &rig{judges: judges{changing{judge, asks(writ.RiskMedium, 1)}}})
+		id := r.begin(agent, post)
+		item := r.pending(id)
+		r.freeze(contract.FreezeSubject{ChannelKey: "talk:*"}, "")
+		if err := r.word(inChannel(approver), id, item); !writ.IsCode(err, writ.CodeFrozen) {
+			t.Errorf("says yes: %v", err)
+		}
+		in := &contract.ExecutionRejectInput{ExecutionID: id, StepID: item.StepID, ApprovalDigest: item.Digest, Reason: "no", Signature: []byte("the host's")}
+		if _, err := r.engine.ExecutionReject(as(inChannel(approver)), in); !writ.IsCode(err, writ.CodeFrozen) {
+			t.Errorf("says no: %v", err)
+		}
+		r.say(approver, id, item)
+		r.start(agent, id)
+		r.expect(id, writ.ExecCompleted)
+	})
+}

@@ -102,11 +102,16 @@ type word struct {
 // wordOf is a word of p, in the place of another person where one is named.
 // CodeForbidden where that person has not delegated to p for now.
 //
-// CodeFrozen where one of the two is frozen: people go on to decide about what is
-// frozen, and who is frozen decides nothing.
+// CodeFrozen where one of the two is frozen, or the channel in which p decides: people
+// go on to decide about what is frozen, and who is frozen decides nothing.
 func (e *Engine) wordOf(ctx context.Context, p *writ.Principal, absent writ.PrincipalID) (*word, error) {
+	channel := ""
+	if p.Strength == writ.StrengthChannel {
+		name, _ := strings.CutPrefix(p.Source, "channel:")
+		channel = writ.ChannelName(name).Key()
+	}
 	for _, who := range []*writ.Principal{p, {ID: absent}} {
-		f, err := e.Freezes.Frozen(ctx, p.Tenant, &writ.FreezeTarget{Principal: who, Named: true})
+		f, err := e.Freezes.Frozen(ctx, p.Tenant, &writ.FreezeTarget{Principal: who, Channel: channel, Named: true})
 		if err != nil {
 			return nil, err
 		}
