@@ -49,9 +49,20 @@ func suite() *channeltest.Suite {
 		Numbered: func(id string) []byte {
 			return []byte(`{"action":"created","issue":{"number":1},"comment":{"id":5,"body":"x"},"sender":{"id":` + id + `,"type":"User"}}`)
 		},
-		Passing: map[string][]byte{
+		Place: func(place, thread, sender, text string) []byte {
+			return channeltest.Body(`{"action":"created","repository":{"full_name":%s},"issue":{"number":`+thread+`,"title":"t"},"comment":{"id":5,"body":%s},"sender":{"id":`+digits(sender)+`,"type":"User"}}`,
+				"acme/r"+place, text)
+		},
+		Edits: map[string][]byte{
+			"an edited comment":  channeltest.Body(`{"action":"edited","issue":{"number":1},"comment":{"id":5,"body":%s},"changes":{"body":{"from":"x"}},"sender":{"id":1,"type":"User"}}`, "/approve"),
+			"a deleted comment":  channeltest.Body(`{"action":"deleted","issue":{"number":1},"comment":{"id":5,"body":%s},"sender":{"id":1,"type":"User"}}`, "/writ help"),
+			"a title with words": channeltest.Body(`{"action":"edited","issue":{"number":1,"title":%s},"comment":{"id":5,"body":"x"},"sender":{"id":1,"type":"User"}}`, "/approve"),
+		},
+		Echoes: map[string][]byte{
 			"the bot's own comment": channeltest.Body(`{"action":"created","issue":{"number":1},"comment":{"id":5,"body":%s},"sender":{"id":1,"type":"Bot"}}`, "/approve"),
-			"nobody's":              []byte(`{"action":"created","issue":{"number":1},"comment":{"id":5,"body":"x"}}`),
+		},
+		Passing: map[string][]byte{
+			"nobody's": []byte(`{"action":"created","issue":{"number":1},"comment":{"id":5,"body":"x"}}`),
 		},
 	}
 }

@@ -88,12 +88,21 @@ func suite() *channeltest.Suite {
 		},
 		Pressed: func(thread, sender, action, value string) []byte {
 			data := action + ":" + value
-			return updated(`"callback_query":{"id":"81","chat_instance":"-7",` + from(sender) + `,"message":{"message_id":1,` + bot + `,` + forum(thread) + `,"text":"May it?"},"data":` + string(channeltest.Body("%s", data)) + `}`)
+			return updated(`"callback_query":{"id":"81` + number(int64(id(sender+data))) + `","chat_instance":"-7",` + from(sender) + `,"message":{"message_id":1,` + bot + `,` + forum(thread) + `,"text":"May it?"},"data":` + string(channeltest.Body("%s", data)) + `}`)
+		},
+		Place: func(place, thread, sender, text string) []byte {
+			return updated(`"message":{"message_id":1,` + from(sender) + `,"date":1767225600,"chat":{"id":-100` + place + `,"type":"supergroup","is_forum":true},"message_thread_id":` + thread +
+				`,"is_topic_message":true,"text":` + string(channeltest.Body("%s", text)) + `}`)
+		},
+		Edits: map[string][]byte{
+			"an edit":        updated(`"edited_message":{"message_id":1,` + person + `,` + private + `,"edit_date":1767225601,"text":"/approve"}`),
+			"an edited post": updated(`"edited_channel_post":{"message_id":1,` + private + `,"text":"/approve"}`),
+		},
+		Echoes: map[string][]byte{
+			"a bot":              updated(`"message":{"message_id":1,` + bot + `,` + private + `,"text":"/approve"}`),
+			"a bot that presses": updated(`"callback_query":{"id":"81",` + bot + `,"message":{"message_id":1,` + private + `},"data":"approve:x"}`),
 		},
 		Passing: map[string][]byte{
-			"an edit":                     updated(`"edited_message":{"message_id":1,` + person + `,` + private + `,"edit_date":1767225601,"text":"/approve"}`),
-			"an edited post":              updated(`"edited_channel_post":{"message_id":1,` + private + `,"text":"/approve"}`),
-			"a bot":                       updated(`"message":{"message_id":1,` + bot + `,` + private + `,"text":"/approve"}`),
 			"a bot through a person":      updated(`"message":{"message_id":1,` + person + `,` + private + `,"via_bot":{"id":702,"is_bot":true},"text":"/approve"}`),
 			"an admin without a name":     updated(`"message":{"message_id":1,"from":{"id":1087968824,"is_bot":true},"sender_chat":{"id":-1001},"date":1767225600,"chat":{"id":-1001},"text":"/approve"}`),
 			"a channel's post in a group": updated(`"message":{"message_id":1,"from":{"id":777000,"is_bot":false},"sender_chat":{"id":-1002},"date":1767225600,"chat":{"id":-1001},"text":"/approve"}`),
@@ -101,7 +110,6 @@ func suite() *channeltest.Suite {
 			"who joined":                  updated(`"message":{"message_id":1,` + person + `,` + private + `,"new_chat_members":[{"id":602,"is_bot":false}]}`),
 			"the bot was let in":          updated(`"my_chat_member":{"chat":{"id":601},` + person + `}`),
 			"a poll":                      updated(`"poll":{"id":"5","question":"/approve"}`),
-			"a bot that presses":          updated(`"callback_query":{"id":"81",` + bot + `,"message":{"message_id":1,` + private + `},"data":"approve:x"}`),
 			"a button of a game":          updated(`"callback_query":{"id":"81",` + person + `,"message":{"message_id":1,` + private + `},"game_short_name":"x"}`),
 			"a button elsewhere":          updated(`"callback_query":{"id":"81",` + person + `,"inline_message_id":"AAE","data":"approve:x"}`),
 			"a button of what is gone":    updated(`"callback_query":{"id":"81",` + person + `,"message":{"message_id":1,"date":0,"chat":{"id":-1001}},"data":"approve:x"}`),
