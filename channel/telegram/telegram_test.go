@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -208,8 +209,38 @@ func TestAButtonSaysWhatItAsksForAndOfWhat(t *testing.T) {
 	}
 }
 
+// TestAPressedButtonStopsWaiting: the answer calls one method of Telegram's, with an id that
+// can be nothing else.
+func TestAPressedButtonStopsWaiting(t *testing.T) {
+	for given, want := range map[string]string{
+		`"4382bfdwdsb323b2d9"`: "4382bfdwdsb323b2d9", `"81"`: "81", `"` + strings.Repeat("9", 64) + `"`: strings.Repeat("9", 64), `"\u0038\u0031"`: "81",
+		`"` + strings.Repeat("9", 65) + `"`: "", `""`: "", `81`: "", `null`: "", `{}`: "", `["81"]`: "", `"8 1"`: "", `"81\u0000"`: "", `"\",\"method\":\"sendMessage\",\"a\":\""`: "", `"<b>"`: "", `"é"`: "", `"\ud800"`: "",
+	} {
+		receipt, err := (Adapter{}).Receive(sent([]byte(secret), []byte(`{"update_id":7,"callback_query":{"id":`+given+`}}`)), [][]byte{[]byte(secret)})
+		if err != nil || receipt.Key != "7" || receipt.Accepted.Status != http.StatusOK {
+			t.Errorf("%s: %+v %v", given, receipt, err)
+			continue
+		}
+		a := receipt.Accepted
+		if want == "" && (a.ContentType != "" || a.Body != nil) {
+			t.Errorf("%s is answered with %s %s", given, a.ContentType, a.Body)
+		}
+		if call := `{"method":"answerCallbackQuery","callback_query_id":"` + want + `"}`; want != "" && (a.ContentType != "application/json" || string(a.Body) != call) {
+			t.Errorf("%s is answered with %s %s", given, a.ContentType, a.Body)
+		}
+	}
+	for _, body := range []string{`{"update_id":7,"callback_query":[]}`, `{"update_id":7,"callback_query":"81"}`, `{"update_id":7,"message":{"id":"81"}}`, `{"update_id":7,"id":"81"}`} {
+		if receipt, err := (Adapter{}).Receive(sent([]byte(secret), []byte(body)), [][]byte{[]byte(secret)}); err != nil || receipt.Accepted.Body != nil || receipt.Accepted.ContentType != "" {
+			t.Errorf("%s: %+v %v", body, receipt, err)
+		}
+	}
+}
+
+var calls = regexp.MustCompile(`^\{"method":"answerCallbackQuery","callback_query_id":"[0-9A-Za-z_-]{1,64}"\}$`)
+
 func FuzzReceive(f *testing.F) {
 	f.Add(secret, "application/json", []byte(`{"update_id":1}`))
+	f.Add(secret, "application/json", []byte(`{"update_id":1,"callback_query":{"id":"81"}}`))
 	f.Fuzz(func(t *testing.T, token, media string, body []byte) {
 		r := &channel.Request{Method: http.MethodPost, Body: body, At: canon.TimeOf(channeltest.Now), Header: http.Header{headerSecret: {token}, "Content-Type": {media}}}
 		if receipt, err := (Adapter{}).Receive(r, [][]byte{[]byte("a key that nobody has guessed")}); err == nil {
@@ -218,6 +249,9 @@ func FuzzReceive(f *testing.F) {
 		if receipt, err := (Adapter{}).Receive(sent([]byte(secret), body), [][]byte{[]byte(secret)}); err == nil {
 			if receipt.Key == "" {
 				t.Fatal("an update without a key")
+			}
+			if answer := receipt.Accepted.Body; len(answer) > 0 && !calls.Match(answer) {
+				t.Fatalf("answered with %s", answer)
 			}
 			channeltest.Read(t, Adapter{}, body, receipt.Hints)
 		}
