@@ -1,6 +1,7 @@
 package github
 
 import (
+	"bytes"
 	"encoding/hex"
 	"net/http"
 	"strings"
@@ -114,6 +115,19 @@ func TestACommandIsANewCommentThatBeginsWithIt(t *testing.T) {
 		{"issue_comment", comment("created", "/writ help", "User"), true},
 		{"issue_comment", comment("created", "\\n /WRIT\\thelp", "User"), true},
 		{"discussion_comment", comment("created", "/writ help", "User"), true},
+		{"issue_comment", comment("created", "/approve", "User"), true},
+		{"issue_comment", comment("created", "/Approve apr_1", "User"), true},
+		{"pull_request_review_comment", bytes.Replace(comment("created", "/reject it is not ours", "User"), []byte("issue"), []byte("pull_request"), 1), true},
+		{"issue_comment", comment("created", " /REJECT\\nwhy", "User"), true},
+		{"issue_comment", comment("created", "/approved", "User"), false},
+		{"issue_comment", comment("created", "/reject: no", "User"), false},
+		{"issue_comment", comment("created", "approve", "User"), false},
+		{"issue_comment", comment("created", "> /approve", "User"), false},
+		{"issue_comment", comment("edited", "/approve", "User"), false},
+		{"issue_comment", comment("deleted", "/approve", "User"), false},
+		{"issue_comment", comment("created", "/approve", "Bot"), false},
+		{"commit_comment", comment("created", "/approve", "User"), false},
+		{"issues", []byte(`{"action":"opened","issue":{"number":1,"title":"/approve"},"repository":{"full_name":"a/b"},"sender":{"id":6,"type":"User"}}`), false},
 		{"issue_comment", comment("created", "I wrote /writ help", "User"), false},
 		{"issue_comment", comment("created", "/writer", "User"), false},
 		{"issue_comment", comment("created", "writ help", "User"), false},

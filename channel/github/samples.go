@@ -21,6 +21,8 @@ var samples = map[string]string{
 	"issues.opened":         `{"action":"opened",` + sampleIssue + `,` + sampleRepository + `,` + sampleSender + `}`,
 	"issue_comment.created": `{"action":"created",` + sampleIssue + `,"comment":{"id":9001,"body":"I can take this one.","user":{"id":601,"login":"grace","type":"User"}},` + sampleRepository + `,` + sampleSender + `}`,
 	"issue_comment.command": `{"action":"created",` + sampleIssue + `,"comment":{"id":9002,"body":"/writ read issue 1 of acme/hello","user":{"id":601,"login":"grace","type":"User"}},` + sampleRepository + `,` + sampleSender + `}`,
+	"issue_comment.approve": `{"action":"created",` + sampleIssue + `,"comment":{"id":9003,"body":"/approve","user":{"id":601,"login":"grace","type":"User"}},` + sampleRepository + `,` + sampleSender + `}`,
+	"issue_comment.reject":  `{"action":"created",` + sampleIssue + `,"comment":{"id":9004,"body":"/reject it is not ours to answer","user":{"id":601,"login":"grace","type":"User"}},` + sampleRepository + `,` + sampleSender + `}`,
 	"pull_request.opened":   `{"action":"opened","number":2,"pull_request":{"id":8101,"number":2,"title":"Mend the README","body":"","state":"open","created_at":%q,"user":{"id":601,"login":"grace","type":"User"}},` + sampleRepository + `,` + sampleSender + `}`,
 }
 
