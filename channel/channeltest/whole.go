@@ -28,19 +28,19 @@ var shapes = map[string]func(filling string, longest int) *channel.Outgoing{
 		return &channel.Outgoing{Heading: filled(filling, longest/2), Text: "May it?"}
 	},
 	"one fact": func(filling string, longest int) *channel.Outgoing {
-		return &channel.Outgoing{Heading: "Approval", Facts: []channel.Fact{{Name: "Input", Value: filled(filling, longest-100)}}, Text: "May it?"}
+		return &channel.Outgoing{Heading: "Approval", Facts: []channel.Fact{{Name: "Input", Value: value(filling, longest-100)}}, Text: "May it?"}
 	},
 	"many facts": func(filling string, longest int) *channel.Outgoing {
 		out := &channel.Outgoing{Heading: "Approval", Text: "May it?"}
 		for len(out.Plain()) < longest-100 {
-			out.Facts = append(out.Facts, channel.Fact{Name: filled(filling, 5), Value: filled(filling, 9)})
+			out.Facts = append(out.Facts, channel.Fact{Name: filled(filling, 5), Value: value(filling, 9)})
 		}
 		return out
 	},
 	"long and short facts": func(filling string, longest int) *channel.Outgoing {
 		out := &channel.Outgoing{Heading: filled(filling, 60), Text: "May it?"}
 		for len(out.Plain()) < longest-300 {
-			out.Facts = append(out.Facts, channel.Fact{Name: "Long", Value: filled(filling, 150)}, channel.Fact{Name: "Short", Value: "x"})
+			out.Facts = append(out.Facts, channel.Fact{Name: "Long", Value: value(filling, 150)}, channel.Fact{Name: "Short", Value: "x"})
 		}
 		return out
 	},
@@ -50,6 +50,13 @@ var shapes = map[string]func(filling string, longest int) *channel.Outgoing{
 func filled(filling string, n int) string {
 	out := strings.Repeat(filling, n/len(filling))
 	return out + strings.Repeat("z", n-len(out))
+}
+
+// value is the same of a fact, in which some characters are more in lines of text.
+func value(filling string, n int) string {
+	size := func(value string) int { return len((&channel.Fact{Value: value}).Plain()) - len(": ") }
+	out := strings.Repeat(filling, n/size(filling))
+	return out + strings.Repeat("z", n-size(out))
 }
 
 // asking is what a provider is given below what is said: more than any has.

@@ -60,8 +60,8 @@ func laidOut(out *channel.Outgoing) []slackgo.Block {
 			all, row = append(all, slackgo.NewSectionBlock(nil, row, nil)), nil
 		}
 	}
-	for _, f := range out.Facts {
-		line := f.Name + ": " + f.Value
+	for i := range out.Facts {
+		line := out.Facts[i].Plain()
 		if escaped(line) > maxField {
 			end()
 			all = append(all, sections(line)...)
