@@ -10,8 +10,8 @@ import (
 func TestPlain(t *testing.T) {
 	for want, out := range map[string]Outgoing{
 		"": {}, "a": {Heading: "a"}, "b": {Text: "b"}, "a\nb": {Heading: "a", Text: "b"},
-		"a\nRisk: high\n: \nb": {Heading: "a", Facts: []Fact{{Name: "Risk", Value: "high"}, {}}, Text: "b", Field: &Field{Label: "Why"}, Buttons: []Button{{Label: "Approve"}}},
-		"Input: x\n  Risk: low":  {Facts: []Fact{{Name: "Input", Value: "x\nRisk: low"}}},
+		"a\nRisk: high\n: \nb":  {Heading: "a", Facts: []Fact{{Name: "Risk", Value: "high"}, {}}, Text: "b", Field: &Field{Label: "Why"}, Buttons: []Button{{Label: "Approve"}}},
+		"Input: x\n  Risk: low": {Facts: []Fact{{Name: "Input", Value: "x\nRisk: low"}}},
 	} {
 		if got := out.Plain(); got != want {
 			t.Errorf("%q, want %q", got, want)

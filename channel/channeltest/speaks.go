@@ -77,25 +77,7 @@ func (p *provider) requests() int {
 // Speaks holds an adapter to what the outbox relies on.
 func Speaks(t *testing.T, s Speaking) {
 	p := &provider{}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.asked++
-		method, path, check := http.MethodPost, s.Path, s.Check
-		if p.edited = s.Edit.Path != "" && r.URL.Path == "/base"+s.Edit.Path; p.edited {
-			method, path, check = s.Edit.Method, s.Edit.Path, s.Edit.Check
-		}
-		if err != nil || r.Method != method || r.URL.Path != "/base"+path {
-			t.Errorf("%s %s, %v: want %s %s", r.Method, r.URL.Path, err, method, path)
-		}
-		p.seen = check(t, r, body)
-		if p.answer != nil {
-			p.answer(w, r)
-			return
-		}
-		s.take(w)
-	}))
+	server := httptest.NewServer(s.ask(t, p))
 	defer server.Close()
 	send := func(out *channel.Outgoing, answer func(http.ResponseWriter, *http.Request)) (string, error) {
 		t.Helper()
@@ -132,6 +114,29 @@ func Speaks(t *testing.T, s Speaking) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+// ask is the provider: it looks at what it is asked, and takes it or answers as it is told.
+func (s *Speaking) ask(t *testing.T, p *provider) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.asked++
+		method, path, check := http.MethodPost, s.Path, s.Check
+		if p.edited = s.Edit.Path != "" && r.URL.Path == "/base"+s.Edit.Path; p.edited {
+			method, path, check = s.Edit.Method, s.Edit.Path, s.Edit.Check
+		}
+		if err != nil || r.Method != method || r.URL.Path != "/base"+path {
+			t.Errorf("%s %s, %v: want %s %s", r.Method, r.URL.Path, err, method, path)
+		}
+		p.seen = check(t, r, body)
+		if p.answer != nil {
+			p.answer(w, r)
+			return
+		}
+		s.take(w)
+	}
 }
 
 func (s *Speaking) take(w http.ResponseWriter) {

@@ -74,6 +74,9 @@ func suite() *channeltest.Suite {
 		Text: func(thread, sender, text string) []byte {
 			return form(map[string]string{"To": "whatsapp:" + thread, "From": "whatsapp:" + sender, "Body": text})
 		},
+		Attached: func(text, file string) []byte {
+			return form(map[string]string{"Body": text, "NumMedia": "1", "MediaUrl0": "https://api.example.com/media/" + file, "MediaContentType0": "text/csv"})
+		},
 		Place: func(place, thread, _, text string) []byte {
 			return form(map[string]string{"To": "whatsapp:+" + place, "From": "whatsapp:+" + thread, "Body": text})
 		},
