@@ -278,6 +278,30 @@ func TestAForm(t *testing.T) {
 	}
 }
 
+// TestWhatWasWritten above a button is its text, in the order of the fields' ids, and where
+// nothing was, Slack says so in many forms.
+func TestWhatWasWritten(t *testing.T) {
+	for state, want := range map[string]string{
+		`{"values":{"b":{"x":{"value":"second"}},"a":{"y":{"value":"first"},"z":{"value":"&amp; <then>"}}}}`:                "first\n&amp; <then>\nsecond",
+		`{"values":{"a":{"x":{"value":"one"},"y":{"value":null},"z":{"value":7},"n":{"selected_option":{"value":"two"}}}}}`: "one",
+		`{"values":{}}`: "", `{"values":[]}`: "", `{"values":null}`: "", `{}`: "", `[]`: "", `null`: "", `"x"`: "", `{"values":{"a":[]}}`: "", `{"values":{"a":{"x":"y"}}}`: "",
+	} {
+		m := one(t, payload(`{"type":"block_actions","trigger_id":"1.2","user":{"id":"U1"},"team":{"id":"T1"},"container":{"channel_id":"C1","message_ts":"1.2"},"state":`+state+`,"actions":[{"action_id":"reject","value":"x"}]}`))
+		if m.Kind != channel.Pressed || *m.Press != (channel.Press{Action: "reject", Value: "x"}) || m.Text != want {
+			t.Errorf("%s: %+v %q, want %q", state, m.Press, m.Text, want)
+		}
+	}
+}
+
+// TestWhatIsPressedAtOnce are messages of one trigger, of which one has it as its id: no
+// other message has an id twice.
+func TestWhatIsPressedAtOnce(t *testing.T) {
+	messages, err := (Adapter{}).Read(&channel.Delivery{Body: payload(`{"type":"block_actions","trigger_id":"1.2","user":{"id":"U1"},"team":{"id":"T1"},"actions":[{"action_id":"a"},{"action_id":"b"},{"action_id":"c"}]}`)})
+	if err != nil || len(messages) != 3 || messages[0].ID != "1.2" || messages[1].ID != "" || messages[2].ID != "" || messages[2].Press.Action != "c" {
+		t.Errorf("%+v, %v", messages, err)
+	}
+}
+
 func TestTextIsAsPeopleSeeIt(t *testing.T) {
 	for text, want := range map[string]string{
 		"a &amp; b &lt;c&gt;":                         "a & b <c>",
