@@ -30,6 +30,13 @@ type Fact struct {
 	Value string `json:"value"`
 }
 
+// further are the lines of a value behind its first one, further in: none of them is
+// taken for another fact.
+var further = strings.NewReplacer("\r\n", "\r\n  ", "\n", "\n  ", "\r", "\r  ", "\v", "\v  ", "\f", "\f  ", "\u0085", "\u0085  ", "\u2028", "\u2028  ", "\u2029", "\u2029  ")
+
+// Plain is the fact in lines of text.
+func (f *Fact) Plain() string { return f.Name + ": " + further.Replace(f.Value) }
+
 // Field is one line or more that a person writes. What they wrote is the text of the
 // message that a button of the same Outgoing comes back as.
 type Field struct {
@@ -62,8 +69,8 @@ func (o *Outgoing) Plain() string {
 	if o.Heading != "" {
 		lines = append(lines, o.Heading)
 	}
-	for _, f := range o.Facts {
-		lines = append(lines, f.Name+": "+f.Value)
+	for i := range o.Facts {
+		lines = append(lines, o.Facts[i].Plain())
 	}
 	if o.Text != "" {
 		lines = append(lines, o.Text)
