@@ -17,7 +17,7 @@ const (
 	askRemembered = 7 * 24 * time.Hour
 	// askSettles is how long after something else was closed in a thread a bare word there
 	// may still be meant for that.
-	askSettles = 2 * time.Minute
+	askSettles = time.Minute
 )
 
 func askOldKey(at writ.Time, ref string) string {
@@ -55,8 +55,10 @@ func (s *Service) meantBy(ctx context.Context, at lane, ref string) (*refers, er
 
 // only is the one request that a bare word in a thread is about. CodeNotFound where none
 // is open, CodeConflict where it could be meant for another.
-func (s *Service) only(ctx context.Context, at lane, thread string, said writ.Time) (ref string, err error) {
-	prefix := threadPrefix(at.channel, thread)
+func (s *Service) only(ctx context.Context, h *heard, approved bool) (ref string, err error) {
+	at, said := lane{h.tenant, h.channel.Name}, h.at
+	form := func(ref string) string { return sayForm(approved, ref) }
+	prefix := threadPrefix(at.channel, h.m.Thread)
 	docs, err := s.opts.Store.List(ctx, writ.StoreQuery{Tenant: at.tenant, Prefix: prefix})
 	if err != nil {
 		return "", err
@@ -78,9 +80,9 @@ func (s *Service) only(ctx context.Context, at lane, thread string, said writ.Ti
 	case len(open) == 0:
 		return "", writ.Errorf(writ.CodeNotFound, "approval", "nothing waits for a decision in this thread")
 	case len(open) > 1:
-		return "", writ.Errorf(writ.CodeConflict, "approval", "%d things wait here", len(open)).WithFix("say which, with the name that its message shows: approve %s", open[0])
+		return "", writ.Errorf(writ.CodeConflict, "approval", "%d things wait here", len(open)).WithFix("say which, with the name that its message shows: %s", form("apr_..."))
 	case changing:
-		return "", writ.Errorf(writ.CodeConflict, "approval", "something else waited here a moment ago").WithFix("look at what waits now, and say: approve %s", open[0])
+		return "", writ.Errorf(writ.CodeConflict, "approval", "something else waited here a moment ago").WithFix("look at what waits now, and say: %s", form(open[0]))
 	}
 	sent, err := s.sent(ctx, at.tenant, message)
 	if err != nil {

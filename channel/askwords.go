@@ -178,6 +178,14 @@ func sayDecided(p *writ.Principal, full *writ.Approval, approved bool) string {
 	return answer(text)
 }
 
+// sayForm is how a word is said about one request.
+func sayForm(approved bool, ref string) string {
+	if approved {
+		return "approve " + ref
+	}
+	return "reject " + ref + " REASON"
+}
+
 func joined(labels []writ.Label) string {
 	parts := make([]string, len(labels))
 	for i, l := range labels {

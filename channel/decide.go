@@ -88,7 +88,7 @@ func (s *Service) ruled(ctx context.Context, h *heard, r *ruling) (*refers, erro
 		return nil, writ.Errorf(writ.CodeForbidden, "approval", sayNoneDecide).WithFix("decide with `writ exec approve` or `writ exec reject`")
 	}
 	if r.ref == "" {
-		ref, err := s.only(ctx, at, h.m.Thread, h.at)
+		ref, err := s.only(ctx, h, r.approved)
 		if err != nil {
 			return nil, err
 		}
