@@ -174,8 +174,12 @@ func (s *Service) askOf(ctx context.Context, tenant writ.TenantID, id writ.Execu
 	s.asking.Lock()
 	defer s.asking.Unlock()
 	err := s.askAll(ctx, tenant, id)
-	if code := writ.CodeOf(err); code == writ.CodeTampered || code == writ.CodeNotFound || code == writ.CodeUnreplayable {
+	switch code := writ.CodeOf(err); code {
+	case writ.CodeTampered, writ.CodeNotFound, writ.CodeUnreplayable:
 		s.opts.Log.Error("nobody can be asked about an execution", "execution", id, "code", code)
+		return nil
+	case writ.CodeUnavailable: // such as a full outbox, which keeps no thread from being told
+		s.opts.Log.Warn("people are asked later about an execution", "execution", id, "why", err)
 		return nil
 	}
 	return err

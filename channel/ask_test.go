@@ -587,3 +587,34 @@ func FuzzVisible(f *testing.F) {
 		}
 	})
 }
+
+// TestAFullOutboxKeepsNoThreadFromBeingTold: who is to decide is asked once there is room.
+func TestAFullOutboxKeepsNoThreadFromBeingTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAsking(t)
+		full := true
+		a.room.answer = func(int, *channel.Outgoing) (bool, error) {
+			if full {
+				return false, channel.Limited("room", 0)
+			}
+			return true, nil
+		}
+		a.opts.Outbox = 1
+		a.restart()
+		a.live()
+		id, digest := a.asks() // that it is under way fills the outbox
+		done := a.hears(words("U1", "open gate", true)).Execution
+		a.desk.reach(writ.DefaultTenant, done, writ.ExecCompleted, writ.LabelChannel)
+		synctest.Wait()
+		if told := a.told(); len(told) != 1 || told[0].Execution != done {
+			t.Errorf("%+v", told)
+		}
+		full = false
+		time.Sleep(3 * time.Minute)
+		synctest.Wait()
+		if o := a.hears(press("U3", "approve", refOf(digest), "")); o.Status != writ.DeliveryDecided || len(a.decisions(id)) != 1 {
+			t.Errorf("%+v", o)
+		}
+		a.still()
+	})
+}

@@ -280,7 +280,12 @@ func readFollowing(key string, raw []byte) (*following, error) {
 // tellOf tells the thread of an execution what it was not told yet. One that is broken
 // or no longer kept keeps no other from being told.
 func (s *Service) tellOf(ctx context.Context, tenant writ.TenantID, id writ.ExecutionID) error {
-	err := s.tellState(ctx, tenant, id)
+	into, err := s.tellState(ctx, tenant, id)
+	if err == nil && into != "" {
+		if err = s.askOf(ctx, tenant, into); err == nil {
+			_, err = s.tellState(ctx, tenant, into) // further edits of that are told by the next look
+		}
+	}
 	if code := writ.CodeOf(err); code == writ.CodeTampered || code == writ.CodeNotFound {
 		s.opts.Log.Error("a thread cannot be told how an execution goes", "execution", id, "code", code)
 		return nil
@@ -289,44 +294,51 @@ func (s *Service) tellOf(ctx context.Context, tenant writ.TenantID, id writ.Exec
 }
 
 // tellState: the record and how far the thread has been told are one batch, so that each
-// state is told once.
-func (s *Service) tellState(ctx context.Context, tenant writ.TenantID, id writ.ExecutionID) error {
+// state is told once. What an execution was edited into is followed in its place.
+func (s *Service) tellState(ctx context.Context, tenant writ.TenantID, id writ.ExecutionID) (into writ.ExecutionID, err error) {
 	s.telling.Lock()
 	defer s.telling.Unlock()
-	key := followPrefix + string(id)
 	f, err := s.following(ctx, tenant, id)
 	if err != nil || f == nil {
-		return err // nobody asked for it in a thread, or all is told
+		return "", err // nobody asked for it in a thread, or all is told
 	}
 	e, err := s.opts.Traces.Execution(ctx, tenant, id)
 	if err != nil {
-		return err
+		return "", err
 	}
 	all, err := s.channels(ctx, tenant)
 	if err != nil {
-		return err
+		return "", err
 	}
 	state := worthTelling(e)
 	if state == "" || state == f.Told || asksIn(all[f.Channel], e) {
-		return nil
+		return "", nil
 	}
 	text, err := s.outcome(ctx, e)
 	if err != nil {
-		return err
+		return "", err
 	}
-	change := writ.Change{Key: key} // there is nothing more to tell
-	if f.Told = state; !e.Status.Final() {
-		if change.Value, err = canon.MarshalJSON(f); err != nil {
-			return err
-		}
+	f.Told = state
+	var changes []writ.Change
+	switch after := *f; {
+	case !e.Status.Final():
+		changes, err = note(nil, followPrefix+string(id), &after)
+	case e.EditedInto != nil:
+		into, after.Told = e.EditedInto.Execution, ""
+		changes, err = note([]writ.Change{{Key: followPrefix + string(id)}}, followPrefix+string(into), &after)
+	default:
+		changes = []writ.Change{{Key: followPrefix + string(id)}} // there is nothing more to tell
 	}
-	return s.answered(ctx, place{tenant, f.Delivery}, f, &writ.DeliveryOutcome{
+	if err != nil {
+		return "", err
+	}
+	return into, s.answered(ctx, place{tenant, f.Delivery}, f, &writ.DeliveryOutcome{
 		Status: writ.DeliveryAnswered, Principal: f.Principal, Execution: id, Message: inWords(e.Status), Answer: text,
-	}, change)
+	}, changes...)
 }
 
 // answered records what a thread is told, behind the delivery that asked for it.
-func (s *Service) answered(ctx context.Context, at place, f *following, o *writ.DeliveryOutcome, change writ.Change) error {
+func (s *Service) answered(ctx context.Context, at place, f *following, o *writ.DeliveryOutcome, changes ...writ.Change) error {
 	records, err := s.opts.Traces.Records(ctx, writ.RecordQuery{Tenant: at.tenant, Stream: at.stream})
 	if err != nil {
 		return err
@@ -339,7 +351,7 @@ func (s *Service) answered(ctx context.Context, at place, f *following, o *writ.
 			Type: writ.RecDeliveryAnswered, Time: s.opts.Clock.Now(), Actor: actor(at.tenant, f.Channel),
 			Body: writ.Body{Delivery: &writ.DeliveryFacts{Channel: f.Channel, Key: f.Key, Outcomes: []writ.DeliveryOutcome{*o}}},
 		}},
-		Changes: []writ.Change{change},
+		Changes: changes,
 	}, func(batch *writ.Batch) error {
 		key := string(o.Execution) + "/" + f.Told
 		documents, err := s.answers(ctx, to, key, []Outgoing{{Thread: f.Thread, Text: o.Answer}})

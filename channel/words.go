@@ -167,6 +167,8 @@ func sayEnded(e *writ.Execution, output string) string {
 		}
 	case e.Status == writ.ExecIndeterminate:
 		lines = append(lines, "Whether something was done is not known: an operator looks into it.")
+	case e.EditedInto != nil:
+		lines[0] = fmt.Sprintf("%s: it was edited, and %s goes on in its place", e.ID, e.EditedInto.Execution)
 	case e.Status != writ.ExecCompleted:
 		lines = append(lines, whyEnded(e)...)
 	}
