@@ -169,7 +169,8 @@ func waits(st writ.StepState) bool {
 
 // askOf brings what people are asked about an execution up to how it stands: asks what
 // was not asked, and changes what was said where something was decided. Each message is
-// known by what it says, so that it is said once however often this begins again.
+// known by what it says, so that it is said once however often this begins again; what
+// cannot be said now is said when everything is looked at again.
 func (s *Service) askOf(ctx context.Context, tenant writ.TenantID, id writ.ExecutionID) error {
 	s.asking.Lock()
 	defer s.asking.Unlock()
