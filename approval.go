@@ -110,8 +110,14 @@ func (r *ApprovalRequest) Excludes(p *Principal) PrincipalID {
 	return ""
 }
 
+// Takes reports whether a word is worth anything here: that a channel's provider vouches
+// for a person is too little for a high risk.
+func (r *ApprovalRequest) Takes(d *Decision) bool {
+	return d.Via == nil || r.Risk.Rank() < RiskHigh.Rank()
+}
+
 // Decision is one person's word. Signature is the DSSE envelope (JSON) over the
-// approval statement; a rejection may go without.
+// approval statement; a rejection may go without, except in a channel.
 type Decision struct {
 	By         PrincipalID `json:"by"`
 	For        PrincipalID `json:"for,omitempty"`        // the absent person in whose place By decides
@@ -122,7 +128,16 @@ type Decision struct {
 	At         Time        `json:"at"`
 	Bulk       int         `json:"bulk,omitempty"`   // how many requests were decided in one command, this one included
 	Edited     ExecutionID `json:"edited,omitempty"` // the input was edited, and this execution asks anew
+	Via        *Via        `json:"via,omitempty"`    // nil: By was authenticated by this host
 	Signature  []byte      `json:"signature,omitempty"`
+}
+
+// Via is the channel in which a person decided. Its provider vouches for who it was,
+// and the host signs that the provider did.
+type Via struct {
+	Channel  ChannelName `json:"channel"`
+	Sender   string      `json:"sender"`   // the provider's id of who decided
+	Delivery StreamID    `json:"delivery"` // of the request that the provider signed
 }
 
 // people are those who count as having decided: who decides in another's place
@@ -152,7 +167,7 @@ func (a *Approval) yeses() []*Decision {
 	seen := map[PrincipalID]bool{}
 	for i := range a.Decisions {
 		d := &a.Decisions[i]
-		if !d.Approved || slices.ContainsFunc(d.people(), func(id PrincipalID) bool { return seen[id] }) {
+		if !d.Approved || !a.Request.Takes(d) || slices.ContainsFunc(d.people(), func(id PrincipalID) bool { return seen[id] }) {
 			continue
 		}
 		for _, id := range d.people() {
@@ -209,7 +224,7 @@ func (a *Approval) After(d *Decision) ApprovalStatus {
 	if !d.Approved {
 		return ApprovalRejected
 	}
-	with := Approval{Decisions: append(slices.Clone(a.Decisions), *d)}
+	with := Approval{Request: a.Request, Decisions: append(slices.Clone(a.Decisions), *d)}
 	if with.Meets(&a.Request.Requirement) {
 		return ApprovalApproved
 	}
@@ -240,16 +255,20 @@ func (a *Approval) SatisfiesCompensation(v *Verdict, scope *PermitScope) bool {
 	return err == nil && digest == a.Digest && r.Tenant == scope.Tenant && r.Execution == scope.Execution && a.Satisfies(v)
 }
 
-// Word is what an approver signs: yes to what has the digest, and in whose place.
+// Word is what is signed of a decision: yes or no to what has the digest, and in whose
+// place.
 type Word struct {
-	Digest Digest
-	For    PrincipalID // empty: their own
+	Digest   Digest
+	For      PrincipalID // empty: their own
+	Rejected bool
 }
 
-// ApprovalVerifier checks an approver's signature. The statement is an in-toto
+// ApprovalVerifier checks the signature of a decision. The statement is an in-toto
 // Statement v1 whose subject is the approval's digest.
 type ApprovalVerifier interface {
-	// VerifyApproval is CodeForbidden where the signature is missing, is not of a
-	// registered approver key of the principal, or signs another word.
-	VerifyApproval(ctx context.Context, p *Principal, word Word, envelope []byte) error
+	// VerifyApproval gives back the channel in which the word was said, nil for an
+	// approver's own signature. CodeForbidden where the signature is missing, signs
+	// another word, or is not of a registered approver key of the principal: for one
+	// whom a channel's provider vouches for, not of this host.
+	VerifyApproval(ctx context.Context, p *Principal, word Word, envelope []byte) (*Via, error)
 }

@@ -126,3 +126,24 @@ func TestNobodyApprovesWhatIsTheirs(t *testing.T) {
 		}
 	}
 }
+
+// TestAChannelsWordIsTooLittleForAHighRisk: neither when it is said nor when it is
+// counted, whoever else approves.
+func TestAChannelsWordIsTooLittleForAHighRisk(t *testing.T) {
+	there := &writ.Via{Channel: "slack/acme", Sender: "T1/U1", Delivery: "dlv_1"}
+	for risk, counts := range map[writ.Risk]bool{writ.RiskLow: true, writ.RiskMedium: true, writ.RiskHigh: false, writ.RiskBlocked: false, "": false, "unheard of": false} {
+		a := &writ.Approval{Status: writ.ApprovalPending, Request: writ.ApprovalRequest{Risk: risk, Requirement: writ.Requirement{Count: 2}}}
+		yes := &writ.Decision{By: "human:ada", Approved: true, Via: there}
+		if a.Request.Takes(yes) != counts || !a.Request.Takes(&writ.Decision{By: "human:ada", Approved: true}) {
+			t.Errorf("%q: taken: %v", risk, a.Request.Takes(yes))
+		}
+		a.Decisions = []writ.Decision{{By: "human:bob", Approved: true}}
+		if got := a.After(yes) == writ.ApprovalApproved; got != counts {
+			t.Errorf("%q: approved with it: %v", risk, got)
+		}
+		a.Decisions = append(a.Decisions, *yes)
+		if got := a.Meets(&a.Request.Requirement); got != counts {
+			t.Errorf("%q: counted: %v", risk, got)
+		}
+	}
+}

@@ -1,6 +1,9 @@
 package writ
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // DeliveredPrefix of the documents that list deliveries which were handled.
 const DeliveredPrefix = "delivered/"
@@ -33,6 +36,8 @@ const (
 	DeliveryIgnored DeliveryStatus = "ignored"
 	// DeliveryRefused: its sender may not, or nothing here is meant by it.
 	DeliveryRefused DeliveryStatus = "refused"
+	// DeliveryDecided: a person's word about what was asked was taken.
+	DeliveryDecided DeliveryStatus = "decided"
 	// DeliveryAnswered: a member was told what they asked of the host itself, or how an
 	// execution goes that they asked for.
 	DeliveryAnswered DeliveryStatus = "answered"
@@ -53,3 +58,6 @@ type DeliveryOutcome struct {
 // ChannelName names a channel of a tenant: its provider and the name that an admin
 // gave it, "github/acme".
 type ChannelName string
+
+// Key is the channel as intents and freezes name it: "github:acme".
+func (n ChannelName) Key() string { return strings.Replace(string(n), "/", ":", 1) }

@@ -129,7 +129,7 @@ type ExecutionPage struct {
 // Change sets or deletes (nil Value) one document of the tenant's store. Keys
 // are slash-separated; the first segment names the owner: kv, skill, trust,
 // token, principal, policy, grant, freeze, hook, budget, channel, inbox, delivered,
-// following, told, outbox, unsent.
+// following, told, outbox, unsent, asked, askref, askin, askold.
 type Change struct {
 	Key   string
 	Value []byte

@@ -127,6 +127,8 @@ type Traits struct {
 	Title    string
 	Methods  []string // with which it calls
 	MaxBody  int64    // bytes
+	// Writes: what a person writes in a Field comes with the button that they press.
+	Writes bool
 	// Batched: one delivery may have messages of many threads, which another has, too.
 	Batched bool
 }

@@ -123,6 +123,7 @@ func (s *Service) Add(ctx context.Context, in *contract.ChannelAddInput) (*contr
 		return nil, err
 	}
 	delete(s.known, by.Tenant) // read again, as it stands on disk
+	s.look()
 	return &contract.ChannelAddOutput{Result: contract.Result{Status: status, ChangedAt: at}, URL: s.url(by.Tenant, c.Name), VerifyToken: s.token(ctx, by.Tenant, &c)}, nil
 }
 
@@ -166,6 +167,12 @@ func (s *Service) check(ctx context.Context, by *writ.Principal, c *contract.Cha
 		if t.Event == "" || len(t.Event) > maxName || len(t.Draft) == 0 || len(t.Draft) > maxDraft {
 			return wrong("triggers", "an event of at most 128 bytes and a draft of at most 64 KiB", "the trigger %q cannot work", writ.Clip(t.Event, maxName))
 		}
+	}
+	if (c.Decides || c.AskIn != "") && c.Token == "" {
+		return wrong("token", "name the secret with the token of the bot: --token NAME", "nobody can be asked where nothing is said")
+	}
+	if len(c.AskIn) > maxThread {
+		return wrong("askIn", "name a thread of the provider", "the thread has more than %d bytes", maxThread)
 	}
 	if _, err := s.keys(ctx, by.Tenant, c); err != nil {
 		return err

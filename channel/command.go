@@ -19,14 +19,19 @@ const (
 	verbStatus verb = "status"
 	verbCancel verb = "cancel"
 	verbWhoami verb = "whoami"
+
+	verbApprove verb = "approve"
+	verbReject  verb = "reject"
 )
 
-var verbs = []verb{verbHelp, verbStatus, verbCancel, verbWhoami}
+var verbs = []verb{verbHelp, verbStatus, verbCancel, verbWhoami, verbApprove, verbReject}
 
 // asked is what a text asks for, before any skill is looked at.
 type asked struct {
 	verb      verb
 	execution writ.ExecutionID // of status and cancel; empty: it is not as they are said
+	ref       string           // of approve and reject; empty: what waits in the thread
+	note      string           // of approve and reject
 	phrase    string           // what to look for in the phrases of skills; empty: nothing
 	addressed bool             // whoever said it waits for an answer
 }
@@ -73,6 +78,11 @@ func ask(text string, addressed bool) asked {
 		return a
 	}
 	whole := len(words) == 1
+	if v.decides() {
+		_, said := cutWord(rest)
+		a.ref, a.note = referred(said)
+		whole = whole || a.ref != ""
+	}
 	if v.ofExecution() {
 		if whole = len(words) == 2 && executionForm.MatchString(words[1]); whole {
 			a.execution = writ.ExecutionID(words[1])
@@ -89,6 +99,9 @@ func direct(text string) asked {
 	if v := bare[strings.ToLower(strings.TrimRight(text, ".!"))]; v != "" {
 		return asked{verb: v, addressed: true}
 	}
+	if a := ruled(text); a.verb != "" {
+		return a
+	}
 	words := strings.Fields(text)
 	if len(words) != 2 || !executionForm.MatchString(words[1]) {
 		return asked{}
@@ -98,6 +111,35 @@ func direct(text string) asked {
 	}
 	return asked{}
 }
+
+// ruled is a decision without a prefix. With a slash before it, it is never anything
+// else; without one it must name what it is about, or be all that is said.
+func ruled(text string) asked {
+	first, rest := cutWord(text)
+	word, slash := strings.CutPrefix(strings.ToLower(first), "/")
+	word, _, _ = strings.Cut(word, "@") // Telegram writes the name of the bot behind it
+	v := verb(word)
+	if !v.decides() {
+		return asked{}
+	}
+	a := asked{verb: v, addressed: true}
+	a.ref, a.note = referred(rest)
+	if !slash && a.ref == "" && rest != "" {
+		return asked{}
+	}
+	return a
+}
+
+// referred is what is said behind the verb of a decision.
+func referred(text string) (ref, note string) {
+	if first, rest := cutWord(text); referenceForm.MatchString(first) {
+		return first, rest
+	}
+	return "", text
+}
+
+// decides reports whether a verb is a decision.
+func (v verb) decides() bool { return v == verbApprove || v == verbReject }
 
 // ofExecution reports whether a verb is said with an execution.
 func (v verb) ofExecution() bool { return v == verbStatus || v == verbCancel }

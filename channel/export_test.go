@@ -2,6 +2,7 @@ package channel
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/writ-run/writ"
 )
@@ -26,6 +27,9 @@ func (s *Service) HandleOldest(ctx context.Context, tenant writ.TenantID, answer
 
 // Unsaid are the messages that wait to be said.
 func (s *Service) Unsaid() int64 { return s.unsaid.Load() }
+
+// Values is values.
+func Values(raw json.RawMessage) string { return values(raw) }
 
 // MaxTries is maxTries.
 const MaxTries = maxTries

@@ -3,6 +3,7 @@ package channel
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
+	"github.com/writ-run/writ/contract"
 )
 
 // followPrefix of the documents of executions whose thread is told how they go:
@@ -22,10 +24,8 @@ type following struct {
 	Thread    string           `json:"thread"`
 	Principal writ.PrincipalID `json:"principal"`
 	Delivery  writ.StreamID    `json:"delivery"`
-	Key       string           `json:"key"` // of the delivery
-	// Position is of the delivery: what is told comes after it.
-	Position writ.Position `json:"position"`
-	Told     string        `json:"told,omitempty"` // the last state that the thread was told
+	Key       string           `json:"key"`            // of the delivery
+	Told      string           `json:"told,omitempty"` // the last state that the thread was told
 }
 
 // follow says how an execution stands that was submitted just now, and has it followed
@@ -37,10 +37,10 @@ func (s *Service) follow(ctx context.Context, c *come, h *heard, id writ.Executi
 	}
 	f := &following{
 		Channel: h.channel.Name, Thread: h.m.Thread, Principal: h.acting.ID,
-		Delivery: h.stream, Key: h.facts.Key, Position: h.position,
+		Delivery: h.stream, Key: h.facts.Key,
 	}
 	text := sayStarted(id)
-	if err == nil {
+	if err == nil && !asksIn(h.channel, e) {
 		if f.Told = worthTelling(e); f.Told != "" {
 			if text, err = s.outcome(ctx, e); err != nil || e.Status.Final() {
 				return text, err
@@ -73,6 +73,12 @@ func worthTelling(e *writ.Execution) string {
 		}
 	}
 	return string(canon.SHA256([]byte(strings.Join(waiting, " "))))
+}
+
+// asksIn reports whether what waits of an execution is asked in its thread, which then is
+// told of it so.
+func asksIn(c *contract.Channel, e *writ.Execution) bool {
+	return c != nil && c.Decides && e.Status == writ.ExecAwaitingApproval
 }
 
 // outcome is what a thread is told of an execution.
@@ -145,7 +151,7 @@ func (s *Service) Follow(ctx context.Context) {
 			s.opts.Log.Error("executions cannot be followed", "code", writ.CodeOf(err))
 		}
 		for _, tenant := range all {
-			if begun[tenant] || !s.follows(ctx, tenant) {
+			if begun[tenant] || !s.follows(ctx, tenant) && !s.asks(ctx, tenant) {
 				continue
 			}
 			begun[tenant] = true
@@ -157,7 +163,7 @@ func (s *Service) Follow(ctx context.Context) {
 		case <-s.followed:
 		case <-again.C: // what could not be told when it was time
 			for tenant := range begun {
-				if _, err := s.catchUp(ctx, tenant); err != nil && ctx.Err() == nil {
+				if err := errors.Join(s.catchUp(ctx, tenant), s.forget(ctx, tenant)); err != nil && ctx.Err() == nil {
 					s.opts.Log.Warn("threads are told later how executions go", "tenant", tenant, "code", writ.CodeOf(err))
 				}
 			}
@@ -173,15 +179,12 @@ func (s *Service) follows(ctx context.Context, tenant writ.TenantID) bool {
 
 func (s *Service) followTenant(ctx context.Context, tenant writ.TenantID) {
 	for ctx.Err() == nil {
-		after, err := s.catchUp(ctx, tenant)
+		after, err := s.opts.Tip(tenant)
 		if err == nil {
-			err = s.opts.Traces.Feed(ctx, tenant, after, func(rec *writ.Stored) error {
-				switch rec.Type {
-				case writ.RecExecutionEnded, writ.RecApprovalOpened, writ.RecStepIndeterminate, writ.RecStepCompleted, writ.RecStepSkipped:
-					return s.tellOf(ctx, tenant, writ.ExecutionID(rec.Stream))
-				}
-				return nil
-			})
+			err = s.catchUp(ctx, tenant)
+		}
+		if err == nil {
+			err = s.opts.Traces.Feed(ctx, tenant, after, func(rec *writ.Stored) error { return s.goesOn(ctx, tenant, &rec.Record) })
 		}
 		if err != nil && ctx.Err() == nil {
 			s.opts.Log.Error("executions cannot be followed", "tenant", tenant, "code", writ.CodeOf(err), "again in", deferred)
@@ -195,29 +198,73 @@ func (s *Service) followTenant(ctx context.Context, tenant writ.TenantID) {
 	}
 }
 
-// catchUp tells what has happened already, and gives a position up to which nothing is
-// left to tell: that of the last delivery which is followed, since what comes of an
-// execution is looked at after all of them were.
-func (s *Service) catchUp(ctx context.Context, tenant writ.TenantID) (writ.Position, error) {
-	last := writ.Position(0)
-	for after := ""; ; {
-		docs, err := s.opts.Store.List(ctx, writ.StoreQuery{Tenant: tenant, Prefix: followPrefix, After: after, Limit: pageSize})
+// goesOn tells and asks what a record of an execution gives reason to.
+func (s *Service) goesOn(ctx context.Context, tenant writ.TenantID, r *writ.Record) error {
+	id := writ.ExecutionID(r.Stream)
+	switch r.Type {
+	case writ.RecApprovalDecided, writ.RecApprovalEscalated, writ.RecApprovalExpired, writ.RecExecutionEnded:
+		// Most executions end without anybody having been asked.
+		docs, err := s.opts.Store.List(ctx, writ.StoreQuery{Tenant: tenant, Prefix: askedPrefix + string(id) + "/", Limit: 1})
 		if err != nil {
-			return 0, err
+			return err
+		}
+		if len(docs) == 0 {
+			break
+		}
+		fallthrough
+	case writ.RecApprovalOpened:
+		if err := s.askOf(ctx, tenant, id); err != nil {
+			return err
+		}
+	}
+	switch r.Type {
+	case writ.RecExecutionEnded, writ.RecApprovalOpened, writ.RecStepIndeterminate, writ.RecStepCompleted, writ.RecStepSkipped:
+		return s.tellOf(ctx, tenant, id)
+	}
+	return nil
+}
+
+// catchUp tells and asks what earlier processes did not, or what could not be said when
+// it was time.
+func (s *Service) catchUp(ctx context.Context, tenant writ.TenantID) error {
+	err := s.each(ctx, tenant, followPrefix, func(doc *writ.Document) error {
+		if _, err := readFollowing(doc.Key, doc.Value); err != nil {
+			return err
+		}
+		id := writ.ExecutionID(strings.TrimPrefix(doc.Key, followPrefix))
+		if err := s.askOf(ctx, tenant, id); err != nil {
+			return err
+		}
+		return s.tellOf(ctx, tenant, id)
+	})
+	if err != nil {
+		return err
+	}
+	err = s.each(ctx, tenant, askedPrefix, func(doc *writ.Document) error {
+		id, _, _ := strings.Cut(strings.TrimPrefix(doc.Key, askedPrefix), "/")
+		return s.askOf(ctx, tenant, writ.ExecutionID(id))
+	})
+	if err != nil {
+		return err
+	}
+	return s.askRooms(ctx, tenant)
+}
+
+// each calls fn with the documents of a prefix.
+func (s *Service) each(ctx context.Context, tenant writ.TenantID, prefix string, fn func(*writ.Document) error) error {
+	for after := ""; ; {
+		docs, err := s.opts.Store.List(ctx, writ.StoreQuery{Tenant: tenant, Prefix: prefix, After: after, Limit: pageSize})
+		if err != nil {
+			return err
 		}
 		for i := range docs {
-			f, err := readFollowing(docs[i].Key, docs[i].Value)
-			if err != nil {
-				return 0, err
-			}
-			last = max(last, f.Position)
-			if err := s.tellOf(ctx, tenant, writ.ExecutionID(strings.TrimPrefix(docs[i].Key, followPrefix))); err != nil {
-				return 0, err
+			if err := fn(&docs[i]); err != nil {
+				return err
 			}
 			after = docs[i].Key
 		}
 		if len(docs) < pageSize {
-			return last, nil
+			return nil
 		}
 	}
 }
@@ -233,7 +280,12 @@ func readFollowing(key string, raw []byte) (*following, error) {
 // tellOf tells the thread of an execution what it was not told yet. One that is broken
 // or no longer kept keeps no other from being told.
 func (s *Service) tellOf(ctx context.Context, tenant writ.TenantID, id writ.ExecutionID) error {
-	err := s.tellState(ctx, tenant, id)
+	into, err := s.tellState(ctx, tenant, id)
+	if err == nil && into != "" {
+		if err = s.askOf(ctx, tenant, into); err == nil {
+			_, err = s.tellState(ctx, tenant, into) // further edits of that are told by the next look
+		}
+	}
 	if code := writ.CodeOf(err); code == writ.CodeTampered || code == writ.CodeNotFound {
 		s.opts.Log.Error("a thread cannot be told how an execution goes", "execution", id, "code", code)
 		return nil
@@ -242,47 +294,51 @@ func (s *Service) tellOf(ctx context.Context, tenant writ.TenantID, id writ.Exec
 }
 
 // tellState: the record and how far the thread has been told are one batch, so that each
-// state is told once.
-func (s *Service) tellState(ctx context.Context, tenant writ.TenantID, id writ.ExecutionID) error {
+// state is told once. What an execution was edited into is followed in its place.
+func (s *Service) tellState(ctx context.Context, tenant writ.TenantID, id writ.ExecutionID) (into writ.ExecutionID, err error) {
 	s.telling.Lock()
 	defer s.telling.Unlock()
-	key := followPrefix + string(id)
-	raw, err := s.opts.Store.Get(ctx, tenant, key)
-	if writ.IsCode(err, writ.CodeNotFound) {
-		return nil // nobody asked for it in a thread, or all is told
-	}
-	if err != nil {
-		return err
-	}
-	f, err := readFollowing(key, raw)
-	if err != nil {
-		return err
+	f, err := s.following(ctx, tenant, id)
+	if err != nil || f == nil {
+		return "", err // nobody asked for it in a thread, or all is told
 	}
 	e, err := s.opts.Traces.Execution(ctx, tenant, id)
 	if err != nil {
-		return err
+		return "", err
+	}
+	all, err := s.channels(ctx, tenant)
+	if err != nil {
+		return "", err
 	}
 	state := worthTelling(e)
-	if state == "" || state == f.Told {
-		return nil
+	if state == "" || state == f.Told || asksIn(all[f.Channel], e) {
+		return "", nil
 	}
 	text, err := s.outcome(ctx, e)
 	if err != nil {
-		return err
+		return "", err
 	}
-	change := writ.Change{Key: key} // there is nothing more to tell
-	if f.Told = state; !e.Status.Final() {
-		if change.Value, err = canon.MarshalJSON(f); err != nil {
-			return err
-		}
+	f.Told = state
+	var changes []writ.Change
+	switch after := *f; {
+	case !e.Status.Final():
+		changes, err = note(nil, followPrefix+string(id), &after)
+	case e.EditedInto != nil:
+		into, after.Told = e.EditedInto.Execution, ""
+		changes, err = note([]writ.Change{{Key: followPrefix + string(id)}}, followPrefix+string(into), &after)
+	default:
+		changes = []writ.Change{{Key: followPrefix + string(id)}} // there is nothing more to tell
 	}
-	return s.answered(ctx, place{tenant, f.Delivery}, f, &writ.DeliveryOutcome{
+	if err != nil {
+		return "", err
+	}
+	return into, s.answered(ctx, place{tenant, f.Delivery}, f, &writ.DeliveryOutcome{
 		Status: writ.DeliveryAnswered, Principal: f.Principal, Execution: id, Message: inWords(e.Status), Answer: text,
-	}, change)
+	}, changes...)
 }
 
 // answered records what a thread is told, behind the delivery that asked for it.
-func (s *Service) answered(ctx context.Context, at place, f *following, o *writ.DeliveryOutcome, change writ.Change) error {
+func (s *Service) answered(ctx context.Context, at place, f *following, o *writ.DeliveryOutcome, changes ...writ.Change) error {
 	records, err := s.opts.Traces.Records(ctx, writ.RecordQuery{Tenant: at.tenant, Stream: at.stream})
 	if err != nil {
 		return err
@@ -295,7 +351,7 @@ func (s *Service) answered(ctx context.Context, at place, f *following, o *writ.
 			Type: writ.RecDeliveryAnswered, Time: s.opts.Clock.Now(), Actor: actor(at.tenant, f.Channel),
 			Body: writ.Body{Delivery: &writ.DeliveryFacts{Channel: f.Channel, Key: f.Key, Outcomes: []writ.DeliveryOutcome{*o}}},
 		}},
-		Changes: []writ.Change{change},
+		Changes: changes,
 	}, func(batch *writ.Batch) error {
 		key := string(o.Execution) + "/" + f.Told
 		documents, err := s.answers(ctx, to, key, []Outgoing{{Thread: f.Thread, Text: o.Answer}})

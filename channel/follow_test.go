@@ -153,3 +153,36 @@ func TestWhatNobodyAskedForInAThreadIsToldNowhere(t *testing.T) {
 		stop()
 	})
 }
+
+// TestWhatItWasEditedIntoIsFollowedInItsPlace, and asks in the same thread.
+func TestWhatItWasEditedIntoIsFollowedInItsPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAsking(t)
+		next := a.hear(words("U1", "open attic", true)).Execution // of another channel, which does not decide
+		a.live()
+		id, first := a.asks()
+		a.desk.append(writ.DefaultTenant, id,
+			writ.NewRecord{Type: writ.RecApprovalDecided, Step: "stp_do", Attempt: 1, Body: writ.Body{Approval: &writ.ApprovalFacts{
+				Digest: first, Status: writ.ApprovalRejected, Decision: &writ.Decision{By: "human:eve", Edited: next, At: 1},
+			}}},
+			writ.NewRecord{Type: writ.RecRunEdited, Body: writ.Body{Edit: &writ.EditFacts{Execution: next, By: "human:eve"}}},
+			ended(writ.ExecRejected, "it was edited"))
+		synctest.Wait()
+		digest := a.opens(next)
+		if said := a.last(); said.Thread != "t" || said.Buttons == nil || said.Buttons[0].Press.Value != refOf(digest) {
+			t.Errorf("%+v", said)
+		}
+		if told := a.told(); len(told) != 1 || told[0].Answer != string(id)+": it was edited, and "+string(next)+" goes on in its place" {
+			t.Errorf("%+v", told)
+		}
+		if o := a.hears(press("U3", "approve", refOf(digest), "")); o.Status != writ.DeliveryDecided {
+			t.Errorf("%+v", o)
+		}
+		a.desk.reach(writ.DefaultTenant, next, writ.ExecCompleted, writ.LabelChannel)
+		synctest.Wait()
+		if told := a.told(); len(told) != 2 || !strings.Contains(told[1].Answer, string(next)+": it is done") || a.open() != 0 {
+			t.Errorf("%+v, %d are followed", told, a.open())
+		}
+		a.still()
+	})
+}

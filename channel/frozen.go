@@ -12,7 +12,7 @@ import (
 
 // frozen is what holds a channel, nil where nothing does.
 func (s *Service) frozen(ctx context.Context, at lane) (*writ.Freeze, error) {
-	return s.opts.Freezes.Frozen(ctx, at.tenant, &writ.FreezeTarget{Channel: keyOf(at.channel)})
+	return s.opts.Freezes.Frozen(ctx, at.tenant, &writ.FreezeTarget{Channel: at.channel.Key()})
 }
 
 // admits is CodeFrozen where nothing is to be said in a channel.

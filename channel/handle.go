@@ -154,6 +154,8 @@ func (s *Service) message(ctx context.Context, c *come, h *heard) error {
 		return s.happened(ctx, c, h)
 	case Said:
 		return s.said(ctx, c, h)
+	case Pressed:
+		return s.pressed(ctx, c, h)
 	}
 	c.add(h.m, ignored("nothing here is set off by it"))
 	return nil
@@ -190,9 +192,6 @@ func setOff(trigger, event string) bool {
 	return event != "" && (trigger == event || open && strings.HasPrefix(event, start))
 }
 
-// keyOf is the channel as intents and freezes name it: "github:acme".
-func keyOf(name writ.ChannelName) string { return strings.Replace(string(name), "/", ":", 1) }
-
 // memberOf is who a sender is here: named itself, or anybody. nil: nobody.
 func memberOf(c *contract.Channel, sender string) *contract.ChannelMember {
 	var anybody *contract.ChannelMember
@@ -217,7 +216,7 @@ type request struct {
 // is an error and tried again; any other refusal is the outcome.
 func (s *Service) submit(ctx context.Context, c *come, h *heard, r *request) error {
 	in := &r.in
-	in.WorkspaceID, in.Text, in.ChannelKey, in.Origin, in.Run = h.acting.Workspace, h.m.Text, keyOf(h.channel.Name), writ.OriginChannel, true
+	in.WorkspaceID, in.Text, in.ChannelKey, in.Origin, in.Run = h.acting.Workspace, h.m.Text, h.channel.Name.Key(), writ.OriginChannel, true
 	out, err := contract.Invoke(ctx, s.opts.Caller, contract.IntentSubmit, in)
 	switch writ.CodeOf(err) {
 	case writ.CodeUnavailable, writ.CodeTimeout, writ.CodeFrozen, writ.CodeLimited, writ.CodeCancelled, writ.CodeInternal:

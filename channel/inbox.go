@@ -3,6 +3,7 @@ package channel
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -126,7 +127,7 @@ func (s *Service) read(ctx context.Context, j *job) (*Delivery, error) {
 		return nil, nil
 	}
 	first := &records[0]
-	j.facts, j.position = first.Body.Delivery, first.Position
+	j.facts, j.at = first.Body.Delivery, first.Time
 	ref, ok := first.Payload(writ.PayloadBody)
 	if j.facts == nil || !ok || first.Type != writ.RecDeliveryReceived {
 		return nil, writ.Errorf(writ.CodeTampered, "stream "+string(j.stream), "it is not of a delivery").WithFix("`writ trace verify` says what else is")
@@ -205,12 +206,17 @@ func (s *Service) followOn(ctx context.Context, tenant writ.TenantID, c *come) {
 		if !ok {
 			continue
 		}
-		if err := s.tellOf(ctx, tenant, writ.ExecutionID(id)); err != nil {
+		if err := errors.Join(s.askOf(ctx, tenant, writ.ExecutionID(id)), s.tellOf(ctx, tenant, writ.ExecutionID(id))); err != nil {
 			s.opts.Log.Warn("a thread is told later how an execution goes", "execution", id, "code", writ.CodeOf(err))
 		}
-		select {
-		case s.followed <- struct{}{}:
-		default:
-		}
+		s.look()
+	}
+}
+
+// look lets Follow see of which tenants something is to be told or asked.
+func (s *Service) look() {
+	select {
+	case s.followed <- struct{}{}:
+	default:
 	}
 }

@@ -1,6 +1,10 @@
 package channel
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/writ-run/writ"
+)
 
 // Outgoing is what is to be said in a thread, in the same form for all providers.
 type Outgoing struct {
@@ -12,6 +16,9 @@ type Outgoing struct {
 	// provider has no fields it is left out.
 	Field   *Field   `json:"field,omitempty"`
 	Buttons []Button `json:"buttons,omitempty"`
+	// Changes is the message of this host that is to be changed: where it was said, the
+	// outbox knows its id.
+	Changes writ.StreamID `json:"changes,omitempty"`
 	// Replaces is the provider's id of what was said before and is to be changed; empty:
 	// it is said anew. Where a provider changes nothing it is said anew, too.
 	Replaces string `json:"replaces,omitempty"`
@@ -22,6 +29,13 @@ type Fact struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 }
+
+// further are the lines of a value behind its first one, further in: none of them is
+// taken for another fact.
+var further = strings.NewReplacer("\r\n", "\r\n  ", "\n", "\n  ", "\r", "\r  ", "\v", "\v  ", "\f", "\f  ", "\u0085", "\u0085  ", "\u2028", "\u2028  ", "\u2029", "\u2029  ")
+
+// Plain is the fact in lines of text.
+func (f *Fact) Plain() string { return f.Name + ": " + further.Replace(f.Value) }
 
 // Field is one line or more that a person writes. What they wrote is the text of the
 // message that a button of the same Outgoing comes back as.
@@ -55,8 +69,8 @@ func (o *Outgoing) Plain() string {
 	if o.Heading != "" {
 		lines = append(lines, o.Heading)
 	}
-	for _, f := range o.Facts {
-		lines = append(lines, f.Name+": "+f.Value)
+	for i := range o.Facts {
+		lines = append(lines, o.Facts[i].Plain())
 	}
 	if o.Text != "" {
 		lines = append(lines, o.Text)

@@ -86,16 +86,27 @@ func (i *intents) texts() []string {
 	return slices.Clone(i.order)
 }
 
+// attested is what the host signs of a person's word, without its signature.
+type attested struct {
+	By   writ.PrincipalID
+	Word writ.Word
+	Via  writ.Via
+}
+
 // people are the principals of both tenants.
 type people struct{}
 
 func (people) Principal(_ context.Context, tenant writ.TenantID, id writ.PrincipalID) (*writ.Principal, error) {
 	kind, name, _ := strings.Cut(string(id), ":")
-	if name != "bot" && name != "ada" {
+	if !slices.Contains([]string{"bot", "ada", "bob", "eve"}, name) {
 		return nil, writ.Errorf(writ.CodeNotFound, "principal "+string(id), "there is no such principal")
 	}
+	roles := []string{"admin", "approver"}
+	if name == "eve" {
+		roles = nil
+	}
 	return &writ.Principal{
-		ID: id, Kind: writ.PrincipalKind(kind), Tenant: tenant, Workspace: writ.DefaultWorkspace, Roles: []string{"admin"},
+		ID: id, Kind: writ.PrincipalKind(kind), Tenant: tenant, Workspace: writ.DefaultWorkspace, Roles: roles,
 		Capabilities: []string{contract.CapCore, contract.CapApproval, contract.CapAudit, contract.CapChannelRuntime}, Strength: writ.StrengthToken,
 	}, nil
 }
@@ -116,7 +127,10 @@ func newRig(t testing.TB) *rig {
 	}
 	r.opts = channel.Options{
 		Store: r.journal, Journal: r.journal, Traces: r.journal, Clock: time.Now, Caller: r.taken, Principals: people{}, Freezes: r.freezes,
-		Adapters: []channel.Adapter{webhook.Adapter{}},
+		Adapters: []channel.Adapter{webhook.Adapter{}}, Notes: r.journal, Tip: r.journal.Last,
+		Attest: func(_ context.Context, p *writ.Principal, word writ.Word, via *writ.Via) ([]byte, error) {
+			return json.Marshal(attested{p.ID, word, *via})
+		},
 		Secret: func(_ context.Context, tenant writ.TenantID, name string) ([]byte, error) {
 			if name != "hook" && name != "hook-"+string(tenant) {
 				return nil, writ.Errorf(writ.CodeNotFound, "secret", "is not set")

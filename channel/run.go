@@ -29,7 +29,7 @@ const (
 type job struct {
 	entry
 	facts    *writ.DeliveryFacts
-	position writ.Position     // of its record
+	at       writ.Time         // when it came
 	channel  *contract.Channel // nil: it was removed meanwhile
 	messages []Message
 	batched  bool  // its provider mixes threads in one delivery
@@ -130,7 +130,7 @@ func (s *Service) countGivenUp(ctx context.Context) error {
 // gather goes through the inboxes once and gives the workers what none of them has.
 // from is where each begins; it is moved on behind what has been handled.
 func (s *Service) gather(ctx context.Context, lanes []chan job, from map[writ.TenantID]string) error {
-	s.nextInLine()
+	s.nextInRow()
 	tenants, err := s.opts.Tenants(ctx)
 	if err != nil {
 		return err

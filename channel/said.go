@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
@@ -80,6 +81,9 @@ func (s *Service) meant(ctx context.Context, c *come, h *heard, found *intent.Ma
 
 // command does what a member asks of the host itself.
 func (s *Service) command(ctx context.Context, c *come, h *heard, a *asked) error {
+	if a.verb.decides() {
+		return s.decision(ctx, c, h, a)
+	}
 	o := writ.DeliveryOutcome{Status: writ.DeliveryAnswered, Principal: h.acting.ID, Execution: a.execution}
 	var err error
 	switch a.verb {
@@ -112,6 +116,16 @@ func (s *Service) command(ctx context.Context, c *come, h *heard, a *asked) erro
 	return nil
 }
 
+// decision is a member's word about what is asked.
+func (s *Service) decision(ctx context.Context, c *come, h *heard, a *asked) error {
+	r := &ruling{ref: a.ref, approved: a.verb == verbApprove, note: writ.Clip(a.note, maxWhy)}
+	if !r.approved && strings.TrimSpace(r.note) == "" {
+		c.add(h.m, writ.DeliveryOutcome{Status: writ.DeliveryRefused, Principal: h.acting.ID, Code: writ.CodeInvalid, Message: "a rejection needs a reason", Answer: answer(sayRejectForm)})
+		return nil
+	}
+	return s.rule(ctx, c, h, r)
+}
+
 // help lists what this member may ask for, as far as grants say; a decision may still
 // refuse it.
 func (s *Service) help(ctx context.Context, h *heard) (string, error) {
@@ -126,7 +140,7 @@ func (s *Service) help(ctx context.Context, h *heard) (string, error) {
 			phrases = append(phrases, said.Phrase)
 		}
 	}
-	return sayAll(phrases), nil
+	return sayAll(phrases, h.channel.Decides), nil
 }
 
 // reaches says what is shown to a member: what they may not ask for is nobody's business.

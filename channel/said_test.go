@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -86,6 +87,9 @@ func (d *desk) Call(ctx context.Context, key string, raw json.RawMessage) (json.
 		d.append(p.Tenant, e.ID, ended(writ.ExecCancelled, in.Reason))
 		return json.Marshal(&contract.ExecutionCancelOutput{Result: contract.Result{Status: "cancelled"}})
 	}
+	if key == contract.ExecutionApprove.Key || key == contract.ExecutionReject.Key {
+		return d.decide(p, raw)
+	}
 	answer, err := d.intents.Call(ctx, key, raw)
 	if err != nil {
 		return nil, err
@@ -105,6 +109,53 @@ func (d *desk) Call(ctx context.Context, key string, raw json.RawMessage) (json.
 		d.reach(p.Tenant, out.ExecutionID, d.at, writ.LabelChannel)
 	}
 	return answer, nil
+}
+
+// decide is what the engine does with a word, as far as channels rest on it.
+func (d *desk) decide(p *writ.Principal, raw json.RawMessage) (json.RawMessage, error) {
+	var in struct {
+		ExecutionID    writ.ExecutionID
+		StepID         writ.StepID
+		ApprovalDigest writ.Digest
+		Note, Reason   string
+		Signature      []byte
+	}
+	var said attested
+	if err := json.Unmarshal(raw, &in); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(in.Signature, &said); err != nil || said.By != p.ID || said.Word.Digest != in.ApprovalDigest || said.Word.Rejected != (in.Reason != "") {
+		return nil, writ.Errorf(writ.CodeForbidden, "approval", "the word is not attested")
+	}
+	e, err := d.journal.Execution(context.Background(), p.Tenant, in.ExecutionID)
+	if err != nil {
+		return nil, err
+	}
+	a := e.Step(string(in.StepID)).Approval
+	decision := &writ.Decision{By: p.ID, Approved: !said.Word.Rejected, Note: in.Note + in.Reason, Via: &said.Via, Roles: p.Roles, At: writ.Clock(time.Now).Now()}
+	refuse := func(code writ.Code, why string) (json.RawMessage, error) {
+		return nil, writ.Errorf(code, "approval", "%s", why)
+	}
+	switch {
+	case p.Kind != writ.Human:
+		return refuse(writ.CodeForbidden, "only people decide")
+	case a.Digest != in.ApprovalDigest:
+		return refuse(writ.CodeConflict, "what is pending is not what you saw")
+	case !a.Open():
+		return refuse(writ.CodeConflict, "nothing is pending")
+	case !a.Request.Takes(decision):
+		return refuse(writ.CodeForbidden, "its risk is too high")
+	case !slices.Contains(p.Roles, "approver"):
+		return refuse(writ.CodeForbidden, "has none of the roles")
+	case a.Request.Excludes(p) != "":
+		return refuse(writ.CodeForbidden, "asked for it")
+	case a.Repeats(decision) != nil:
+		return refuse(writ.CodeConflict, "has approved already")
+	}
+	d.append(p.Tenant, in.ExecutionID, writ.NewRecord{Type: writ.RecApprovalDecided, Step: in.StepID, Attempt: 1, Body: writ.Body{
+		Approval: &writ.ApprovalFacts{Digest: a.Digest, Status: a.After(decision), Decision: decision},
+	}})
+	return json.Marshal(&contract.ExecutionApproveOutput{})
 }
 
 func ended(status writ.ExecutionStatus, reason string) writ.NewRecord {

@@ -203,6 +203,10 @@ func (s *Service) send(ctx context.Context, m *sendable) (wait time.Duration, al
 		}
 		return 0, false, s.came(ctx, m, t, writ.RecMessageFailed, failure(err))
 	}
+	out, err := s.outgoing(ctx, m)
+	if err != nil {
+		return 0, false, err
+	}
 	account, err := s.account(ctx, m.lane, v)
 	if err == nil {
 		defer clear(account.Token)
@@ -211,12 +215,25 @@ func (s *Service) send(ctx context.Context, m *sendable) (wait time.Duration, al
 		}
 		var id string
 		// From here on it is said, whoever stops the host: the record has begun it.
-		id, err = v.Send(context.WithoutCancel(ctx), account, &m.Message)
+		id, err = v.Send(context.WithoutCancel(ctx), account, out)
 		if err == nil {
 			return 0, false, s.came(ctx, m, t, writ.RecMessageSent, writ.MessageFacts{ID: writ.Clip(id, maxID)})
 		}
 	}
 	return s.unsent(ctx, m, t, err)
+}
+
+// outgoing is what is said of a message: where it changes another, in the place of that.
+func (s *Service) outgoing(ctx context.Context, m *sendable) (*Outgoing, error) {
+	out := m.Message
+	if out.Changes == "" || out.Replaces != "" {
+		return &out, nil
+	}
+	sent, err := s.sent(ctx, m.tenant, out.Changes)
+	if sent != nil {
+		out.Replaces = sent.Body.Message.ID
+	}
+	return &out, err
 }
 
 // maxID is more than any id of a provider's has, in bytes.

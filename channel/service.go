@@ -31,6 +31,11 @@ type Options struct {
 	Principals Principals
 	Freezes    writ.Freezes
 	Adapters   []Adapter
+	Notes      writ.Notes // of the documents that ask.go names
+	// Tip is the position of a tenant's last record on disk.
+	Tip func(tenant writ.TenantID) (writ.Position, error)
+	// Attest signs for the host that a person said a word in a channel.
+	Attest func(ctx context.Context, p *writ.Principal, word writ.Word, via *writ.Via) ([]byte, error)
 	// Secret reads what a provider signs with, to verify something. Peek does the same
 	// to see whether it is there.
 	Secret, Peek func(ctx context.Context, tenant writ.TenantID, name string) ([]byte, error)
@@ -73,6 +78,7 @@ type Service struct {
 	given    atomic.Int64  // messages on disk that were given up
 	followed chan struct{} // an execution is to be followed
 
+	asking   sync.Mutex // held while people are asked about an execution, before queueing
 	telling  sync.Mutex // held while a thread is told how an execution goes, before queueing
 	queueing sync.Mutex // before mu; held while a message gets its place and is appended
 	stamped  writ.Time  // the last place
@@ -82,9 +88,9 @@ type Service struct {
 	known   map[writ.TenantID]map[writ.ChannelName]*contract.Channel
 	rings   map[ringOf]ring
 	tally   map[writ.DeliveryStatus]uint64
-	taken   map[place]bool // by a worker, queued for one, or in a line
-	lines   map[thread]*line
-	firsts  map[place]thread // of the lines
+	taken   map[place]bool // by a worker, queued for one, or in a row
+	rows    map[thread]*row
+	firsts  map[place]thread // of the rows
 	moved   []thread         // whose first was handled
 	arrived chan struct{}    // something waits on disk
 	done    chan struct{}    // closed, and another made, whenever a delivery or a message came to something
@@ -102,7 +108,7 @@ type place struct {
 // one provider.
 func New(opts Options) (*Service, error) {
 	if opts.Store == nil || opts.Journal == nil || opts.Traces == nil || opts.Clock == nil || opts.Caller == nil ||
-		opts.Principals == nil || opts.Freezes == nil || opts.Secret == nil || opts.Peek == nil || opts.Tenants == nil {
+		opts.Principals == nil || opts.Freezes == nil || opts.Notes == nil || opts.Tip == nil || opts.Attest == nil || opts.Secret == nil || opts.Peek == nil || opts.Tenants == nil {
 		return nil, writ.Errorf(writ.CodeInvalid, "channels", "an option is not set")
 	}
 	if opts.Workers <= 0 {
@@ -123,7 +129,7 @@ func New(opts Options) (*Service, error) {
 	s := &Service{
 		opts: opts, adapters: map[string]Adapter{}, known: map[writ.TenantID]map[writ.ChannelName]*contract.Channel{},
 		followed: make(chan struct{}, 1), told: map[string]told{}, lanes: map[lane]*laneState{},
-		rings: map[ringOf]ring{}, tally: map[writ.DeliveryStatus]uint64{}, taken: map[place]bool{}, lines: map[thread]*line{}, firsts: map[place]thread{}, arrived: make(chan struct{}, 1), done: make(chan struct{}),
+		rings: map[ringOf]ring{}, tally: map[writ.DeliveryStatus]uint64{}, taken: map[place]bool{}, rows: map[thread]*row{}, firsts: map[place]thread{}, arrived: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	for _, a := range opts.Adapters {
 		provider := a.Traits().Provider

@@ -26,7 +26,8 @@ type Speaker interface {
 	Longest() int
 	// Send says one thing with one request, and gives back the provider's id of it, empty
 	// where it gives none. What a provider cannot show, such as buttons, is left out; text
-	// that is too long is cut and says so. Errors are those of writ.Messenger.
+	// that is too long is cut and says so. Of what is replaced nothing stays, and that it
+	// reads so already is no error. Errors are those of writ.Messenger.
 	Send(ctx context.Context, account *Account, out *Outgoing) (id string, err error)
 }
 

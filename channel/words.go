@@ -32,6 +32,8 @@ const (
 	sayNotYours    = "There is no such execution of yours."
 	sayStatusForm  = "Say it as: writ status EXECUTION, such as writ status exe_..."
 	sayCancelForm  = "Say it as: writ cancel EXECUTION, such as writ cancel exe_..."
+	sayRejectForm  = "Nothing was rejected. Say why: writ reject REASON, or writ reject apr_... REASON"
+	sayDeciding    = "writ approve, writ reject REASON: what waits for a decision in this thread; with apr_... behind the word: what has that name"
 	sayWithheld    = "Its output is not shown here, because some of it is private."
 	sayOwn         = "writ status EXECUTION, writ cancel EXECUTION: what you asked for\nwrit whoami: who you are here"
 )
@@ -79,11 +81,14 @@ func sayChoices(matches []intent.Match) string {
 }
 
 // sayAll is help: at most maxLines lines.
-func sayAll(phrases []string) string {
-	lines := []string{sayNoSkills}
+func sayAll(phrases []string, decides bool) string {
+	lines, own := []string{sayNoSkills}, sayOwn
+	if decides {
+		own += "\n" + sayDeciding
+	}
 	if len(phrases) > 0 {
 		lines[0] = "You can say:"
-		room := maxLines - 3 // the first line and those of the host's own
+		room := maxLines - 2 - strings.Count(own, "\n") // the first line and the host's own
 		left := len(phrases) - room
 		if left > 0 {
 			left++ // the line that says so takes one more
@@ -96,7 +101,7 @@ func sayAll(phrases []string) string {
 			lines = append(lines, fmt.Sprintf("and %d more", left))
 		}
 	}
-	return answer(append(lines, sayOwn)...)
+	return answer(append(lines, own)...)
 }
 
 func sayWho(p *writ.Principal, s *Sender, channel writ.ChannelName) string {
@@ -162,6 +167,8 @@ func sayEnded(e *writ.Execution, output string) string {
 		}
 	case e.Status == writ.ExecIndeterminate:
 		lines = append(lines, "Whether something was done is not known: an operator looks into it.")
+	case e.EditedInto != nil:
+		lines[0] = fmt.Sprintf("%s: it was edited, and %s goes on in its place", e.ID, e.EditedInto.Execution)
 	case e.Status != writ.ExecCompleted:
 		lines = append(lines, whyEnded(e)...)
 	}

@@ -25,7 +25,7 @@ func (c *Contract) Permits(p *writ.Principal) error {
 			WithFix("send a bearer token: `writ login`, or WRIT_TOKEN")
 	}
 	if p.Strength == writ.StrengthChannel && !fromChannels(c.Key) {
-		return writ.Errorf(writ.CodeForbidden, c.Key, "a sender known by a channel alone may only ask for something, see how it goes and cancel it").
+		return writ.Errorf(writ.CodeForbidden, c.Key, "a sender known by a channel alone may only ask for something, see how it goes and cancel it, and decide about what it is shown there").
 			WithFix("use the command line with a token of your own")
 	}
 	if p.Strength != writ.StrengthPeer && p.Strength != writ.StrengthChannel && !p.Strength.Acts() {
@@ -44,9 +44,14 @@ func (c *Contract) Permits(p *writ.Principal) error {
 }
 
 // fromChannels: a channel's word for who somebody is suffices to ask for something, and
-// to see and cancel what they asked for. That it is their own is Own's to say.
+// to see and cancel what they asked for. That it is their own is Own's to say. It
+// suffices to decide where the host attests it, and the risk is not high.
 func fromChannels(key string) bool {
-	return key == IntentSubmit.Key || key == ExecutionGet.Key || key == ExecutionCancel.Key
+	switch key {
+	case IntentSubmit.Key, ExecutionGet.Key, ExecutionCancel.Key, ExecutionApprove.Key, ExecutionReject.Key:
+		return true
+	}
+	return false
 }
 
 // Own is CodeNotFound for an execution that a sender known by a channel alone did not ask

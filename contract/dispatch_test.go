@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -179,7 +180,9 @@ func TestEveryContractRefusesTheWrongCaller(t *testing.T) {
 		}
 		chat := *everything
 		chat.Strength = writ.StrengthChannel
-		mayChat := c.Key == contract.IntentSubmit.Key || c.Key == contract.ExecutionGet.Key || c.Key == contract.ExecutionCancel.Key
+		mayChat := slices.Contains([]string{
+			contract.IntentSubmit.Key, contract.ExecutionGet.Key, contract.ExecutionCancel.Key, contract.ExecutionApprove.Key, contract.ExecutionReject.Key,
+		}, c.Key)
 		if allowed := c.Permits(&chat) == nil; allowed != mayChat {
 			t.Errorf("%s: a sender known by a channel alone is allowed: %v", c.Key, allowed)
 		}

@@ -9,7 +9,7 @@ import (
 
 // ApprovalList shows what waits for a person.
 var ApprovalList = define[ApprovalListInput, ApprovalListOutput](Contract{
-	Key: "controlPlane.approval.list", Version: "1.1.0", Kind: Query, Capability: CapApproval, Auth: User,
+	Key: "controlPlane.approval.list", Version: "1.2.0", Kind: Query, Capability: CapApproval, Auth: User,
 	CLI: "writ approval list", Title: "List approvals", Idempotent: true,
 	Description: "Lists approvals, the higher risk first, then the nearer deadline, then the older, each with the exact document that would be approved, who may decide, and how the last of its kind were decided.",
 	Goal:        "Find what waits for a decision, and see the bytes that the decision is about.",

@@ -13,7 +13,7 @@ const exChannelURL = "https://writ.example.com/webhooks/github/acme"
 
 // ChannelAdd lets a provider in.
 var ChannelAdd = define[ChannelAddInput, ChannelAddOutput](Contract{
-	Key: "controlPlane.channel.add", Version: "1.1.0", Kind: Command, Capability: CapChannelRuntime, Auth: Admin,
+	Key: "controlPlane.channel.add", Version: "1.2.0", Kind: Command, Capability: CapChannelRuntime, Auth: Admin,
 	CLI: "writ channel add", Title: "Add a channel", Idempotent: true,
 	Description: "Takes what a provider signs with one of the secrets, and says which principal each sender is here and what events set off. Nothing of a sender who is no member becomes an intent. The same name again replaces what was there.",
 	Goal:        "Let people and events ask from where they are, under the same law.",
@@ -41,7 +41,7 @@ var ChannelRemove = define[ChannelRemoveInput, ChannelRemoveOutput](Contract{
 
 // ChannelList shows the doors.
 var ChannelList = define[ChannelListInput, ChannelListOutput](Contract{
-	Key: "controlPlane.channel.list", Version: "1.1.0", Kind: Query, Capability: CapChannelRuntime, Auth: Operator,
+	Key: "controlPlane.channel.list", Version: "1.2.0", Kind: Query, Capability: CapChannelRuntime, Auth: Operator,
 	CLI: "writ channel list", Title: "List channels", Idempotent: true,
 	Description: "Lists the channels of the tenant by name, with the URL to give to the provider and what is wrong with them.",
 	Goal:        "Know who may ask from where, and why nothing comes.",

@@ -30,9 +30,9 @@ var ExecutionStart = define[ExecutionStartInput, ExecutionStartOutput](Contract{
 
 // ExecutionApprove says yes to the exact bytes of one request.
 var ExecutionApprove = define[ExecutionApproveInput, ExecutionApproveOutput](Contract{
-	Key: "controlPlane.execution.approve", Version: "1.2.0", Kind: Command, Capability: CapApproval, Auth: User,
+	Key: "controlPlane.execution.approve", Version: "1.2.1", Kind: Command, Capability: CapApproval, Auth: User,
 	CLI: "writ exec approve", Title: "Approve a step", Idempotent: true,
-	Description: "Records a person's yes to what approvalDigest names. Only a human approves, signed with their key, never who asked for the step or wrote it. for names an absent person who has delegated to the caller: both count as one.",
+	Description: "Records a person's yes to what approvalDigest names. Only a human approves, signed with their key, never who asked for the step or wrote it. In a channel the host signs that the provider vouches for them, below high risk. for names an absent person who has delegated to the caller: both count as one.",
 	Goal:        "Let a step run that the policy does not let run by itself.",
 	Context:     "While the step awaits approval. The deadline is checked at this moment.",
 	PII:         []string{"input.approvedBy", "input.for", "input.note"},
@@ -51,7 +51,7 @@ var ExecutionApprove = define[ExecutionApproveInput, ExecutionApproveOutput](Con
 
 // ExecutionReject says no.
 var ExecutionReject = define[ExecutionRejectInput, ExecutionRejectOutput](Contract{
-	Key: "controlPlane.execution.reject", Version: "1.2.0", Kind: Command, Capability: CapApproval, Auth: User,
+	Key: "controlPlane.execution.reject", Version: "1.3.0", Kind: Command, Capability: CapApproval, Auth: User,
 	CLI: "writ exec reject", Title: "Reject a step", Idempotent: true,
 	Description: "Records a person's no. One is enough; the step and what depends on it do not run.",
 	Goal:        "Stop a step before it acts, with a reason that stays in the chain.",
@@ -106,7 +106,7 @@ var ExecutionExpire = define[ExecutionExpireInput, ExecutionExpireOutput](Contra
 
 // ExecutionGet shows one execution.
 var ExecutionGet = define[ExecutionGetInput, ExecutionGetOutput](Contract{
-	Key: "controlPlane.execution.get", Version: "1.2.0", Kind: Query, Capability: CapCore, Auth: User,
+	Key: "controlPlane.execution.get", Version: "1.3.0", Kind: Query, Capability: CapCore, Auth: User,
 	CLI: "writ exec get", Title: "Get an execution", Idempotent: true,
 	Description: "Shows an execution with its steps, their verdicts, approvals and failures.",
 	Goal:        "See how far an intent has come and what it waits for.",
@@ -119,7 +119,7 @@ var ExecutionGet = define[ExecutionGetInput, ExecutionGetOutput](Contract{
 
 // ExecutionList shows executions, newest first.
 var ExecutionList = define[ExecutionListInput, ExecutionListOutput](Contract{
-	Key: "controlPlane.execution.list", Version: "1.2.0", Kind: Query, Capability: CapCore, Auth: User,
+	Key: "controlPlane.execution.list", Version: "1.3.0", Kind: Query, Capability: CapCore, Auth: User,
 	CLI: "writ exec list", Title: "List executions", Idempotent: true,
 	Description: "Lists executions, newest first, page by page.",
 	Goal:        "Find an execution, or all that are in one state.",

@@ -8,6 +8,8 @@ type Channel struct {
 	Secrets []string         `json:"secrets" jsonschema:"Names in the secret store of what the provider signs with. Each counts, so that one can replace the other: one or two."`
 	// Token lets the host speak for the bot.
 	Token    string           `json:"token,omitempty" jsonschema:"Name in the secret store of the token with which the host says something there; empty: it says nothing."`
+	Decides  bool             `json:"decides,omitempty" jsonschema:"Members who are people decide approvals there, below high risk, as the roles of their principals allow."`
+	AskIn    string           `json:"askIn,omitempty" jsonschema:"Thread in which the tenant's people are told of every approval that waits, private data included; empty: none."`
 	Members  []ChannelMember  `json:"members,omitempty"`
 	Triggers []ChannelTrigger `json:"triggers,omitempty"`
 	// Unmapped people are told that they may not, or told nothing.

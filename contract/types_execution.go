@@ -109,6 +109,7 @@ type ExecutionRejectInput struct {
 	RejectedBy     writ.PrincipalID `json:"rejectedBy,omitempty" jsonschema:"Must equal the caller."`
 	For            writ.PrincipalID `json:"for,omitempty" jsonschema:"The absent person who has delegated to the caller; absent: the caller decides as itself."`
 	Reason         string           `json:"reason"`
+	Signature      []byte           `json:"signature,omitempty" jsonschema:"DSSE envelope over the rejection, base64; only who is known by a channel alone needs one, of the host's key."`
 }
 
 // ExecutionRejectOutput is the output of ExecutionReject.

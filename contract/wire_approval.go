@@ -15,6 +15,7 @@ type Decision struct {
 	At       writ.Time        `json:"at"`
 	Bulk     int              `json:"bulk,omitempty" jsonschema:"How many requests were decided in one command, this one included."`
 	Signed   bool             `json:"signed,omitempty"`
+	Channel  writ.ChannelName `json:"channel,omitempty" jsonschema:"In which it was said; absent: by somebody whom this host authenticated."`
 }
 
 // EarlierDecision is how an earlier request was decided.
@@ -89,10 +90,13 @@ func ApprovalFrom(a *writ.Approval) (*Approval, error) {
 	if canon.Sum(canon.DomainApproval, request) == a.Digest {
 		out.Request = request
 	}
-	for _, d := range a.Decisions {
-		out.Decisions = append(out.Decisions, Decision{
-			By: d.By, For: d.For, Roles: d.Roles, Approved: d.Approved, Note: d.Note, At: d.At, Bulk: d.Bulk, Signed: len(d.Signature) > 0,
-		})
+	for i := range a.Decisions {
+		d := &a.Decisions[i]
+		said := Decision{By: d.By, For: d.For, Roles: d.Roles, Approved: d.Approved, Note: d.Note, At: d.At, Bulk: d.Bulk, Signed: len(d.Signature) > 0}
+		if d.Via != nil {
+			said.Channel = d.Via.Channel
+		}
+		out.Decisions = append(out.Decisions, said)
 	}
 	return out, nil
 }

@@ -28,7 +28,7 @@ func (e *Engine) ApprovalApprove(ctx context.Context, in *contract.ApprovalAppro
 	found := make([]*execution, len(in.Items))
 	for i := range in.Items {
 		item := &in.Items[i]
-		if err := e.Approvals.VerifyApproval(ctx, p, writ.Word{Digest: item.ApprovalDigest, For: in.For}, item.Signature); err != nil {
+		if _, err := e.Approvals.VerifyApproval(ctx, p, writ.Word{Digest: item.ApprovalDigest, For: in.For}, item.Signature); err != nil {
 			return nil, err
 		}
 		if found[i], err = e.open(ctx, p.Tenant, item.ExecutionID); err != nil {

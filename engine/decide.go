@@ -29,14 +29,15 @@ func (e *Engine) ExecutionApprove(ctx context.Context, in *contract.ExecutionApp
 	if _, err := p.Claim("approvedBy", in.ApprovedBy); err != nil {
 		return nil, err
 	}
-	if err := e.Approvals.VerifyApproval(ctx, p, writ.Word{Digest: in.ApprovalDigest, For: in.For}, in.Signature); err != nil {
+	via, err := e.Approvals.VerifyApproval(ctx, p, writ.Word{Digest: in.ApprovalDigest, For: in.For}, in.Signature)
+	if err != nil {
 		return nil, err
 	}
 	w, err := e.wordOf(ctx, p, in.For)
 	if err != nil {
 		return nil, err
 	}
-	w.step, w.digest = in.StepID, in.ApprovalDigest
+	w.step, w.digest, w.decision.Via = in.StepID, in.ApprovalDigest, via
 	w.decision.Approved, w.decision.Note, w.decision.Signature = true, in.Note, in.Signature
 	a, err := x.decide(w)
 	if err != nil {
@@ -68,6 +69,14 @@ func (e *Engine) ExecutionReject(ctx context.Context, in *contract.ExecutionReje
 	if err != nil {
 		return nil, err
 	}
+	// Who is authenticated by this host needs no signature to say no.
+	if p.Strength == writ.StrengthChannel || len(in.Signature) > 0 {
+		word := writ.Word{Digest: in.ApprovalDigest, For: in.For, Rejected: true}
+		if w.decision.Via, err = e.Approvals.VerifyApproval(ctx, p, word, in.Signature); err != nil {
+			return nil, err
+		}
+		w.decision.Signature = in.Signature
+	}
 	w.step, w.digest, w.decision.Note = in.StepID, in.ApprovalDigest, in.Reason
 	a, err := x.decide(w)
 	if err != nil {
@@ -93,11 +102,16 @@ type word struct {
 // wordOf is a word of p, in the place of another person where one is named.
 // CodeForbidden where that person has not delegated to p for now.
 //
-// CodeFrozen where one of the two is frozen: people go on to decide about what is
-// frozen, and who is frozen decides nothing.
+// CodeFrozen where one of the two is frozen, or the channel in which p decides: people
+// go on to decide about what is frozen, and who is frozen decides nothing.
 func (e *Engine) wordOf(ctx context.Context, p *writ.Principal, absent writ.PrincipalID) (*word, error) {
+	channel := ""
+	if p.Strength == writ.StrengthChannel {
+		name, _ := strings.CutPrefix(p.Source, "channel:")
+		channel = writ.ChannelName(name).Key()
+	}
 	for _, who := range []*writ.Principal{p, {ID: absent}} {
-		f, err := e.Freezes.Frozen(ctx, p.Tenant, &writ.FreezeTarget{Principal: who, Named: true})
+		f, err := e.Freezes.Frozen(ctx, p.Tenant, &writ.FreezeTarget{Principal: who, Channel: channel, Named: true})
 		if err != nil {
 			return nil, err
 		}
@@ -190,8 +204,12 @@ func closedBy(a *writ.Approval, state *writ.StepState) string {
 // or wrote it, and each of them once. It notes by which roles.
 func (w *word) entitled(a *writ.Approval, op string) error {
 	p, d := w.p, w.decision
-	if p.Kind != writ.Human || !p.Strength.Acts() {
+	if p.Kind != writ.Human || !p.Strength.Acts() && d.Via == nil {
 		return writ.Errorf(writ.CodeForbidden, op, "only an authenticated person decides; %s is a %s", p.ID, p.Kind).WithFix("authenticate as a person who has the role %s", approverRole)
+	}
+	if !a.Request.Takes(d) {
+		return writ.Errorf(writ.CodeForbidden, op, "its risk is %s, about which nobody decides in a channel", a.Request.Risk).
+			WithFix("decide with `writ exec approve %s %s` or `writ exec reject`", a.Request.Execution, a.Request.StepName)
 	}
 	roles := a.Request.Requirement.Deciders(a.Status == writ.ApprovalEscalated)
 	for _, role := range roles {

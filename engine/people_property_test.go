@@ -32,6 +32,9 @@ var crowd = func() []*writ.Principal {
 		like(human("tool:hook", all...), func(p *writ.Principal) { p.Kind = writ.Tool }),
 		like(human("service:ci", all...), func(p *writ.Principal) { p.Kind = writ.Service }),
 		like(human("human:sec", all...), func(p *writ.Principal) { p.Kind = "" }),
+		like(human("human:fin", "finance"), func(p *writ.Principal) { p.Strength = writ.StrengthChannel }),
+		like(human("human:asker", all...), func(p *writ.Principal) { p.Strength = writ.StrengthChannel }),
+		like(human("agent:bot", all...), func(p *writ.Principal) { p.Kind, p.Strength = writ.Agent, writ.StrengthChannel }),
 	}
 }()
 

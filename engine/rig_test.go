@@ -580,11 +580,14 @@ func (d deputies) DelegatedTo(_ context.Context, p *writ.Principal) ([]writ.Dele
 // anySignature accepts whatever is signed: keys are the identity package's.
 type anySignature struct{}
 
-func (anySignature) VerifyApproval(_ context.Context, _ *writ.Principal, _ writ.Word, envelope []byte) error {
+func (anySignature) VerifyApproval(_ context.Context, p *writ.Principal, _ writ.Word, envelope []byte) (*writ.Via, error) {
 	if len(envelope) == 0 {
-		return writ.Errorf(writ.CodeForbidden, "approval", "is not signed")
+		return nil, writ.Errorf(writ.CodeForbidden, "approval", "is not signed")
 	}
-	return nil
+	if p.Strength == writ.StrengthChannel {
+		return &writ.Via{Channel: "talk/acme", Sender: "U1", Delivery: "dlv_1"}, nil
+	}
+	return nil, nil
 }
 
 // fakeTools answers calls; fail decides what goes wrong.

@@ -25,6 +25,7 @@ const (
 	statementType     = "https://in-toto.io/Statement/v1"
 	payloadType       = "application/vnd.in-toto+json"
 	predicateApproval = "https://writ.dev/attestations/approval/v1"
+	predicateChannel  = "https://writ.dev/attestations/channel-decision/v1"
 	subjectApproval   = "approval"
 	maxEnvelope       = 64 << 10 // a real one has about 900 bytes
 )
@@ -44,8 +45,22 @@ type subject struct {
 type predicate struct {
 	Approver writ.PrincipalID `json:"approver"`
 	For      writ.PrincipalID `json:"for,omitempty"` // the absent person in whose place the approver decides
-	Decision string           `json:"decision"`      // approved
+	Decision string           `json:"decision"`      // approved, rejected
 	At       writ.Time        `json:"at"`
+	Via      *writ.Via        `json:"via,omitempty"` // of the host's word alone
+}
+
+const (
+	decisionApproved = "approved"
+	decisionRejected = "rejected"
+)
+
+// decisionOf names what a word says.
+func decisionOf(word writ.Word) string {
+	if word.Rejected {
+		return decisionRejected
+	}
+	return decisionApproved
 }
 
 // approverKey is the stored public key of a person.
@@ -148,18 +163,23 @@ func OpenApproverKey(sealed, passphrase []byte) (*ApproverKey, error) {
 
 // SignApproval signs that a person approves exactly what has the word's digest.
 func (k *ApproverKey) SignApproval(ctx context.Context, approver writ.PrincipalID, word writ.Word, at writ.Time) ([]byte, error) {
+	return sealStatement(ctx, k.private, word, predicateApproval, predicate{Approver: approver, For: word.For, At: at})
+}
+
+// sealStatement signs what a word says.
+func sealStatement(ctx context.Context, private ed25519.PrivateKey, word writ.Word, kind string, said predicate) ([]byte, error) {
 	if !word.Digest.Valid() {
 		return nil, invalid("approvalDigest", "%q is not a digest", word.Digest)
 	}
+	said.Decision = decisionOf(word)
 	payload, err := canon.MarshalJSON(statement{
-		Type: statementType, PredicateType: predicateApproval,
-		Subject:   []subject{{Name: subjectApproval, Digest: map[string]string{"sha256": word.Digest.Hex()}}},
-		Predicate: predicate{Approver: approver, For: word.For, Decision: "approved", At: at},
+		Type: statementType, PredicateType: kind, Predicate: said,
+		Subject: []subject{{Name: subjectApproval, Digest: map[string]string{"sha256": word.Digest.Hex()}}},
 	})
 	if err != nil {
 		return nil, err
 	}
-	signer, err := dsse.NewEnvelopeSigner(edSigner{k.private})
+	signer, err := dsse.NewEnvelopeSigner(edSigner{private})
 	if err != nil {
 		return nil, writ.Errorf(writ.CodeInternal, "approval", "cannot be signed: %w", err)
 	}
@@ -203,29 +223,39 @@ func notApproved(format string, args ...any) error {
 }
 
 // VerifyApproval implements writ.ApprovalVerifier.
-func (s *Service) VerifyApproval(ctx context.Context, p *writ.Principal, word writ.Word, envelope []byte) error {
+func (s *Service) VerifyApproval(ctx context.Context, p *writ.Principal, word writ.Word, envelope []byte) (*writ.Via, error) {
 	switch {
 	case p == nil:
-		return notApproved("nobody is authenticated")
+		return nil, notApproved("nobody is authenticated")
 	case p.Kind != writ.Human:
-		return notApproved("%s is a %s: only people approve", p.ID, p.Kind)
+		return nil, notApproved("%s is a %s: only people approve", p.ID, p.Kind)
 	case len(envelope) == 0:
-		return notApproved("it is not signed with an approver's key")
+		return nil, notApproved("it is not signed with an approver's key")
 	case len(envelope) > maxEnvelope:
-		return notApproved("the signature's envelope is larger than %d bytes", maxEnvelope)
+		return nil, notApproved("the signature's envelope is larger than %d bytes", maxEnvelope)
+	}
+	if p.Strength == writ.StrengthChannel {
+		return s.verifyAttested(ctx, p, word, envelope)
 	}
 	keys, err := s.approverKeys(ctx, p)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(keys) == 0 {
-		return notApproved("%s has no registered approver's key", p.ID)
+		return nil, notApproved("%s has no registered approver's key", p.ID)
 	}
 	payload, err := openEnvelope(ctx, envelope, keys)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return checkStatement(payload, p.ID, word)
+	st, err := readStatement(payload, predicateApproval)
+	if err != nil {
+		return nil, err
+	}
+	if st.Predicate.Via != nil {
+		return nil, notApproved("an approver's own signature names no channel")
+	}
+	return nil, st.says(p.ID, word)
 }
 
 func (s *Service) approverKeys(ctx context.Context, p *writ.Principal) ([]dsse.Verifier, error) {
@@ -276,24 +306,28 @@ func openEnvelope(ctx context.Context, raw []byte, keys []dsse.Verifier) ([]byte
 	return payload, nil
 }
 
-func checkStatement(payload []byte, approver writ.PrincipalID, word writ.Word) error {
+// readStatement takes a statement of one kind, and nothing that has more in it.
+func readStatement(payload []byte, kind string) (*statement, error) {
 	if err := canon.CheckJSON(payload); err != nil {
-		return notApproved("the signed statement is not clean JSON")
+		return nil, notApproved("the signed statement is not clean JSON")
 	}
 	decoder := json.NewDecoder(bytes.NewReader(payload))
 	decoder.DisallowUnknownFields()
-	var st statement
-	if err := decoder.Decode(&st); err != nil {
-		return notApproved("the signed statement is not of an approval")
+	st := &statement{}
+	if err := decoder.Decode(st); err != nil || st.Type != statementType || st.PredicateType != kind {
+		return nil, notApproved("the signed statement is not of an approval")
 	}
+	return st, nil
+}
+
+// says holds a statement against the word that it is to be.
+func (st *statement) says(approver writ.PrincipalID, word writ.Word) error {
 	switch {
-	case st.Type != statementType || st.PredicateType != predicateApproval:
-		return notApproved("the signed statement is not of an approval")
 	case len(st.Subject) != 1 || st.Subject[0].Name != subjectApproval || len(st.Subject[0].Digest) != 1:
 		return notApproved("the signed statement has another subject")
 	case !word.Digest.Valid() || st.Subject[0].Digest["sha256"] != word.Digest.Hex():
 		return notApproved("the signature approves something else")
-	case st.Predicate.Approver != approver || st.Predicate.Decision != "approved":
+	case st.Predicate.Approver != approver || st.Predicate.Decision != decisionOf(word):
 		return notApproved("the signature is not %s's approval", approver)
 	case st.Predicate.For != word.For:
 		return notApproved("the signature is in the place of %q, and the request of %q", clip(string(st.Predicate.For)), word.For)

@@ -76,7 +76,7 @@ func TestVerifyApproval(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			err := r.VerifyApproval(t.Context(), test.who, writ.Word{Digest: wanted}, test.envelope)
+			err := r.verify(t.Context(), test.who, writ.Word{Digest: wanted}, test.envelope)
 			if test.ok && err != nil {
 				t.Error(err)
 			}
@@ -87,11 +87,11 @@ func TestVerifyApproval(t *testing.T) {
 	}
 	agent := *ada
 	agent.Kind = writ.Agent
-	wantCode(t, r.VerifyApproval(t.Context(), &agent, writ.Word{Digest: wanted}, sign(t, adas, ada.ID, wanted)), writ.CodeForbidden)
+	wantCode(t, r.verify(t.Context(), &agent, writ.Word{Digest: wanted}, sign(t, adas, ada.ID, wanted)), writ.CodeForbidden)
 	elsewhere := *ada
 	elsewhere.Tenant = "other"
-	wantCode(t, r.VerifyApproval(t.Context(), &elsewhere, writ.Word{Digest: wanted}, sign(t, adas, ada.ID, wanted)), writ.CodeForbidden)
-	wantCode(t, r.VerifyApproval(t.Context(), ada, writ.Word{}, sign(t, adas, ada.ID, wanted)), writ.CodeForbidden)
+	wantCode(t, r.verify(t.Context(), &elsewhere, writ.Word{Digest: wanted}, sign(t, adas, ada.ID, wanted)), writ.CodeForbidden)
+	wantCode(t, r.verify(t.Context(), ada, writ.Word{}, sign(t, adas, ada.ID, wanted)), writ.CodeForbidden)
 }
 
 // TestAWordSaysForWhom: what is signed in one's own name does not count in
@@ -105,7 +105,7 @@ func TestAWordSaysForWhom(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, asked := range []writ.PrincipalID{"", "human:bob", "human:eve"} {
-			err := r.VerifyApproval(t.Context(), ada, writ.Word{Digest: wanted, For: asked}, envelope)
+			err := r.verify(t.Context(), ada, writ.Word{Digest: wanted, For: asked}, envelope)
 			if signed == asked && err != nil {
 				t.Errorf("for %q: %v", asked, err)
 			}
@@ -148,7 +148,7 @@ func TestHostileStatements(t *testing.T) {
 	ada, key := r.boot(t)
 	good := fmt.Sprintf(`{"_type":%q,"predicate":{"approver":"human:ada","at":"2026-01-01T00:00:00.000000000Z","decision":"approved"},"predicateType":%q,"subject":[{"digest":{"sha256":%q},"name":"approval"}]}`,
 		statementType, predicateApproval, wanted.Hex())
-	if err := r.VerifyApproval(t.Context(), ada, writ.Word{Digest: wanted}, envelopeOf(t, key, payloadType, good)); err != nil {
+	if err := r.verify(t.Context(), ada, writ.Word{Digest: wanted}, envelopeOf(t, key, payloadType, good)); err != nil {
 		t.Fatalf("the good one: %v", err)
 	}
 	change := func(old, replacement string) string {
@@ -179,14 +179,14 @@ func TestHostileStatements(t *testing.T) {
 	}
 	for name, payload := range payloads {
 		t.Run(name, func(t *testing.T) {
-			err := r.VerifyApproval(t.Context(), ada, writ.Word{Digest: wanted}, envelopeOf(t, key, payloadType, payload))
+			err := r.verify(t.Context(), ada, writ.Word{Digest: wanted}, envelopeOf(t, key, payloadType, payload))
 			if name == "case of a member name" {
 				return // encoding/json reads it as the same member, and it was signed
 			}
 			wantCode(t, err, writ.CodeForbidden)
 		})
 	}
-	wantCode(t, r.VerifyApproval(t.Context(), ada, writ.Word{Digest: wanted}, envelopeOf(t, key, "application/json", good)), writ.CodeForbidden)
+	wantCode(t, r.verify(t.Context(), ada, writ.Word{Digest: wanted}, envelopeOf(t, key, "application/json", good)), writ.CodeForbidden)
 	for name, envelope := range map[string]string{
 		"not JSON":     "x",
 		"no signature": `{"payloadType":"` + payloadType + `","payload":"` + base64.StdEncoding.EncodeToString([]byte(good)) + `","signatures":[]}`,
@@ -194,7 +194,7 @@ func TestHostileStatements(t *testing.T) {
 		"too large":    `{"payload":"` + strings.Repeat("A", maxEnvelope) + `"}`,
 	} {
 		t.Run("envelope "+name, func(t *testing.T) {
-			wantCode(t, r.VerifyApproval(t.Context(), ada, writ.Word{Digest: wanted}, []byte(envelope)), writ.CodeForbidden)
+			wantCode(t, r.verify(t.Context(), ada, writ.Word{Digest: wanted}, []byte(envelope)), writ.CodeForbidden)
 		})
 	}
 }
@@ -217,7 +217,7 @@ func FuzzVerifyApproval(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		if r.VerifyApproval(context.Background(), ada, writ.Word{Digest: wanted}, raw) != nil {
+		if r.verify(context.Background(), ada, writ.Word{Digest: wanted}, raw) != nil {
 			return
 		}
 		var envelope dsse.Envelope

@@ -5,6 +5,7 @@ package identity
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"io"
 	"sync"
@@ -20,6 +21,8 @@ type Options struct {
 	Entropy io.Reader
 	// Owner is the user id that the daemon runs under: Peer knows it alone.
 	Owner uint32
+	// HostKey signs what a channel's provider vouches for; nil: nobody decides in channels.
+	HostKey ed25519.PrivateKey
 	// Certificates that services come with; nil: none count.
 	Certificates *Certificates
 }

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"io"
 	"math/rand/v2"
@@ -35,7 +36,7 @@ func newRig(t testing.TB) *rig {
 		}
 	})
 	r.journal = journal
-	r.Service, err = New(Options{Store: journal, Journal: journal, Clock: r.clock, Entropy: entropy(1), Owner: 1000})
+	r.Service, err = New(Options{Store: journal, Journal: journal, Clock: r.clock, Entropy: entropy(1), Owner: 1000, HostKey: hostKey()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,6 +47,18 @@ func (r *rig) clock() time.Time { return r.now }
 
 // entropy is the same in every run.
 func entropy(seed byte) io.Reader { return rand.NewChaCha8(sha256.Sum256([]byte{seed})) }
+
+// hostKey attests what channels vouch for.
+func hostKey() ed25519.PrivateKey {
+	seed := sha256.Sum256([]byte("host"))
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
+// verify is VerifyApproval for who looks at the error alone.
+func (r *rig) verify(ctx context.Context, p *writ.Principal, word writ.Word, envelope []byte) error {
+	_, err := r.VerifyApproval(ctx, p, word, envelope)
+	return err
+}
 
 func as(p *writ.Principal) context.Context { return writ.WithPrincipal(context.Background(), p) }
 

@@ -25,7 +25,7 @@ func TestTenantCreate(t *testing.T) {
 	if err != nil || p.Tenant != "acme" || p.ID != "human:ada" || p.ID != ada.ID || !slices.Contains(p.Roles, "admin") {
 		t.Errorf("got %+v, %v", p, err)
 	}
-	if err := r.VerifyApproval(t.Context(), p, writ.Word{Digest: writ.Digest("sha256:" + strings.Repeat("0", 64))}, nil); writ.CodeOf(err) != writ.CodeForbidden {
+	if err := r.verify(t.Context(), p, writ.Word{Digest: writ.Digest("sha256:" + strings.Repeat("0", 64))}, nil); writ.CodeOf(err) != writ.CodeForbidden {
 		t.Errorf("got %v", err)
 	}
 	// Of two people of one name, neither holds what the other does.

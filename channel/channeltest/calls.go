@@ -70,9 +70,6 @@ func methods(t *testing.T, s *Suite) {
 
 // challenge: that of who knows the token comes back, harmless, and nothing else.
 func challenge(t *testing.T, s *Suite) {
-	if s.Challenge == nil {
-		return
-	}
 	another := append(slices.Clone(s.Key), 'x')
 	for _, keys := range [][][]byte{{s.Key}, {another, s.Key}, {s.Key, another}} {
 		receipt, err := s.receive(t, at(s.Challenge(s.Key, "1158201444"), Now), keys...)

@@ -1,7 +1,7 @@
 package channeltest
 
 import (
-	"bytes"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -52,8 +52,8 @@ func (s *Suite) bodies() map[string][]byte {
 	if s.Pressed != nil {
 		out["a button"] = s.Pressed("t", "u1", "approve", "x")
 	}
-	for what, body := range s.Passing {
-		out[what] = body
+	for _, bodies := range []map[string][]byte{s.Passing, s.Edits, s.Echoes} {
+		maps.Copy(out, bodies)
 	}
 	return out
 }
@@ -120,9 +120,6 @@ func sentAgain(t *testing.T, s *Suite) {
 
 // files come with their words, and a plan finds them in the metadata.
 func files(t *testing.T, s *Suite) {
-	if s.Attached == nil {
-		return
-	}
 	for _, words := range []string{"here it is", ""} {
 		r := at(s.Sign(s.Key, s.Attached(words, "Q1 \U0001F989.csv"), Now), Now)
 		receipt, err := s.receive(t, r, s.Key)
@@ -176,9 +173,6 @@ func outOfOrder(t *testing.T, s *Suite) {
 // numbers: an id is as it was sent, or nothing is made of it. A neighbour's id would be
 // another sender.
 func numbers(t *testing.T, s *Suite) {
-	if s.Numbered == nil {
-		return
-	}
 	const safe = "9007199254740991" // 2^53-1
 	for _, id := range []string{"1", "4294967297", "5000000000", safe, "9007199254740993", "9223372036854775807", "9223372036854775808", "1e3", "1.5", "-0"} {
 		r := at(s.Sign(s.Key, s.Numbered(id), Now), Now)
@@ -199,36 +193,5 @@ func numbers(t *testing.T, s *Suite) {
 				t.Errorf("%s became %q", id, m.Sender.ID)
 			}
 		}
-	}
-}
-
-// buttons: what is pressed is what was under the message, in its thread, by whom the
-// provider says.
-func buttons(t *testing.T, s *Suite) {
-	if s.Pressed == nil {
-		return
-	}
-	for _, value := range []string{"sha256:0f", "exe_1/sha256:ab", "x=1&y=<2>", "", "&amp;"} {
-		body := s.Pressed("t1", "u1", "approve", value)
-		r := at(s.Sign(s.Key, body, Now), Now)
-		receipt, err := s.receive(t, r, s.Key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m := s.read(t, r, receipt)
-		if m.Kind != channel.Pressed || m.Press == nil || *m.Press != (channel.Press{Action: "approve", Value: value}) {
-			t.Fatalf("%q: %s %+v (%s)", value, m.Kind, m.Press, m.Why)
-		}
-		said := s.said(t, "t1", "u1", "hello")
-		if m.Thread != said.Thread || m.Sender.ID != said.Sender.ID {
-			t.Errorf("pressed by %q in %q, said by %q in %q", m.Sender.ID, m.Thread, said.Sender.ID, said.Thread)
-		}
-		s.refused(t, "a press of another", at(s.Sign([]byte("another"), body, Now), Now), s.Key)
-		if elsewhere := s.said(t, "t2", "u1", "hello"); elsewhere.Thread == m.Thread {
-			t.Errorf("two threads are %q", m.Thread)
-		}
-	}
-	if bytes.Equal(s.Pressed("t1", "u1", "approve", "a"), s.Pressed("t1", "u1", "approve", "b")) {
-		t.Error("the value is in no body")
 	}
 }

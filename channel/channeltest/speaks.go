@@ -21,8 +21,13 @@ type Speaking struct {
 	Thread  string
 	Path    string // with which something is said
 	// Check holds a request against what the provider wants: its authentication and body.
-	// It gives back the text that it reads there, as the provider's people would see it.
-	Check    func(t *testing.T, r *http.Request, body []byte) string
+	// It gives back what it reads there, as the provider's people would see it.
+	Check func(t *testing.T, r *http.Request, body []byte) Seen
+	// Most is what the provider has beside text: so many buttons, with looks or without,
+	// and a field.
+	Most Under
+	// Edit is how a message is changed. Its path is empty: it is said anew.
+	Edit     Edit
 	Took     string // what the provider answers: JSON
 	Status   int    // of Took
 	ID       string // that Took has
@@ -33,11 +38,33 @@ type Speaking struct {
 	Harmless string // what Check reads of it
 }
 
+// Seen is what people see of a request.
+type Seen struct {
+	Text    string
+	Field   string // its label
+	Buttons []channel.Button
+}
+
+// Under is what a provider has under a message.
+type Under struct {
+	Buttons int
+	Styles  bool
+	Field   bool
+}
+
+// Edit is the request that changes a message.
+type Edit struct {
+	ID           string // of the message
+	Method, Path string
+	Check        func(t *testing.T, r *http.Request, body []byte) Seen
+}
+
 // provider is a server on the loopback that counts what it is asked.
 type provider struct {
 	mu     sync.Mutex
 	asked  int
-	text   string
+	edited bool // instead of said
+	seen   Seen
 	answer func(w http.ResponseWriter, r *http.Request)
 }
 
@@ -50,21 +77,7 @@ func (p *provider) requests() int {
 // Speaks holds an adapter to what the outbox relies on.
 func Speaks(t *testing.T, s Speaking) {
 	p := &provider{}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.asked++
-		if err != nil || r.Method != http.MethodPost || r.URL.Path != "/base"+s.Path {
-			t.Errorf("%s %s, %v: want POST %s", r.Method, r.URL.Path, err, s.Path)
-		}
-		p.text = s.Check(t, r, body)
-		if p.answer != nil {
-			p.answer(w, r)
-			return
-		}
-		s.take(w)
-	}))
+	server := httptest.NewServer(s.ask(t, p))
 	defer server.Close()
 	send := func(out *channel.Outgoing, answer func(http.ResponseWriter, *http.Request)) (string, error) {
 		t.Helper()
@@ -82,6 +95,8 @@ func Speaks(t *testing.T, s Speaking) {
 		return id, err
 	}
 	t.Run("text", func(t *testing.T) { s.says(t, p, send) })
+	t.Run("all of it", func(t *testing.T) { s.whole(t, p, send) })
+	t.Run("changed", func(t *testing.T) { s.changes(t, p, send) })
 	t.Run("refused", func(t *testing.T) { s.refused(t, send) })
 	t.Run("threads", func(t *testing.T) {
 		for _, thread := range append(s.Threads, "", "/", "..", "a/../b", "x\x00y") {
@@ -101,6 +116,29 @@ func Speaks(t *testing.T, s Speaking) {
 	})
 }
 
+// ask is the provider: it looks at what it is asked, and takes it or answers as it is told.
+func (s *Speaking) ask(t *testing.T, p *provider) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.asked++
+		method, path, check := http.MethodPost, s.Path, s.Check
+		if p.edited = s.Edit.Path != "" && r.URL.Path == "/base"+s.Edit.Path; p.edited {
+			method, path, check = s.Edit.Method, s.Edit.Path, s.Edit.Check
+		}
+		if err != nil || r.Method != method || r.URL.Path != "/base"+path {
+			t.Errorf("%s %s, %v: want %s %s", r.Method, r.URL.Path, err, method, path)
+		}
+		p.seen = check(t, r, body)
+		if p.answer != nil {
+			p.answer(w, r)
+			return
+		}
+		s.take(w)
+	}
+}
+
 func (s *Speaking) take(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(s.Status)
@@ -112,8 +150,8 @@ type sends func(*channel.Outgoing, func(http.ResponseWriter, *http.Request)) (st
 func (s *Speaking) says(t *testing.T, p *provider, send sends) {
 	for text, want := range map[string]string{"hello": "hello", "two\nlines, ünïcode 🙂": "two\nlines, ünïcode 🙂", s.Hostile: s.Harmless} {
 		id, err := send(&channel.Outgoing{Thread: s.Thread, Text: text}, nil)
-		if err != nil || id != s.ID || p.text != want {
-			t.Errorf("%q: %q, %v; it reads %q, want %q", text, id, err, p.text, want)
+		if err != nil || id != s.ID || p.seen.Text != want {
+			t.Errorf("%q: %q, %v; it reads %q, want %q", text, id, err, p.seen.Text, want)
 		}
 	}
 	for _, over := range []int{0, 1} {
@@ -121,8 +159,8 @@ func (s *Speaking) says(t *testing.T, p *provider, send sends) {
 		if _, err := send(&channel.Outgoing{Thread: s.Thread, Text: text}, nil); err != nil {
 			t.Fatal(err)
 		}
-		if cut := strings.HasSuffix(p.text, "[cut]") || strings.HasSuffix(p.text, `\[cut\]`); cut != (over == 1) || channel.UTF16(p.text) > s.Longest {
-			t.Errorf("%d over: %d units, cut %v", over, channel.UTF16(p.text), cut)
+		if cut := strings.HasSuffix(p.seen.Text, "[cut]") || strings.HasSuffix(p.seen.Text, `\[cut\]`); cut != (over == 1) || channel.UTF16(p.seen.Text) > s.Longest {
+			t.Errorf("%d over: %d units, cut %v", over, channel.UTF16(p.seen.Text), cut)
 		}
 	}
 }

@@ -3,7 +3,6 @@
 package channeltest
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -31,8 +30,7 @@ type Suite struct {
 	Timed bool
 	// Text is the body of a message of a sender in a thread.
 	Text func(thread, sender, text string) []byte
-	// Passing are bodies that ask for nothing: what the bot itself said, edits,
-	// receipts. By what they are.
+	// Passing are other bodies that ask for nothing, by what they are.
 	Passing map[string][]byte
 
 	// Bearer: the secret itself comes along, and nothing is signed.
@@ -44,6 +42,12 @@ type Suite struct {
 
 	// Of providers that have such a thing:
 
+	// Edits are of what was said before, with a command in it. Echoes are what the app
+	// itself, or another, said or did.
+	Edits, Echoes map[string][]byte
+	// Place is a message of a thread of one place, such as a topic of a group. Both are
+	// named by digits.
+	Place      func(place, thread, sender, text string) []byte
 	Handshakes []Handshake
 	// Challenge asks whether the token of a key is known here.
 	Challenge func(key []byte, challenge string) *channel.Request
@@ -56,6 +60,8 @@ type Suite struct {
 	Numbered func(id string) []byte
 	// Pressed is a button under a message of a thread.
 	Pressed func(thread, sender, action, value string) []byte
+	// Written is the same, of a message with a field, and what was written there.
+	Written func(thread, sender, action, value, text string) []byte
 	// Batch is one delivery with what all of the bodies say.
 	Batch func(bodies ...[]byte) []byte
 }
@@ -76,34 +82,52 @@ type Vector struct {
 // Now is the time of the suite.
 var Now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// Run holds the adapter to all of it.
+// Run holds the adapter to all of it. What its provider has not is no case.
 func Run(t *testing.T, s *Suite) {
 	t.Helper()
-	for name, test := range map[string]func(*testing.T, *Suite){
-		"vectors":           vectors,
-		"samples":           samples,
-		"signatures":        signatures,
-		"rotation":          rotation,
-		"keys":              keys,
-		"text":              text,
-		"threads":           threads,
-		"batches":           batches,
-		"methods":           methods,
-		"challenge":         challenge,
-		"passing":           passing,
-		"hostile bodies":    hostileBodies,
-		"hostile headers":   hostileHeaders,
-		"a body of 1 MiB":   large,
-		"nothing is signed": nothing,
-		"handshakes":        handshakes,
-		"content types":     contentTypes,
-		"sent again":        sentAgain,
-		"files":             files,
-		"out of order":      outOfOrder,
-		"numbers":           numbers,
-		"buttons":           buttons,
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, *Suite)
+		not  bool
+	}{
+		{name: "signature vectors of the documents", test: vectors},
+		{name: "wrong signatures", test: wrongSignatures},
+		{name: "missing signatures", test: missingSignatures},
+		{name: "truncated signatures", test: truncatedSignatures},
+		{name: "replayed signatures", test: replayedSignatures},
+		{name: "stale timestamps", test: staleTimestamps, not: !s.Timed},
+		{name: "unsigned requests", test: nothing},
+		{name: "rotated keys", test: rotation},
+		{name: "methods", test: methods},
+		{name: "content types", test: contentTypes},
+		{name: "handshakes", test: handshakes},
+		{name: "verification of the URL", test: challenge, not: s.Challenge == nil},
+		{name: "delivery keys", test: keys},
+		{name: "retries and duplicates", test: sentAgain},
+		{name: "out-of-order delivery", test: outOfOrder},
+		{name: "batches", test: batches},
+		{name: "threads", test: threads},
+		{name: "threads of two places", test: places, not: s.Place == nil},
+		{name: "edits", test: edits, not: len(s.Edits) == 0},
+		{name: "bot echoes", test: echoes, not: len(s.Echoes) == 0},
+		{name: "what else passes by", test: passing, not: len(s.Passing) == 0},
+		{name: "attachments", test: files, not: s.Attached == nil},
+		{name: "emoji", test: emoji},
+		{name: "right-to-left text", test: rightToLeft},
+		{name: "odd text", test: oddText},
+		{name: "bodies of 1 MiB", test: large},
+		{name: "malformed bodies", test: malformed},
+		{name: "hostile bodies", test: hostileBodies},
+		{name: "hostile headers", test: hostileHeaders},
+		{name: "ids that are numbers", test: numbers, not: s.Numbered == nil},
+		{name: "buttons", test: buttons, not: s.Pressed == nil},
+		{name: "buttons pressed twice", test: pressedTwice, not: s.Pressed == nil},
+		{name: "buttons with a reason", test: reasons, not: s.Written == nil},
+		{name: "samples", test: samples},
 	} {
-		t.Run(name, func(t *testing.T) { test(t, s) })
+		if !c.not {
+			t.Run(c.name, func(t *testing.T) { c.test(t, s) })
+		}
 	}
 }
 
@@ -197,69 +221,6 @@ func samples(t *testing.T, s *Suite) {
 	}
 }
 
-func signatures(t *testing.T, s *Suite) {
-	body := s.Text("t1", "u1", "hello")
-	good := func() *channel.Request { return at(s.Sign(s.Key, body, Now), Now) }
-	first, err := s.receive(t, good(), s.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := s.receive(t, good(), s.Key)
-	if err != nil || again.Key != first.Key {
-		t.Errorf("sent again it has the key %q, and had %q: %v", again.Key, first.Key, err)
-	}
-	s.refused(t, "another key", good(), []byte("another"))
-	changed := good()
-	changed.Body = append(bytes.Clone(body), ' ')
-	if _, err := s.receive(t, changed, s.Key); s.Bearer != (err == nil) {
-		t.Errorf("another body: %v", err)
-	}
-	for name, values := range good().Header {
-		if len(values) == 0 || !signs(s, good(), name) {
-			continue
-		}
-		for what, value := range map[string]string{
-			"missing": "", "truncated": values[0][:len(values[0])-1], "doubled": values[0] + values[0], "zeroed": strings.Repeat("0", len(values[0])),
-			"half": values[0][:len(values[0])/2], "without its prefix": values[0][strings.IndexAny(values[0], "=,")+1:] + "x",
-		} {
-			r := good()
-			r.Header[name] = []string{value}
-			s.refused(t, name+" "+what, r, s.Key)
-		}
-	}
-	if !s.Timed {
-		return
-	}
-	const tolerated, past = 4*time.Minute + 59*time.Second, 5*time.Minute + time.Second
-	for _, away := range []time.Duration{-tolerated, tolerated} {
-		if _, err := s.receive(t, at(s.Sign(s.Key, body, Now), Now.Add(away)), s.Key); err != nil {
-			t.Errorf("%s away: %v", away, err)
-		}
-	}
-	for _, away := range []time.Duration{-past, past, -24 * time.Hour} {
-		s.refused(t, away.String()+" away", at(s.Sign(s.Key, body, Now), Now.Add(away)), s.Key)
-	}
-}
-
-// signs reports whether a header carries the signature, or what is signed.
-func signs(s *Suite, r *channel.Request, name string) bool {
-	r.Header = r.Header.Clone()
-	delete(r.Header, name)
-	_, err := s.Adapter.Receive(r, [][]byte{s.Key})
-	return writ.IsCode(err, writ.CodeUnauthenticated)
-}
-
-// rotation: two keys count at once, and the old one no longer when it is taken away.
-func rotation(t *testing.T, s *Suite) {
-	old, fresh := s.Key, append(bytes.Clone(s.Key), 'x')
-	for what, key := range map[string][]byte{"the old one": old, "the new one": fresh} {
-		if _, err := s.receive(t, at(s.Sign(key, s.Text("t", "u", "x"), Now), Now), old, fresh); err != nil {
-			t.Errorf("%s: %v", what, err)
-		}
-	}
-	s.refused(t, "the old one, when it is gone", at(s.Sign(old, s.Text("t", "u", "x"), Now), Now), fresh)
-}
-
 // keys: two deliveries have two keys, even of the same words.
 func keys(t *testing.T, s *Suite) {
 	one, err := s.receive(t, at(s.Sign(s.Key, s.Text("t1", "u1", "hello"), Now), Now), s.Key)
@@ -278,17 +239,33 @@ func keys(t *testing.T, s *Suite) {
 	}
 }
 
-func text(t *testing.T, s *Suite) {
-	for what, words := range map[string]string{
-		"emoji": "🦉👩‍👩‍👧 done", "right to left": "שלום \u202eabc\u202c עולם", "combining": "e\u0301 n\u0303", "quotes": `"'<>&\` + "\n\ttab", "zero": "a\u0000b",
-	} {
-		m := s.said(t, "t1", "u1", words)
-		if m.Text != words || m.Sender.ID != "u1" && !strings.HasSuffix(m.Sender.ID, "1") && m.Sender.ID != "sender" {
-			t.Errorf("%s: %q of %q, want %q", what, m.Text, m.Sender.ID, words)
-		}
-		if !json.Valid(m.Metadata) || m.Metadata[0] != '{' {
-			t.Errorf("%s: the metadata is no object: %s", what, m.Metadata)
-		}
+func emoji(t *testing.T, s *Suite) {
+	for _, words := range []string{"🦉 done", "👩‍👩‍👧👍🏽", "🇨🇭", "\u2764\ufe0f", "\U0010fffd"} {
+		s.keeps(t, words)
+	}
+}
+
+func rightToLeft(t *testing.T, s *Suite) {
+	for _, words := range []string{"שלום", "مرحبا بالعالم", "abc שלום \u202eabc\u202c עולם", "\u2067x\u2069\u200f"} {
+		s.keeps(t, words)
+	}
+}
+
+func oddText(t *testing.T, s *Suite) {
+	for _, words := range []string{"e\u0301 n\u0303", `"'<>&\` + "\n\ttab", "a\u0000b", "\ufeffx", "\ufffd", "a\u2028b\u0085c"} {
+		s.keeps(t, words)
+	}
+}
+
+// keeps demands that words come through as they were written, from whom the provider says.
+func (s *Suite) keeps(t *testing.T, words string) {
+	t.Helper()
+	m := s.said(t, "t1", "u1", words)
+	if m.Text != words || m.Sender.ID != "u1" && !strings.HasSuffix(m.Sender.ID, "1") && m.Sender.ID != "sender" {
+		t.Errorf("%q of %q, want %q", m.Text, m.Sender.ID, words)
+	}
+	if !json.Valid(m.Metadata) || m.Metadata[0] != '{' {
+		t.Errorf("%q: the metadata is no object: %s", words, m.Metadata)
 	}
 }
 
@@ -310,19 +287,51 @@ func threads(t *testing.T, s *Suite) {
 	}
 }
 
-func passing(t *testing.T, s *Suite) {
-	for what, body := range s.Passing {
-		r := at(s.Sign(s.Key, body, Now), Now)
-		receipt, err := s.receive(t, r, s.Key)
-		if err != nil {
-			t.Errorf("%s: %v", what, err)
-			continue
+// places: a topic of one group has the same number as a topic of another, and a name of a
+// place may begin as another's.
+func places(t *testing.T, s *Suite) {
+	seen := map[string]string{}
+	for _, at := range [][2]string{{"1", "3"}, {"1", "23"}, {"12", "3"}, {"12", "23"}} {
+		m := s.one(t, s.Place(at[0], at[1], "u1", "hello"))
+		if was, twice := seen[m.Thread]; twice || m.Thread == "" {
+			t.Errorf("thread %s of place %s and %s are %q", at[1], at[0], was, m.Thread)
 		}
-		messages, err := s.Adapter.Read(&channel.Delivery{Body: body, Hints: receipt.Hints, At: r.At})
-		if err != nil {
-			t.Errorf("%s: %v", what, err)
+		seen[m.Thread] = "thread " + at[1] + " of place " + at[0]
+		if again := s.one(t, s.Place(at[0], at[1], "u1", "again")); again.Thread != m.Thread {
+			t.Errorf("%s is %q and then %q", seen[m.Thread], m.Thread, again.Thread)
 		}
-		for _, m := range messages {
+	}
+}
+
+// one is the one message of a signed body.
+func (s *Suite) one(t *testing.T, body []byte) channel.Message {
+	t.Helper()
+	messages := s.heard(t, body)
+	if len(messages) != 1 {
+		t.Fatalf("%d messages", len(messages))
+	}
+	return messages[0]
+}
+
+// edits: what somebody made of their words later is nothing that they say or press.
+func edits(t *testing.T, s *Suite) {
+	for what, body := range s.Edits {
+		for _, m := range s.heard(t, body) {
+			if m.Kind != channel.Passing && m.Kind != channel.Happened {
+				t.Errorf("%s is %s", what, m.Kind)
+			}
+		}
+	}
+}
+
+func echoes(t *testing.T, s *Suite) { s.pass(t, s.Echoes) }
+
+func passing(t *testing.T, s *Suite) { s.pass(t, s.Passing) }
+
+func (s *Suite) pass(t *testing.T, bodies map[string][]byte) {
+	t.Helper()
+	for what, body := range bodies {
+		for _, m := range s.heard(t, body) {
 			if m.Kind != channel.Passing || m.Why == "" {
 				t.Errorf("%s is %s: %q", what, m.Kind, m.Why)
 			}

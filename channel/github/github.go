@@ -136,6 +136,9 @@ func (Adapter) Read(d *channel.Delivery) ([]channel.Message, error) {
 	return messages, nil
 }
 
+// commands of the host's own: what people decide is a command of GitHub's kind.
+var commands = []string{"/writ", "/approve", "/reject"}
+
 // commanded reports whether an event is a new comment that begins with a command of the
 // host's own. Whatever else is written there is not said to it.
 func commanded(event string, p *payload) bool {
@@ -143,7 +146,7 @@ func commanded(event string, p *payload) bool {
 		return false
 	}
 	fields := strings.Fields(p.Comment.Body)
-	return len(fields) > 0 && strings.EqualFold(fields[0], "/writ") &&
+	return len(fields) > 0 && slices.Contains(commands, strings.ToLower(fields[0])) &&
 		slices.Contains([]string{"issue_comment", "pull_request_review_comment", "discussion_comment"}, event)
 }
 

@@ -1,6 +1,7 @@
 package github
 
 import (
+	"bytes"
 	"encoding/hex"
 	"net/http"
 	"strings"
@@ -49,9 +50,20 @@ func suite() *channeltest.Suite {
 		Numbered: func(id string) []byte {
 			return []byte(`{"action":"created","issue":{"number":1},"comment":{"id":5,"body":"x"},"sender":{"id":` + id + `,"type":"User"}}`)
 		},
-		Passing: map[string][]byte{
+		Place: func(place, thread, sender, text string) []byte {
+			return channeltest.Body(`{"action":"created","repository":{"full_name":%s},"issue":{"number":`+thread+`,"title":"t"},"comment":{"id":5,"body":%s},"sender":{"id":`+digits(sender)+`,"type":"User"}}`,
+				"acme/r"+place, text)
+		},
+		Edits: map[string][]byte{
+			"an edited comment":  channeltest.Body(`{"action":"edited","issue":{"number":1},"comment":{"id":5,"body":%s},"changes":{"body":{"from":"x"}},"sender":{"id":1,"type":"User"}}`, "/approve"),
+			"a deleted comment":  channeltest.Body(`{"action":"deleted","issue":{"number":1},"comment":{"id":5,"body":%s},"sender":{"id":1,"type":"User"}}`, "/writ help"),
+			"a title with words": channeltest.Body(`{"action":"edited","issue":{"number":1,"title":%s},"comment":{"id":5,"body":"x"},"sender":{"id":1,"type":"User"}}`, "/approve"),
+		},
+		Echoes: map[string][]byte{
 			"the bot's own comment": channeltest.Body(`{"action":"created","issue":{"number":1},"comment":{"id":5,"body":%s},"sender":{"id":1,"type":"Bot"}}`, "/approve"),
-			"nobody's":              []byte(`{"action":"created","issue":{"number":1},"comment":{"id":5,"body":"x"}}`),
+		},
+		Passing: map[string][]byte{
+			"nobody's": []byte(`{"action":"created","issue":{"number":1},"comment":{"id":5,"body":"x"}}`),
 		},
 	}
 }
@@ -103,6 +115,19 @@ func TestACommandIsANewCommentThatBeginsWithIt(t *testing.T) {
 		{"issue_comment", comment("created", "/writ help", "User"), true},
 		{"issue_comment", comment("created", "\\n /WRIT\\thelp", "User"), true},
 		{"discussion_comment", comment("created", "/writ help", "User"), true},
+		{"issue_comment", comment("created", "/approve", "User"), true},
+		{"issue_comment", comment("created", "/Approve apr_1", "User"), true},
+		{"pull_request_review_comment", bytes.Replace(comment("created", "/reject it is not ours", "User"), []byte("issue"), []byte("pull_request"), 1), true},
+		{"issue_comment", comment("created", " /REJECT\\nwhy", "User"), true},
+		{"issue_comment", comment("created", "/approved", "User"), false},
+		{"issue_comment", comment("created", "/reject: no", "User"), false},
+		{"issue_comment", comment("created", "approve", "User"), false},
+		{"issue_comment", comment("created", "> /approve", "User"), false},
+		{"issue_comment", comment("edited", "/approve", "User"), false},
+		{"issue_comment", comment("deleted", "/approve", "User"), false},
+		{"issue_comment", comment("created", "/approve", "Bot"), false},
+		{"commit_comment", comment("created", "/approve", "User"), false},
+		{"issues", []byte(`{"action":"opened","issue":{"number":1,"title":"/approve"},"repository":{"full_name":"a/b"},"sender":{"id":6,"type":"User"}}`), false},
 		{"issue_comment", comment("created", "I wrote /writ help", "User"), false},
 		{"issue_comment", comment("created", "/writer", "User"), false},
 		{"issue_comment", comment("created", "writ help", "User"), false},

@@ -12,6 +12,7 @@ import (
 const (
 	sampleRepository = `"repository":{"id":7001,"name":"hello","full_name":"acme/hello","private":false,"owner":{"id":501,"login":"acme","type":"Organization"}}`
 	sampleSender     = `"sender":{"id":601,"login":"grace","type":"User"}`
+	sampleDecider    = `"sender":{"id":602,"login":"hopper","type":"User"}`
 	sampleIssue      = `"issue":{"id":8001,"number":1,"title":"Spelling error in the README file","body":"It says \"teh\" in the second line.","state":"open","user":{"id":601,"login":"grace","type":"User"},"labels":[],"created_at":%q}`
 )
 
@@ -21,6 +22,8 @@ var samples = map[string]string{
 	"issues.opened":         `{"action":"opened",` + sampleIssue + `,` + sampleRepository + `,` + sampleSender + `}`,
 	"issue_comment.created": `{"action":"created",` + sampleIssue + `,"comment":{"id":9001,"body":"I can take this one.","user":{"id":601,"login":"grace","type":"User"}},` + sampleRepository + `,` + sampleSender + `}`,
 	"issue_comment.command": `{"action":"created",` + sampleIssue + `,"comment":{"id":9002,"body":"/writ read issue 1 of acme/hello","user":{"id":601,"login":"grace","type":"User"}},` + sampleRepository + `,` + sampleSender + `}`,
+	"issue_comment.approve": `{"action":"created",` + sampleIssue + `,"comment":{"id":9003,"body":"/approve","user":{"id":602,"login":"hopper","type":"User"}},` + sampleRepository + `,` + sampleDecider + `}`,
+	"issue_comment.reject":  `{"action":"created",` + sampleIssue + `,"comment":{"id":9004,"body":"/reject it is not ours to answer","user":{"id":602,"login":"hopper","type":"User"}},` + sampleRepository + `,` + sampleDecider + `}`,
 	"pull_request.opened":   `{"action":"opened","number":2,"pull_request":{"id":8101,"number":2,"title":"Mend the README","body":"","state":"open","created_at":%q,"user":{"id":601,"login":"grace","type":"User"}},` + sampleRepository + `,` + sampleSender + `}`,
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"regexp"
 	"strconv"
-	"strings"
 
 	gogithub "github.com/google/go-github/v84/github"
 
@@ -16,7 +15,7 @@ import (
 // maxText is below the 65,536 characters of a comment, escapes included.
 const (
 	maxText = 60_000
-	longest = 10_000 // bytes: escaped, each is six characters at most
+	longest = 10_000 // bytes: escaped, each is six characters at most, and layout is less
 	home    = "https://api.github.com"
 )
 
@@ -31,8 +30,8 @@ func (Adapter) Longest() int { return longest }
 // threadForm is of an issue or a pull request.
 var threadForm = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9-]{0,38})/([A-Za-z0-9._-]{1,100})#([0-9]{1,18})$`)
 
-// Send implements channel.Speaker with a comment on an issue or a pull request. Nothing in
-// the text is Markdown, and it mentions and refers to nobody and nothing.
+// Send implements channel.Speaker with a comment on an issue or a pull request. Nothing of
+// what is said is Markdown, and it mentions and refers to nobody and nothing.
 func (Adapter) Send(ctx context.Context, account *channel.Account, out *channel.Outgoing) (string, error) {
 	at := threadForm.FindStringSubmatch(out.Thread)
 	if at == nil || at[2] == "." || at[2] == ".." {
@@ -42,7 +41,7 @@ func (Adapter) Send(ctx context.Context, account *channel.Account, out *channel.
 	if err != nil {
 		return "", writ.Errorf(writ.CodeInvalid, "github", "the number of the issue is not one")
 	}
-	text := escape(channel.Fit(out.Plain(), maxText, func(text string) int { return channel.UTF16(escape(text)) }))
+	text := markdown(out)
 	attempt := account.NewAttempt(ctx, home, "github")
 	issues := gogithub.NewClient(attempt.Client()).WithAuthToken(string(account.Token)).Issues
 	comment := &gogithub.IssueComment{Body: &text}
@@ -76,34 +75,4 @@ func words(err error) string {
 		return answered.Message
 	}
 	return ""
-}
-
-// punctuation that Markdown may take for markup, after a backslash stands for itself.
-const punctuation = "\\`*_{}[]()#+-.!|~>=:\"'$^%"
-
-// quiet is an invisible word joiner: no mention and no reference goes on behind it.
-const quiet = "\u2060"
-
-// escape makes Markdown that shows the text as it is. Backslashes do not keep GitHub from
-// finding @name and #1 in what it has rendered, and a joiner does.
-func escape(text string) string {
-	var out strings.Builder
-	for _, r := range text {
-		switch {
-		case r == '<':
-			out.WriteString("&lt;")
-		case r == '&':
-			out.WriteString("&amp;")
-		case r == '@':
-			out.WriteString("@" + quiet)
-		case r == '#':
-			out.WriteString("\\#" + quiet)
-		case r < 0x80 && strings.ContainsRune(punctuation, r):
-			out.WriteByte('\\')
-			out.WriteRune(r)
-		default:
-			out.WriteRune(r)
-		}
-	}
-	return out.String()
 }

@@ -116,6 +116,7 @@ func readCommand(form map[string]string) ([]channel.Message, error) {
 // interaction is what is read of the payload of one. The rest of it is metadata.
 type interaction struct {
 	Type       string `json:"type"`
+	TriggerID  string `json:"trigger_id"`
 	CallbackID string `json:"callback_id"`
 	Team       named  `json:"team"`
 	Enterprise named  `json:"enterprise"`
@@ -129,16 +130,40 @@ type interaction struct {
 	Container place    `json:"container"`
 	Message   place    `json:"message"`
 	Actions   []action `json:"actions"`
+	State     state    `json:"state"` // of the message
 	View      struct {
 		CallbackID      string `json:"callback_id"`
 		PrivateMetadata string `json:"private_metadata"`
-		State           struct {
-			Values map[string]map[string]struct {
-				Value string `json:"value"`
-			} `json:"values"`
-		} `json:"state"`
+		State           state  `json:"state"`
 	} `json:"view"`
 }
+
+// state is what was typed, in the order of the ids of blocks and of their fields.
+type state []string
+
+// UnmarshalJSON implements json.Unmarshaler. Where nothing was typed it has many forms.
+func (s *state) UnmarshalJSON(raw []byte) error {
+	var whole struct {
+		Values map[string]map[string]struct {
+			Value any `json:"value"`
+		} `json:"values"`
+	}
+	if json.Unmarshal(raw, &whole) != nil {
+		return nil
+	}
+	for _, block := range slices.Sorted(maps.Keys(whole.Values)) {
+		inputs := whole.Values[block]
+		for _, name := range slices.Sorted(maps.Keys(inputs)) {
+			if text, _ := inputs[name].Value.(string); text != "" {
+				*s = append(*s, text)
+			}
+		}
+	}
+	return nil
+}
+
+// written is all of it.
+func (s state) written() string { return strings.Join(s, "\n") }
 
 // place of the message that has the button.
 type place struct {
@@ -162,7 +187,8 @@ func readInteraction(payload []byte) ([]channel.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := channel.Message{Metadata: metadata, ID: first(i.Container.MessageTS, i.Message.TS)}
+	// A trigger is of one press: under one message several people press several buttons.
+	m := channel.Message{Metadata: metadata, ID: i.TriggerID}
 	switch {
 	case i.Type == "block_actions" || i.Type == "view_submission":
 		m.Kind = channel.Pressed
@@ -187,7 +213,7 @@ func readInteraction(payload []byte) ([]channel.Message, error) {
 	case "block_actions":
 		return i.presses(m)
 	case "view_submission":
-		m.Press, m.Text = &channel.Press{Action: i.View.CallbackID, Value: i.View.PrivateMetadata}, i.written()
+		m.Press, m.Text = &channel.Press{Action: i.View.CallbackID, Value: i.View.PrivateMetadata}, i.View.State.written()
 	}
 	return []channel.Message{m}, nil
 }
@@ -201,7 +227,7 @@ func (i *interaction) thread(team string) (string, error) {
 	return path(team, at, first(i.Container.ThreadTS, i.Message.ThreadTS, i.Container.MessageTS, i.Message.TS))
 }
 
-// presses are one message of each action.
+// presses are one message of each action, each with what was typed above it.
 func (i *interaction) presses(m channel.Message) ([]channel.Message, error) {
 	if len(i.Actions) < 1 || len(i.Actions) > maxActions {
 		return nil, invalid("%d things are pressed at once: want 1 to %d", len(i.Actions), maxActions)
@@ -209,21 +235,11 @@ func (i *interaction) presses(m channel.Message) ([]channel.Message, error) {
 	out := make([]channel.Message, len(i.Actions))
 	for n, a := range i.Actions {
 		out[n] = m
+		out[n].Text = i.State.written()
+		if n > 0 {
+			out[n].ID = "" // it is known by its place in the delivery
+		}
 		out[n].Press = &channel.Press{Action: a.ActionID, Value: first(a.Value, a.SelectedOption.Value)}
 	}
 	return out, nil
-}
-
-// written is what was typed into a form, by the names of its fields.
-func (i *interaction) written() string {
-	var lines []string
-	for _, block := range slices.Sorted(maps.Keys(i.View.State.Values)) {
-		inputs := i.View.State.Values[block]
-		for _, name := range slices.Sorted(maps.Keys(inputs)) {
-			if text := inputs[name].Value; text != "" {
-				lines = append(lines, text)
-			}
-		}
-	}
-	return strings.Join(lines, "\n")
 }

@@ -46,7 +46,7 @@ var (
 
 // Traits implements channel.Adapter.
 func (Adapter) Traits() channel.Traits {
-	return channel.Traits{Provider: "slack", Title: "Slack", Methods: []string{http.MethodPost}, MaxBody: maxBody}
+	return channel.Traits{Provider: "slack", Title: "Slack", Methods: []string{http.MethodPost}, MaxBody: maxBody, Writes: true}
 }
 
 // Receive implements channel.Adapter. The time and the body are signed, nothing else:

@@ -47,6 +47,14 @@ func payload(json string) []byte {
 	return []byte(url.Values{"payload": {json}}.Encode())
 }
 
+// pressed is a button under a message with a field, of one trigger.
+func pressed(thread, sender, action, value, text string) []byte {
+	trigger := fmt.Sprintf("1.2.%x", id(sender+action+value))
+	return payload(string(channeltest.Body(`{"type":"block_actions","trigger_id":%s,"user":{"id":%s,"team_id":"T1"},"team":{"id":"T1"},"container":{"type":"message","channel_id":"C1","message_ts":"3.4","thread_ts":%s},`+
+		`"state":{"values":{"b":{"written":{"type":"plain_text_input","value":%s}}}},"actions":[{"action_id":%s,"value":%s}]}`,
+		trigger, strings.ToUpper(sender), ts(thread), text, action, value)))
+}
+
 func suite() *channeltest.Suite {
 	message := func(sender, text, rest string) []byte {
 		return callback(`"type":"message","channel":"C1","team":"T1","user":"` + strings.ToUpper(sender) + `","text":` + typed(text) + `,` + rest)
@@ -63,10 +71,11 @@ func suite() *channeltest.Suite {
 		Attached: func(text, file string) []byte {
 			return message("U1", text, `"subtype":"file_share","ts":"1.2","files":[{"id":"F1","name":"`+file+`"}]`)
 		},
-		Pressed: func(thread, sender, action, value string) []byte {
-			return payload(string(channeltest.Body(`{"type":"block_actions","trigger_id":"1.2.3","user":{"id":%s,"team_id":"T1"},"team":{"id":"T1"},"container":{"type":"message","channel_id":"C1","message_ts":"3.4","thread_ts":%s},"actions":[{"action_id":%s,"value":%s}]}`,
-				strings.ToUpper(sender), ts(thread), action, value)))
+		Place: func(place, thread, sender, text string) []byte {
+			return callback(`"type":"message","channel":"C` + place + `","team":"T1","user":"` + strings.ToUpper(sender) + `","text":` + typed(text) + `,"ts":"2.5","thread_ts":"1.` + thread + `"`)
 		},
+		Pressed: func(thread, sender, action, value string) []byte { return pressed(thread, sender, action, value, "") },
+		Written: pressed,
 		Retry: func(key []byte, first *channel.Request, at time.Time) *channel.Request {
 			again := signed(key, first.Body, at)
 			again.Header.Set("X-Slack-Retry-Num", "1")
@@ -77,16 +86,20 @@ func suite() *channeltest.Suite {
 			{Name: "url_verification", Answer: "3eZbrw1aBm2rZgRNFdxV2595", Body: []byte(`{"type":"url_verification","token":"t","challenge":"3eZbrw1aBm2rZgRNFdxV2595"}`)},
 			{Name: "ssl_check", Body: []byte("ssl_check=1&token=t")},
 		},
-		Passing: map[string][]byte{
-			"an edit":            callback(`"type":"message","subtype":"message_changed","hidden":true,"channel":"C1","ts":"1.2","message":{"user":"U1","text":"/approve","edited":{"user":"U1"}}`),
-			"a mention by edit":  callback(`"type":"app_mention","channel":"C1","ts":"1.2","user":"U1","text":"x","edited":{"user":"U1","ts":"1.3"}`),
-			"what was deleted":   callback(`"type":"message","subtype":"message_deleted","channel":"C1","ts":"1.2","deleted_ts":"1.1","user":"U1"`),
+		Edits: map[string][]byte{
+			"an edit":           callback(`"type":"message","subtype":"message_changed","hidden":true,"channel":"C1","ts":"1.2","message":{"user":"U1","text":"/approve","edited":{"user":"U1"}}`),
+			"a mention by edit": callback(`"type":"app_mention","channel":"C1","ts":"1.2","user":"U1","text":"x","edited":{"user":"U1","ts":"1.3"}`),
+			"what was deleted":  callback(`"type":"message","subtype":"message_deleted","channel":"C1","ts":"1.2","deleted_ts":"1.1","user":"U1"`),
+		},
+		Echoes: map[string][]byte{
 			"a bot":              callback(`"type":"message","channel":"C1","ts":"1.2","user":"U2","bot_id":"B2","text":"/approve"`),
 			"a bot without user": callback(`"type":"message","subtype":"bot_message","channel":"C1","ts":"1.2","username":"ada","text":"/approve"`),
 			"the app's own":      callback(`"type":"message","channel":"C1","ts":"1.2","user":"U1","app_id":"A1","text":"/approve"`),
 			"the app's bot user": callback(`"type":"message","channel":"C1","ts":"1.2","user":"U0","text":"/approve"`),
 			"its own reaction":   callback(`"type":"reaction_added","user":"U0","reaction":"eyes","item":{"channel":"C1","ts":"1.2"}`),
 			"Slackbot":           callback(`"type":"message","channel":"C1","ts":"1.2","user":"USLACKBOT","text":"/approve"`),
+		},
+		Passing: map[string][]byte{
 			"who joined":         callback(`"type":"message","subtype":"channel_join","channel":"C1","ts":"1.2","user":"U1","text":"<@U1> has joined"`),
 			"a later subtype":    callback(`"type":"message","subtype":"of_next_year","channel":"C1","ts":"1.2","user":"U1","text":"/approve"`),
 			"somebody of either": []byte(`{` + strings.Replace(outside, "%x", "9", 1) + `,"is_ext_shared_channel":true,"event":{"type":"reaction_added","user":"U1","item":{"channel":"C1","ts":"1.2"}}}`),
@@ -262,6 +275,30 @@ func TestAForm(t *testing.T) {
 	}
 	if m := one(t, payload(`{"type":"shortcut","callback_id":"file_an_issue","user":{"id":"U1"},"team":{"id":"T1"}}`)); m.Kind != channel.Happened || m.Event != "shortcut.file_an_issue" {
 		t.Errorf("%+v", m)
+	}
+}
+
+// TestWhatWasWritten above a button is its text, in the order of the fields' ids, and where
+// nothing was, Slack says so in many forms.
+func TestWhatWasWritten(t *testing.T) {
+	for state, want := range map[string]string{
+		`{"values":{"b":{"x":{"value":"second"}},"a":{"y":{"value":"first"},"z":{"value":"&amp; <then>"}}}}`:                "first\n&amp; <then>\nsecond",
+		`{"values":{"a":{"x":{"value":"one"},"y":{"value":null},"z":{"value":7},"n":{"selected_option":{"value":"two"}}}}}`: "one",
+		`{"values":{}}`: "", `{"values":[]}`: "", `{"values":null}`: "", `{}`: "", `[]`: "", `null`: "", `"x"`: "", `{"values":{"a":[]}}`: "", `{"values":{"a":{"x":"y"}}}`: "",
+	} {
+		m := one(t, payload(`{"type":"block_actions","trigger_id":"1.2","user":{"id":"U1"},"team":{"id":"T1"},"container":{"channel_id":"C1","message_ts":"1.2"},"state":`+state+`,"actions":[{"action_id":"reject","value":"x"}]}`))
+		if m.Kind != channel.Pressed || *m.Press != (channel.Press{Action: "reject", Value: "x"}) || m.Text != want {
+			t.Errorf("%s: %+v %q, want %q", state, m.Press, m.Text, want)
+		}
+	}
+}
+
+// TestWhatIsPressedAtOnce are messages of one trigger, of which one has it as its id: no
+// other message has an id twice.
+func TestWhatIsPressedAtOnce(t *testing.T) {
+	messages, err := (Adapter{}).Read(&channel.Delivery{Body: payload(`{"type":"block_actions","trigger_id":"1.2","user":{"id":"U1"},"team":{"id":"T1"},"actions":[{"action_id":"a"},{"action_id":"b"},{"action_id":"c"}]}`)})
+	if err != nil || len(messages) != 3 || messages[0].ID != "1.2" || messages[1].ID != "" || messages[2].ID != "" || messages[2].Press.Action != "c" {
+		t.Errorf("%+v, %v", messages, err)
 	}
 }
 

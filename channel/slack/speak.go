@@ -11,14 +11,13 @@ import (
 	"github.com/writ-run/writ/channel"
 )
 
-// Bounds of what Slack shows. A text may have 40,000 characters, and blocks 3,000 each.
+// Bounds of what Slack shows. It splits or refuses a text alone of more than 4,000 bytes,
+// which it counts when it has escaped them; blocks have more room.
 const (
-	maxText   = 12_000
-	maxBlock  = 3_000
-	maxLabel  = 75
-	maxChosen = 25    // buttons
-	longest   = 8_000 // bytes: no character counts for more than its bytes
-	home      = "https://slack.com"
+	maxText  = 10_000
+	maxAlone = 4_000
+	longest  = 6_000 // bytes: no character counts for more than its bytes, and the rest is for blocks
+	home     = "https://slack.com"
 )
 
 var _ channel.Speaker = Adapter{}
@@ -44,19 +43,24 @@ var codes = map[string]writ.Code{
 }
 
 // Send implements channel.Speaker with chat.postMessage and chat.update. Nothing in the
-// text is markup: the three characters that begin a mention or a link are escaped.
+// text is markup: the three characters that begin a mention or a link are escaped, and
+// blocks are plain.
 func (Adapter) Send(ctx context.Context, account *channel.Account, out *channel.Outgoing) (string, error) {
 	at, ts, err := target(out.Thread)
 	if err != nil {
 		return "", err
 	}
+	if out.Replaces != "" && !tsForm.MatchString(out.Replaces) {
+		return "", writ.Errorf(writ.CodeInvalid, "slack", "%q is no message's time stamp", writ.Clip(out.Replaces, 64))
+	}
 	text := channel.Fit(out.Plain(), maxText, channel.UTF16)
-	options := []slackgo.MsgOption{
-		slackgo.MsgOptionText(text, true), slackgo.MsgOptionDisableMarkdown(), slackgo.MsgOptionDisableLinkUnfurl(), slackgo.MsgOptionDisableMediaUnfurl(),
+	options := []slackgo.MsgOption{slackgo.MsgOptionDisableMarkdown(), slackgo.MsgOptionDisableLinkUnfurl(), slackgo.MsgOptionDisableMediaUnfurl()}
+	// Slack keeps the blocks of a message that is changed where it is not given others.
+	if out.Replaces != "" || out.Heading != "" || len(out.Facts) > 0 || out.Field != nil || len(out.Buttons) > 0 || escapedBytes(text) > maxAlone {
+		options = append(options, slackgo.MsgOptionBlocks(blocks(out, text)...))
+		text = channel.Fit(text, maxAlone, escapedBytes) // it is what a notification says of the blocks
 	}
-	if len(out.Buttons) > 0 {
-		options = append(options, slackgo.MsgOptionBlocks(blocks(text, out.Buttons)...))
-	}
+	options = append(options, slackgo.MsgOptionText(text, true))
 	switch {
 	case out.Replaces != "":
 		options = append(options, slackgo.MsgOptionUpdate(out.Replaces))
@@ -94,24 +98,4 @@ func target(thread string) (at, ts string, err error) {
 		ts = parts[2]
 	}
 	return parts[1], ts, nil
-}
-
-// blocks show the text with buttons below: in plain text nothing is markup.
-func blocks(text string, buttons []channel.Button) []slackgo.Block {
-	var out []slackgo.Block
-	for runes := []rune(text); len(runes) > 0; {
-		n := min(len(runes), maxBlock/2) // a rune may count twice
-		out = append(out, slackgo.NewSectionBlock(plainText(string(runes[:n])), nil, nil))
-		runes = runes[n:]
-	}
-	var row []slackgo.BlockElement
-	for i := range buttons[:min(len(buttons), maxChosen)] {
-		b := &buttons[i]
-		row = append(row, slackgo.NewButtonBlockElement(b.Press.Action, b.Press.Value, plainText(channel.Fit(b.Label, maxLabel, channel.UTF16))))
-	}
-	return append(out, slackgo.NewActionBlock("", row...))
-}
-
-func plainText(text string) *slackgo.TextBlockObject {
-	return slackgo.NewTextBlockObject(slackgo.PlainTextType, text, false, false)
 }

@@ -32,16 +32,24 @@ func formOf(t *testing.T, r *http.Request, body []byte) url.Values {
 func TestSpeaks(t *testing.T) {
 	channeltest.Speaks(t, channeltest.Speaking{
 		Adapter: slack.Adapter{}, Token: botToken, Thread: "T02ACME/C02GENERAL/1700000000.000100", Path: "/api/chat.postMessage",
-		Check: func(t *testing.T, r *http.Request, body []byte) string {
+		Check: func(t *testing.T, r *http.Request, body []byte) channeltest.Seen {
 			form := formOf(t, r, body)
-			if form.Get("thread_ts") != "1700000000.000100" || form.Get("mrkdwn") != "false" || form.Get("link_names") == "1" || form.Get("parse") == "full" {
+			if form.Get("thread_ts") != "1700000000.000100" || form.Has("ts") {
 				t.Errorf("%v", form)
 			}
-			return form.Get("text")
+			return seenIn(t, form)
 		},
-		Status: 200, Took: `{"ok":true,"channel":"C02GENERAL","ts":"1700000001.000200","message":{}}`, ID: "1700000001.000200", Error: `{"ok":false,"error":"x"}`, Longest: 12_000,
+		Most: channeltest.Under{Buttons: 25, Styles: true, Field: true},
+		Edit: channeltest.Edit{ID: "1700000001.000200", Method: http.MethodPost, Path: "/api/chat.update", Check: func(t *testing.T, r *http.Request, body []byte) channeltest.Seen {
+			form := formOf(t, r, body)
+			if form.Get("ts") != "1700000001.000200" || form.Has("thread_ts") || !form.Has("blocks") { // else what was there before stays
+				t.Errorf("%v", form)
+			}
+			return seenIn(t, form)
+		}},
+		Status: 200, Took: `{"ok":true,"channel":"C02GENERAL","ts":"1700000001.000200","message":{}}`, ID: "1700000001.000200", Error: `{"ok":false,"error":"x"}`, Longest: 10_000,
 		Threads: []string{"T02ACME", "T02ACME/C02GENERAL/now", "T02ACME/C02GENERAL/1.2/3", "T02ACME/<!here>"},
-		Hostile: "<!here> <!channel> <@U02ADA> &amp; <http://a|b>", Harmless: "&lt;!here&gt; &lt;!channel&gt; &lt;@U02ADA&gt; &amp;amp; &lt;http://a|b&gt;",
+		Hostile: "<!here> <!channel> <@U02ADA> &amp; <http://a|b>", Harmless: "<!here> <!channel> <@U02ADA> &amp; <http://a|b>",
 	})
 }
 
@@ -59,43 +67,5 @@ func TestWhatSlackSays(t *testing.T) {
 			t.Errorf("%s: %v", said, err)
 		}
 		server.Close()
-	}
-}
-
-func TestButtonsAndChanges(t *testing.T) {
-	var path string
-	var form url.Values
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		path = r.URL.Path
-		if err := r.ParseForm(); err != nil {
-			t.Error(err)
-		}
-		form = r.Form
-		_, _ = w.Write([]byte(`{"ok":true,"channel":"C1","ts":"1.2"}`))
-	}))
-	defer server.Close()
-	account := &channel.Account{Token: []byte(botToken), Base: server.URL}
-	out := &channel.Outgoing{Thread: "T1/C1", Text: strings.Repeat("<!here> ", 500), Replaces: "1.1", Buttons: []channel.Button{{Label: "Approve", Press: channel.Press{Action: "approve", Value: "d"}}}}
-	if id, err := (slack.Adapter{}).Send(t.Context(), account, out); err != nil || id != "1.2" || path != "/api/chat.update" || form.Get("ts") != "1.1" || form.Get("thread_ts") != "" {
-		t.Errorf("%q, %v: %s %v", id, err, path, form)
-	}
-	var blocks []struct {
-		Type     string
-		Text     struct{ Type, Text string }
-		Elements []struct {
-			ActionID string `json:"action_id"`
-			Value    string
-		}
-	}
-	if err := json.Unmarshal([]byte(form.Get("blocks")), &blocks); err != nil || len(blocks) != 4 {
-		t.Fatalf("%v: %d blocks", err, len(blocks))
-	}
-	for _, b := range blocks[:3] {
-		if b.Text.Type != "plain_text" || len(b.Text.Text) > 3000 {
-			t.Errorf("%+v", b)
-		}
-	}
-	if e := blocks[3].Elements; len(e) != 1 || e[0].ActionID != "approve" || e[0].Value != "d" {
-		t.Errorf("%+v", blocks[3])
 	}
 }

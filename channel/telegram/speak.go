@@ -81,18 +81,11 @@ func (Adapter) Send(ctx context.Context, account *channel.Account, out *channel.
 	if !tokenForm.Match(account.Token) { // it is a part of the URL
 		return "", writ.Errorf(writ.CodeUnauthenticated, "telegram", "the token is not as BotFather writes it").WithFix("keep the bot's token, such as 123456:ABC-DEF, as the channel's token")
 	}
-	body := sending{Text: channel.Fit(channel.Quiet(out.Plain()), maxText, channel.UTF16), Preview: preview{true}, Keyboard: keys(out.Buttons)}
-	body.Chat, _ = strconv.ParseInt(at[1], 10, 64) // at most 18 digits
-	body.Topic, _ = strconv.ParseInt(at[2], 10, 64)
-	method := "sendMessage"
-	if out.Replaces != "" {
-		id, err := strconv.ParseInt(out.Replaces, 10, 64)
-		if err != nil {
-			return "", writ.Errorf(writ.CodeInvalid, "telegram", "%q is no message's id", writ.Clip(out.Replaces, 64))
-		}
-		method, body.Message, body.Topic = "editMessageText", id, 0
+	body, method, err := bodyOf(at, out)
+	if err != nil {
+		return "", err
 	}
-	raw, err := canon.MarshalJSON(&body)
+	raw, err := canon.MarshalJSON(body)
 	if err != nil {
 		return "", writ.Errorf(writ.CodeInvalid, "telegram", "the text is not UTF-8")
 	}
@@ -110,6 +103,8 @@ func (Adapter) Send(ctx context.Context, account *channel.Account, out *channel.
 	switch {
 	case err != nil && writ.IsCode(err, writ.CodeLimited) && a.Parameters.RetryAfter > 0:
 		return "", channel.Limited("telegram", time.Duration(min(a.Parameters.RetryAfter, 1<<20))*time.Second)
+	case writ.IsCode(err, writ.CodeInvalid) && out.Replaces != "" && strings.Contains(a.Description, "message is not modified"): // it is said already
+		return number(body.Message), nil
 	case writ.IsCode(err, writ.CodeInvalid) && strings.Contains(a.Description, "not found"): // a chat, with status 400
 		return "", attempt.Refused(writ.CodeNotFound, a.Description)
 	case err != nil:
@@ -118,6 +113,21 @@ func (Adapter) Send(ctx context.Context, account *channel.Account, out *channel.
 		return "", attempt.Failed("")
 	}
 	return number(a.Result.ID), nil
+}
+
+// bodyOf a method. What changes a message without a keyboard takes the one away that it had.
+func bodyOf(at []string, out *channel.Outgoing) (body *sending, method string, err error) {
+	body = &sending{Text: channel.Fit(channel.Quiet(out.Plain()), maxText, channel.UTF16), Preview: preview{true}, Keyboard: keys(out.Buttons)}
+	body.Chat, _ = strconv.ParseInt(at[1], 10, 64) // at most 18 digits
+	if out.Replaces == "" {
+		body.Topic, _ = strconv.ParseInt(at[2], 10, 64)
+		return body, "sendMessage", nil
+	}
+	body.Message, err = strconv.ParseInt(out.Replaces, 10, 64)
+	if err != nil || body.Message < 1 {
+		return nil, "", writ.Errorf(writ.CodeInvalid, "telegram", "%q is no message's id", writ.Clip(out.Replaces, 64))
+	}
+	return body, "editMessageText", nil
 }
 
 // keys are one below the other. What Telegram would not send back is no button.

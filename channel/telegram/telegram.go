@@ -48,12 +48,38 @@ func (Adapter) Receive(r *channel.Request, keys [][]byte) (*channel.Receipt, err
 			WithFix("let nothing between Telegram and this host change the headers")
 	}
 	var u struct {
-		ID int64 `json:"update_id"`
+		ID       int64           `json:"update_id"`
+		Callback json.RawMessage `json:"callback_query"`
 	}
 	if err := json.Unmarshal(r.Body, &u); err != nil || u.ID < 1 {
 		return nil, invalid("the body is no update: its update_id is no positive integer")
 	}
-	return &channel.Receipt{Key: number(u.ID), Accepted: channel.Answer{Status: http.StatusOK}}, nil
+	return &channel.Receipt{Key: number(u.ID), Accepted: accepted(u.Callback)}, nil
+}
+
+// callbackForm is wider than the number that Telegram sends.
+var callbackForm = regexp.MustCompile(`^[0-9A-Za-z_-]{1,64}$`)
+
+// accepted is the answer to an update. Telegram lets it call one method: a button that was
+// pressed stops waiting.
+func accepted(pressed json.RawMessage) channel.Answer {
+	plain := channel.Answer{Status: http.StatusOK}
+	call := struct {
+		Method string `json:"method"`
+		ID     string `json:"callback_query_id"`
+	}{Method: "answerCallbackQuery"}
+	var c struct {
+		ID string `json:"id"`
+	}
+	if len(pressed) == 0 || json.Unmarshal(pressed, &c) != nil || !callbackForm.MatchString(c.ID) {
+		return plain
+	}
+	call.ID = c.ID
+	body, err := json.Marshal(call)
+	if err != nil {
+		return plain
+	}
+	return channel.Answer{Status: http.StatusOK, ContentType: "application/json", Body: body}
 }
 
 func digest(secret []byte) []byte {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -88,12 +89,21 @@ func suite() *channeltest.Suite {
 		},
 		Pressed: func(thread, sender, action, value string) []byte {
 			data := action + ":" + value
-			return updated(`"callback_query":{"id":"81","chat_instance":"-7",` + from(sender) + `,"message":{"message_id":1,` + bot + `,` + forum(thread) + `,"text":"May it?"},"data":` + string(channeltest.Body("%s", data)) + `}`)
+			return updated(`"callback_query":{"id":"81` + number(int64(id(sender+data))) + `","chat_instance":"-7",` + from(sender) + `,"message":{"message_id":1,` + bot + `,` + forum(thread) + `,"text":"May it?"},"data":` + string(channeltest.Body("%s", data)) + `}`)
+		},
+		Place: func(place, thread, sender, text string) []byte {
+			return updated(`"message":{"message_id":1,` + from(sender) + `,"date":1767225600,"chat":{"id":-100` + place + `,"type":"supergroup","is_forum":true},"message_thread_id":` + thread +
+				`,"is_topic_message":true,"text":` + string(channeltest.Body("%s", text)) + `}`)
+		},
+		Edits: map[string][]byte{
+			"an edit":        updated(`"edited_message":{"message_id":1,` + person + `,` + private + `,"edit_date":1767225601,"text":"/approve"}`),
+			"an edited post": updated(`"edited_channel_post":{"message_id":1,` + private + `,"text":"/approve"}`),
+		},
+		Echoes: map[string][]byte{
+			"a bot":              updated(`"message":{"message_id":1,` + bot + `,` + private + `,"text":"/approve"}`),
+			"a bot that presses": updated(`"callback_query":{"id":"81",` + bot + `,"message":{"message_id":1,` + private + `},"data":"approve:x"}`),
 		},
 		Passing: map[string][]byte{
-			"an edit":                     updated(`"edited_message":{"message_id":1,` + person + `,` + private + `,"edit_date":1767225601,"text":"/approve"}`),
-			"an edited post":              updated(`"edited_channel_post":{"message_id":1,` + private + `,"text":"/approve"}`),
-			"a bot":                       updated(`"message":{"message_id":1,` + bot + `,` + private + `,"text":"/approve"}`),
 			"a bot through a person":      updated(`"message":{"message_id":1,` + person + `,` + private + `,"via_bot":{"id":702,"is_bot":true},"text":"/approve"}`),
 			"an admin without a name":     updated(`"message":{"message_id":1,"from":{"id":1087968824,"is_bot":true},"sender_chat":{"id":-1001},"date":1767225600,"chat":{"id":-1001},"text":"/approve"}`),
 			"a channel's post in a group": updated(`"message":{"message_id":1,"from":{"id":777000,"is_bot":false},"sender_chat":{"id":-1002},"date":1767225600,"chat":{"id":-1001},"text":"/approve"}`),
@@ -101,7 +111,6 @@ func suite() *channeltest.Suite {
 			"who joined":                  updated(`"message":{"message_id":1,` + person + `,` + private + `,"new_chat_members":[{"id":602,"is_bot":false}]}`),
 			"the bot was let in":          updated(`"my_chat_member":{"chat":{"id":601},` + person + `}`),
 			"a poll":                      updated(`"poll":{"id":"5","question":"/approve"}`),
-			"a bot that presses":          updated(`"callback_query":{"id":"81",` + bot + `,"message":{"message_id":1,` + private + `},"data":"approve:x"}`),
 			"a button of a game":          updated(`"callback_query":{"id":"81",` + person + `,"message":{"message_id":1,` + private + `},"game_short_name":"x"}`),
 			"a button elsewhere":          updated(`"callback_query":{"id":"81",` + person + `,"inline_message_id":"AAE","data":"approve:x"}`),
 			"a button of what is gone":    updated(`"callback_query":{"id":"81",` + person + `,"message":{"message_id":1,"date":0,"chat":{"id":-1001}},"data":"approve:x"}`),
@@ -200,8 +209,38 @@ func TestAButtonSaysWhatItAsksForAndOfWhat(t *testing.T) {
 	}
 }
 
+// TestAPressedButtonStopsWaiting: the answer calls one method of Telegram's, with an id that
+// can be nothing else.
+func TestAPressedButtonStopsWaiting(t *testing.T) {
+	for given, want := range map[string]string{
+		`"4382bfdwdsb323b2d9"`: "4382bfdwdsb323b2d9", `"81"`: "81", `"` + strings.Repeat("9", 64) + `"`: strings.Repeat("9", 64), `"\u0038\u0031"`: "81",
+		`"` + strings.Repeat("9", 65) + `"`: "", `""`: "", `81`: "", `null`: "", `{}`: "", `["81"]`: "", `"8 1"`: "", `"81\u0000"`: "", `"\",\"method\":\"sendMessage\",\"a\":\""`: "", `"<b>"`: "", `"é"`: "", `"\ud800"`: "",
+	} {
+		receipt, err := (Adapter{}).Receive(sent([]byte(secret), []byte(`{"update_id":7,"callback_query":{"id":`+given+`}}`)), [][]byte{[]byte(secret)})
+		if err != nil || receipt.Key != "7" || receipt.Accepted.Status != http.StatusOK {
+			t.Errorf("%s: %+v %v", given, receipt, err)
+			continue
+		}
+		a := receipt.Accepted
+		if want == "" && (a.ContentType != "" || a.Body != nil) {
+			t.Errorf("%s is answered with %s %s", given, a.ContentType, a.Body)
+		}
+		if call := `{"method":"answerCallbackQuery","callback_query_id":"` + want + `"}`; want != "" && (a.ContentType != "application/json" || string(a.Body) != call) {
+			t.Errorf("%s is answered with %s %s", given, a.ContentType, a.Body)
+		}
+	}
+	for _, body := range []string{`{"update_id":7,"callback_query":[]}`, `{"update_id":7,"callback_query":"81"}`, `{"update_id":7,"message":{"id":"81"}}`, `{"update_id":7,"id":"81"}`} {
+		if receipt, err := (Adapter{}).Receive(sent([]byte(secret), []byte(body)), [][]byte{[]byte(secret)}); err != nil || receipt.Accepted.Body != nil || receipt.Accepted.ContentType != "" {
+			t.Errorf("%s: %+v %v", body, receipt, err)
+		}
+	}
+}
+
+var calls = regexp.MustCompile(`^\{"method":"answerCallbackQuery","callback_query_id":"[0-9A-Za-z_-]{1,64}"\}$`)
+
 func FuzzReceive(f *testing.F) {
 	f.Add(secret, "application/json", []byte(`{"update_id":1}`))
+	f.Add(secret, "application/json", []byte(`{"update_id":1,"callback_query":{"id":"81"}}`))
 	f.Fuzz(func(t *testing.T, token, media string, body []byte) {
 		r := &channel.Request{Method: http.MethodPost, Body: body, At: canon.TimeOf(channeltest.Now), Header: http.Header{headerSecret: {token}, "Content-Type": {media}}}
 		if receipt, err := (Adapter{}).Receive(r, [][]byte{[]byte("a key that nobody has guessed")}); err == nil {
@@ -210,6 +249,9 @@ func FuzzReceive(f *testing.F) {
 		if receipt, err := (Adapter{}).Receive(sent([]byte(secret), body), [][]byte{[]byte(secret)}); err == nil {
 			if receipt.Key == "" {
 				t.Fatal("an update without a key")
+			}
+			if answer := receipt.Accepted.Body; len(answer) > 0 && !calls.Match(answer) {
+				t.Fatalf("answered with %s", answer)
 			}
 			channeltest.Read(t, Adapter{}, body, receipt.Hints)
 		}

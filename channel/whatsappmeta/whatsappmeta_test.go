@@ -68,8 +68,21 @@ func suite() *channeltest.Suite {
 			"nobody's": said("t", "", "text", `"text":{"body":"x"}`), "odd": said("t", "u", "text", `"text":7`),
 			"no id":     bytes.Replace(said("t", "u", "text", `"text":{"body":"x"}`), []byte(`"id":"wamid.`), []byte(`"was":"`), 1),
 			"no number": bytes.Replace(said("t", "u", "text", `"text":{"body":"x"}`), []byte(`phone_number_id`), []byte(`phone`), 1),
+		},
+		Echoes: map[string][]byte{
 			"a receipt": []byte(sampleStart + `"statuses":[{"id":"wamid.1","status":"read"}]` + sampleEnd),
 			"an echo":   bytes.Replace(said("t", "u", "text", `"text":{"body":"/approve"}`), []byte(`"field":"messages"`), []byte(`"field":"smb_message_echoes"`), 1),
+		},
+		Edits: map[string][]byte{
+			"an edit":           said("t", "u", "edit", `"edit":{"original_message_id":"wamid.0","message":{"type":"text","text":{"body":"/approve"}}}`),
+			"what was revoked":  said("t", "u", "revoke", `"revoke":{"original_message_id":"wamid.0"}`),
+			"what is not shown": said("t", "u", "unsupported", `"text":{"body":"/approve"},"errors":[{"code":131051}]`),
+		},
+		Attached: func(text, file string) []byte {
+			return said("t", "u", "document", `"document":{"id":"3","mime_type":"text/csv","caption":`+quoted(text)+`,"filename":`+quoted(file)+`}`)
+		},
+		Place: func(place, thread, sender, text string) []byte {
+			return bytes.Replace(said(thread, sender, "text", `"text":{"body":`+quoted(text)+`}`), []byte(`"phone_number_id":"7"`), []byte(`"phone_number_id":"`+place+`"`), 1)
 		},
 		Pressed: func(thread, sender, action, value string) []byte {
 			return said(thread, sender, "button", `"button":{"text":"Yes","payload":`+quoted(action+":"+value)+`}`)

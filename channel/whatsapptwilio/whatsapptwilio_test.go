@@ -74,8 +74,17 @@ func suite() *channeltest.Suite {
 		Text: func(thread, sender, text string) []byte {
 			return form(map[string]string{"To": "whatsapp:" + thread, "From": "whatsapp:" + sender, "Body": text})
 		},
+		Attached: func(text, file string) []byte {
+			return form(map[string]string{"Body": text, "NumMedia": "1", "MediaUrl0": "https://api.example.com/media/" + file, "MediaContentType0": "text/csv"})
+		},
+		Place: func(place, thread, _, text string) []byte {
+			return form(map[string]string{"To": "whatsapp:+" + place, "From": "whatsapp:+" + thread, "Body": text})
+		},
+		Echoes: map[string][]byte{
+			"a receipt": form(map[string]string{"MessageStatus": "read"}), "what was sent": form(map[string]string{"MessageStatus": "sent", "Body": "/approve"}),
+		},
 		Passing: map[string][]byte{
-			"a receipt": form(map[string]string{"MessageStatus": "read"}), "an SMS": form(map[string]string{"From": "+15550100601", "Body": "/approve"}),
+			"an SMS":   form(map[string]string{"From": "+15550100601", "Body": "/approve"}),
 			"nobody's": form(map[string]string{"From": ""}), "to nobody": form(map[string]string{"To": ""}), "a number with more in it": form(map[string]string{"From": "whatsapp:+1555 0100601"}),
 		},
 		Pressed: func(thread, sender, action, value string) []byte {

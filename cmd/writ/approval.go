@@ -124,7 +124,7 @@ func seats(missing []contract.Seats) string {
 	return strings.Join(parts, " and ")
 }
 
-// decided is one word in words: "approved by human:bob for human:ada: fine".
+// decided is one word in words: "approved by human:bob in slack/acme: fine".
 func decided(d *contract.Decision) string {
 	text := "rejected by "
 	if d.Approved {
@@ -133,6 +133,9 @@ func decided(d *contract.Decision) string {
 	text += string(d.By)
 	if d.For != "" {
 		text += " for " + string(d.For)
+	}
+	if d.Channel != "" {
+		text += " in " + string(d.Channel)
 	}
 	if d.Note != "" {
 		text += ": " + d.Note

@@ -41,6 +41,7 @@ func (h *home) wireChannels() error {
 		Store: h.journal, Journal: h.journal, Traces: h.journal, Clock: h.clock, Caller: h.dispatcher, Principals: h.identity, Freezes: h.freezes,
 		Adapters: adapters(), Secret: h.secrets.Secret, Peek: h.secrets.Peek, Tenants: h.identity.Tenants, PublicURL: h.config.PublicURL,
 		Upstreams: h.config.Upstreams, Upstream: talksTo(nil), Client: talksTo(func(addr netip.Addr) bool { return egress.Reachable(addr, private) }),
+		Notes: h.journal, Tip: h.journal.Last, Attest: h.identity.AttestDecision,
 		Books: &intent.Books{Epoch: h.journal.Epoch, Releases: h.registry.Releases}, May: h.identity.Reaches, Log: h.log.Named("channel"),
 	})
 	return err
@@ -95,7 +96,7 @@ there. What to give to the provider is printed: the URL, and a verify token wher
 provider asks for one.`,
 		Example: `  writ secret set github-webhook < secret.txt
   writ channel add github/acme --secret github-webhook --member '*=agent:triage-bot' --on issues.opened=triage.yaml
-  writ channel add slack/acme --secret slack-signing --token slack-bot --member T02ACME/U02ADA=human:ada`,
+  writ channel add slack/acme --secret slack-signing --token slack-bot --member T02ACME/U02ADA=human:ada --decide --ask-in T02ACME/C02APPROVALS`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.Name = writ.ChannelName(args[0])
 			for _, text := range members {
@@ -125,6 +126,8 @@ provider asks for one.`,
 	}
 	c.Flags().StringArrayVar(&in.Secrets, "secret", nil, "secret that the provider signs with; twice while one replaces the other")
 	c.Flags().StringVar(&in.Token, "token", "", "secret with the token of the bot that speaks there; without it the channel only listens")
+	c.Flags().BoolVar(&in.Decides, "decide", false, "let members who are people decide approvals there, below high risk")
+	c.Flags().StringVar(&in.AskIn, "ask-in", "", "thread in which people are told of every approval of the tenant that waits")
 	c.Flags().StringArrayVar(&members, "member", nil, "SENDER=PRINCIPAL; a star as the sender is anybody")
 	c.Flags().StringArrayVar(&triggers, "on", nil, "EVENT=FILE: the draft that an event sets off; a star at the end of the event is any ending")
 	c.Flags().StringArrayVar(&answers, "answer", nil, "EVENT of an --on whose thread is told what came of it")
@@ -190,17 +193,29 @@ func (a *app) channelList() *cobra.Command {
 					t.line("there are no channels: see `writ channel add --help`")
 					return
 				}
-				t.head("channel", "url", "members", "triggers", "problem")
+				t.head("channel", "url", "members", "triggers", "approvals", "problem")
 				for _, c := range out.Items {
 					events := make([]string, len(c.Triggers))
 					for i := range c.Triggers {
 						events[i] = c.Triggers[i].Event
 					}
-					t.row(string(c.Name), c.URL, fmt.Sprint(len(c.Members)), strings.Join(events, " "), c.Problem)
+					t.row(string(c.Name), c.URL, fmt.Sprint(len(c.Members)), strings.Join(events, " "), approvalsIn(&c.Channel), c.Problem)
 				}
 			})
 		},
 	}
+}
+
+// approvalsIn says what becomes of approvals in a channel: "decided, asked in T1/C1".
+func approvalsIn(c *contract.Channel) string {
+	var words []string
+	if c.Decides {
+		words = append(words, "decided")
+	}
+	if c.AskIn != "" {
+		words = append(words, "asked in "+c.AskIn)
+	}
+	return strings.Join(words, ", ")
 }
 
 func (a *app) channelSimulate() *cobra.Command {

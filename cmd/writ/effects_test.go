@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -12,15 +13,17 @@ import (
 
 // effects is the other side of a script's writes. What is sent to it takes
 // place. It answers its first request only when who sent it is gone, so that the
-// answer is lost, or when the script says so.
+// answer is lost, or when the script says so; with nothing, unless the script says what.
 type effects struct {
 	server   *httptest.Server
 	arrived  chan struct{}
 	answered chan struct{} // closed by the script
+	answer   sync.Once
 
 	mu       sync.Mutex
 	requests int
 	keys     map[string]bool // of Idempotency-Key
+	body     string          // of every answer
 }
 
 type effectsKey struct{}
@@ -49,7 +52,11 @@ func (f *effects) take(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if err == nil {
+		f.mu.Lock()
+		body := f.body
+		f.mu.Unlock()
 		w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(w, body) // who is gone does not read it
 	}
 }
 
@@ -69,13 +76,17 @@ func scriptArrived(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
-// scriptAnswer lets the server answer the request that has arrived.
+// scriptAnswer is `answer [BODY]`: the server answers the request that has arrived, and
+// each one from now on with the body.
 func scriptAnswer(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) > 0 {
-		ts.Fatalf("usage: answer")
+	if neg || len(args) > 1 {
+		ts.Fatalf("usage: answer [BODY]")
 	}
 	f, _ := ts.Value(effectsKey{}).(*effects)
-	close(f.answered)
+	f.mu.Lock()
+	f.body = strings.Join(args, "")
+	f.mu.Unlock()
+	f.answer.Do(func() { close(f.answered) })
 }
 
 // scriptEffects is `effects REQUESTS KEYS`: how often the server was asked, and

@@ -104,7 +104,7 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 	if err != nil {
 		return err
 	}
-	if err := h.wireIdentity(ctx); err != nil {
+	if err := h.wireIdentity(ctx, keys); err != nil {
 		return err
 	}
 	if err := h.wirePolicies(ctx); err != nil {
@@ -152,8 +152,8 @@ func (h *home) wire(ctx context.Context, keys *homeKeys) error {
 	return nil
 }
 
-func (h *home) wireIdentity(ctx context.Context) (err error) {
-	options := identity.Options{Store: h.journal, Journal: h.journal, Clock: h.clock, Entropy: entropy, Owner: uint32(os.Getuid())}
+func (h *home) wireIdentity(ctx context.Context, keys *homeKeys) (err error) {
+	options := identity.Options{Store: h.journal, Journal: h.journal, Clock: h.clock, Entropy: entropy, Owner: uint32(os.Getuid()), HostKey: keys.host}
 	if h.config.TLS.ClientCA != "" {
 		options.Certificates = h.config.clientCertificates()
 		options.Certificates.Roots = func() *x509.CertPool { return h.tls.roots() }

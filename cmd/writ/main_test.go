@@ -70,7 +70,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": scriptExits, "json": scriptJSON, "follow": scriptFollow, "dial": scriptDial,
 			"address": scriptAddress, "http": scriptHTTP, "craft": scriptCraft, "flipjson": scriptFlipJSON, "flipmodules": scriptFlipModules,
-			"mode": scriptMode, "snapshot": scriptSnapshot, "arrived": scriptArrived, "answer": scriptAnswer, "effects": scriptEffects, "fill": scriptFill, "feed": scriptFeed,
+			"mode": scriptMode, "snapshot": scriptSnapshot, "arrived": scriptArrived, "awaits": scriptAwaits, "answer": scriptAnswer, "effects": scriptEffects, "fill": scriptFill, "feed": scriptFeed,
 			"hooked": scriptHooked, "receiver": scriptReceiver, "sigstore": scriptSigstore, "certs": scriptCerts,
 		},
 		RequireUniqueNames: true,

@@ -133,6 +133,20 @@ func await(ts *testscript.TestScript, what string, try func() string) string {
 	}
 }
 
+// scriptAwaits is `awaits PATTERN COMMAND...`: the command, again and again until its
+// output has the pattern.
+func scriptAwaits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: awaits PATTERN COMMAND...")
+	}
+	pattern, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	await(ts, "output like "+args[0], func() string {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		return pattern.FindString(ts.ReadFile("stdout"))
+	})
+}
+
 // scriptDial waits until the home's socket answers.
 func scriptDial(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 1 {

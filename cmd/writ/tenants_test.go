@@ -647,7 +647,7 @@ func TestEveryTenantIsTakenUp(t *testing.T) {
 	if _, err := h.identity.TenantCreate(writ.WithPrincipal(t.Context(), r.author), &contract.TenantCreateInput{TenantID: "acme", Operator: "other"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.wireIdentity(t.Context()); err != nil || !slices.Equal(h.engineOptions(nil).Tenants, []writ.TenantID{writ.DefaultTenant, "acme"}) {
+	if err := h.wireIdentity(t.Context(), &homeKeys{}); err != nil || !slices.Equal(h.engineOptions(nil).Tenants, []writ.TenantID{writ.DefaultTenant, "acme"}) {
 		t.Errorf("got %v, %v", h.tenants, err)
 	}
 }

@@ -189,6 +189,18 @@ function call(input: writ.Input): i32 {
   return writ.answer(new writ.Json().json("output", output.json));
 }
 
+const TellIn = new writ.Fields()
+  .text("channel", "PROVIDER/NAME")
+  .text("text", "Plain text")
+  .text("thread", "Empty: the channel's own");
+const TellOut = new writ.Fields().text("id", "The provider's");
+
+function tell(input: writ.Input): i32 {
+  const id = writ.messageSend(input.text("channel"), input.text("thread"), input.text("text"));
+  if (id === null) return writ.failAsTool();
+  return writ.answer(new writ.Json().text("id", id));
+}
+
 // What a call came to, or the code of its failure.
 function say(what: string, ok: bool, came: string): string {
   return what + " " + (ok ? came : writ.failedCode());
@@ -284,6 +296,7 @@ const actions = [
   writ.action("typed", EveryKind, EveryKind, typed),
   new writ.Action("world", NOTHING, object('"lines"', '"lines":{"items":{"type":"string"},"type":"array"}'), world),
   writ.action("call", CallIn, CallOut, call),
+  writ.action("tell", TellIn, TellOut, tell),
 ];
 
 export function writ_run(): i32 {

@@ -252,6 +252,18 @@ static int call(const call_in *in, call_out *out) {
   return writ_skill_call(in->skill, in->input, &out->output) ? WRIT_OK : writ_fail_as_tool();
 }
 
+#define TELL_IN(M)                                                                          \
+  M(TEXT, channel, "PROVIDER/NAME")                                                         \
+  M(TEXT, text, "Plain text")                                                               \
+  M(TEXT, thread, "Empty: the channel's own")
+#define TELL_OUT(M) M(TEXT, id, "The provider's")
+WRIT_RECORD(tell_in, TELL_IN)
+WRIT_RECORD(tell_out, TELL_OUT)
+
+static int tell(const tell_in *in, tell_out *out) {
+  return writ_message_send(in->channel, in->thread, in->text, &out->id) ? WRIT_OK : writ_fail_as_tool();
+}
+
 #define TEXTS(name) "\"" name "\":{\"items\":{\"type\":\"string\"},\"type\":\"array\"}"
 
 WRIT_ACTIONS(
@@ -269,4 +281,5 @@ WRIT_ACTIONS(
   WRIT_RAW_ACTION("spin", OBJECT("\"n\"", COUNT("n")), OBJECT("\"state\"", COUNT("state")), spin),
   WRIT_ACTION(typed, every_kind, every_kind),
   WRIT_RAW_ACTION("world", NOTHING, OBJECT("\"lines\"", TEXTS("lines")), world),
-  WRIT_ACTION(call, call_in, call_out))
+  WRIT_ACTION(call, call_in, call_out),
+  WRIT_ACTION(tell, tell_in, tell_out))

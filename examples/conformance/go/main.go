@@ -159,6 +159,7 @@ var (
 	_ = sdk.Action("typed", typed)
 	_ = sdk.Action("world", world)
 	_ = sdk.Action("call", call)
+	_ = sdk.Action("tell", tell)
 )
 
 func main() {} // a skill is entered through its actions

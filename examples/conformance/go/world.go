@@ -32,6 +32,21 @@ func call(c *sdk.Context, in callIn) (out callOut, err error) {
 	return out, sdk.CallSkill(c, in.Skill, in.Input, &out.Output)
 }
 
+type tellIn struct {
+	Channel string `json:"channel" doc:"PROVIDER/NAME"`
+	Text    string `json:"text" doc:"Plain text"`
+	Thread  string `json:"thread" doc:"Empty: the channel's own"`
+}
+
+type tellOut struct {
+	ID string `json:"id" doc:"The provider's"`
+}
+
+func tell(c *sdk.Context, in tellIn) (out tellOut, err error) {
+	out.ID, err = sdk.SendMessage(c, in.Channel, in.Thread, in.Text)
+	return out, err
+}
+
 type lines struct {
 	Lines []string `json:"lines"`
 }

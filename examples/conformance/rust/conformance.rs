@@ -152,6 +152,9 @@ writ::record! {
 
     struct CallIn { input: Json = "Its input", skill: String = "publisher/name#action" }
     struct CallOut { output: Json = "Its output" }
+
+    struct TellIn { channel: String = "PROVIDER/NAME", text: String = "Plain text", thread: String = "Empty: the channel's own" }
+    struct TellOut { id: String = "The provider's" }
 }
 
 fn typed(input: EveryKind) -> Result<EveryKind, Failure> {
@@ -160,6 +163,10 @@ fn typed(input: EveryKind) -> Result<EveryKind, Failure> {
 
 fn call(input: CallIn) -> Result<CallOut, Failure> {
     Ok(CallOut { output: writ::skill_call(&input.skill, &input.input)? })
+}
+
+fn tell(input: TellIn) -> Result<TellOut, Failure> {
+    Ok(TellOut { id: writ::message_send(&input.channel, &input.thread, &input.text)? })
 }
 
 /// What a call came to, or the code of its failure.
@@ -263,4 +270,5 @@ writ::actions! {
     action("typed", typed),
     raw_action("world", (NOTHING, object!(r#""lines""#, r#""lines":{"items":{"type":"string"},"type":"array"}"#)), world),
     action("call", call),
+    action("tell", tell),
 }

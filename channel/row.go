@@ -9,10 +9,10 @@ type thread struct {
 	id string
 }
 
-// line is a thread whose first delivery cannot be handled now. What comes after it waits
-// behind it, on disk: here is no more than where, so that the line takes as little as the
+// row is a thread whose first delivery cannot be handled now. What comes after it waits
+// behind it, on disk: here is no more than where, so that the row takes as little as the
 // marks of what is taken do, and Options.Pending bounds it as it bounds those.
-type line struct {
+type row struct {
 	behind []place
 }
 
@@ -26,10 +26,10 @@ func (j *job) thread() thread {
 }
 
 // queueUp reports whether a delivery stands behind one of its thread that waits. It stays
-// taken then, until nextInLine.
+// taken then, until nextInRow.
 //
 // Who gathers asks before a worker gets it, and the worker before it begins: what a worker
-// had been given before the line began is behind it, too. So nobody has any of a line when
+// had been given before the row began is behind it, too. So nobody has any of a row when
 // its first is given out again.
 func (s *Service) queueUp(j *job) bool {
 	s.mu.Lock()
@@ -37,11 +37,11 @@ func (s *Service) queueUp(j *job) bool {
 	if _, first := s.firsts[j.place]; first {
 		return false
 	}
-	l := s.lines[j.thread()]
-	if l == nil {
+	r := s.rows[j.thread()]
+	if r == nil {
 		return false
 	}
-	l.behind = append(l.behind, j.place)
+	r.behind = append(r.behind, j.place)
 	return true
 }
 
@@ -50,13 +50,13 @@ func (s *Service) postpone(j *job) {
 	at, of := j.place, j.thread()
 	s.mu.Lock()
 	_, first := s.firsts[at]
-	l := s.lines[of]
+	r := s.rows[of]
 	switch {
 	case first:
-	case l == nil:
-		s.lines[of], s.firsts[at] = &line{}, of
-	default: // one that was simulated has begun the line meanwhile
-		l.behind = append(l.behind, at)
+	case r == nil:
+		s.rows[of], s.firsts[at] = &row{}, of
+	default: // one that was simulated has begun the row meanwhile
+		r.behind = append(r.behind, at)
 		s.mu.Unlock()
 		return
 	}
@@ -84,15 +84,15 @@ func (s *Service) through(at place) {
 	}
 }
 
-// nextInLine lets those be given out again whose line has no first any more.
-func (s *Service) nextInLine() {
+// nextInRow lets those be given out again whose row has no first any more.
+func (s *Service) nextInRow() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, of := range s.moved {
-		for _, at := range s.lines[of].behind {
+		for _, at := range s.rows[of].behind {
 			delete(s.taken, at)
 		}
-		delete(s.lines, of)
+		delete(s.rows, of)
 	}
 	s.moved = nil
 }

@@ -110,9 +110,9 @@ func TestAChannelWhoseProviderMixesThreadsWaitsAsAWhole(t *testing.T) {
 	})
 }
 
-// TestALineOfARemovedChannelIsRefused: its deliveries are not read any more, and nobody
+// TestARowOfARemovedChannelIsRefused: its deliveries are not read any more, and nobody
 // knows of which thread they were.
-func TestALineOfARemovedChannelIsRefused(t *testing.T) {
+func TestARowOfARemovedChannelIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.add(writ.DefaultTenant)

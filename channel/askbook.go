@@ -1,0 +1,145 @@
+package channel
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/writ-run/writ"
+)
+
+const (
+	// askRemembered is how long a reference is known after what it means is closed: who
+	// presses an old button is told what became of it.
+	askRemembered = 7 * 24 * time.Hour
+	// askSettles is how long after something else was closed in a thread a bare word there
+	// may still be meant for that.
+	askSettles = time.Minute
+)
+
+func askOldKey(at writ.Time, ref string) string {
+	return fmt.Sprintf("%s%020d/%s", askOldPrefix, int64(at), ref)
+}
+
+var referenceForm = regexp.MustCompile(`^apr_[a-z0-9]{26}$`)
+
+// meant is what a reference means in a channel. CodeNotFound where it means nothing, or
+// was not shown whole there.
+func (s *Service) meantBy(ctx context.Context, at lane, ref string) (*refers, error) {
+	nothing := writ.Errorf(writ.CodeNotFound, "approval", "nothing of that name is asked here, or it was too long ago").
+		WithFix("look at the message that asks, or at `writ approval list`")
+	if !referenceForm.MatchString(ref) {
+		return nil, nothing
+	}
+	raw, err := s.opts.Store.Get(ctx, at.tenant, askRefPrefix+ref)
+	if writ.IsCode(err, writ.CodeNotFound) {
+		return nil, nothing
+	}
+	if err != nil {
+		return nil, err
+	}
+	means := &refers{}
+	if err := json.Unmarshal(raw, means); err != nil || reference(means.Digest) != ref {
+		return nil, writ.Errorf(writ.CodeTampered, askRefPrefix+ref, "the document is not of what it is named after").WithFix("restore the store from a backup")
+	}
+	for _, name := range means.Channels {
+		if name == at.channel {
+			return means, nil
+		}
+	}
+	return nil, nothing
+}
+
+// only is the one request that a bare word in a thread is about. CodeNotFound where none
+// is open, CodeConflict where it could be meant for another.
+func (s *Service) only(ctx context.Context, h *heard, approved bool) (ref string, err error) {
+	at, said := lane{h.tenant, h.channel.Name}, h.at
+	form := func(ref string) string { return sayForm(approved, ref) }
+	prefix := threadPrefix(at.channel, h.m.Thread)
+	docs, err := s.opts.Store.List(ctx, writ.StoreQuery{Tenant: at.tenant, Prefix: prefix})
+	if err != nil {
+		return "", err
+	}
+	var open []string
+	message, changing := writ.StreamID(""), false
+	for i := range docs {
+		var in askedIn
+		if err := json.Unmarshal(docs[i].Value, &in); err != nil {
+			return "", writ.Errorf(writ.CodeTampered, docs[i].Key, "the document cannot be read").WithFix("restore the store from a backup")
+		}
+		if in.ClosedAt == 0 {
+			open, message = append(open, strings.TrimPrefix(docs[i].Key, prefix)), in.Message
+		} else if said < in.ClosedAt.Add(askSettles) {
+			changing = true
+		}
+	}
+	switch {
+	case len(open) == 0:
+		return "", writ.Errorf(writ.CodeNotFound, "approval", "nothing waits for a decision in this thread")
+	case len(open) > 1:
+		return "", writ.Errorf(writ.CodeConflict, "approval", "%d things wait here", len(open)).WithFix("say which, with the name that its message shows: %s", form("apr_..."))
+	case changing:
+		return "", writ.Errorf(writ.CodeConflict, "approval", "something else waited here a moment ago").WithFix("look at what waits now, and say: %s", form(open[0]))
+	}
+	sent, err := s.sent(ctx, at.tenant, message)
+	if err != nil {
+		return "", err
+	}
+	if sent == nil || said < sent.Time {
+		return "", writ.Errorf(writ.CodeConflict, "approval", "what waits here was not shown yet").WithFix("look at it first")
+	}
+	return open[0], nil
+}
+
+// sent is the record of a message that was said, nil where it was not.
+func (s *Service) sent(ctx context.Context, tenant writ.TenantID, message writ.StreamID) (*writ.Stored, error) {
+	records, err := s.opts.Traces.Records(ctx, writ.RecordQuery{Tenant: tenant, Stream: message})
+	if err != nil && !writ.IsCode(err, writ.CodeNotFound) {
+		return nil, err
+	}
+	for i := range records {
+		if records[i].Type == writ.RecMessageSent {
+			return &records[i], nil
+		}
+	}
+	return nil, nil
+}
+
+// forget drops what was closed long ago.
+func (s *Service) forget(ctx context.Context, tenant writ.TenantID) error {
+	young := askOldKey(s.opts.Clock.Now().Add(-askRemembered), "")
+	for {
+		docs, err := s.opts.Store.List(ctx, writ.StoreQuery{Tenant: tenant, Prefix: askOldPrefix, Limit: pageSize})
+		if err != nil {
+			return err
+		}
+		var changes []writ.Change
+		for i := range docs {
+			if docs[i].Key >= young {
+				break
+			}
+			var old askedOld
+			if err := json.Unmarshal(docs[i].Value, &old); err != nil {
+				return writ.Errorf(writ.CodeTampered, docs[i].Key, "the document cannot be read").WithFix("restore the store from a backup")
+			}
+			changes = append(changes, writ.Change{Key: docs[i].Key})
+			for _, key := range old.With {
+				changes = append(changes, writ.Change{Key: key})
+			}
+		}
+		if len(changes) == 0 {
+			return nil
+		}
+		if err := s.opts.Notes.Note(context.WithoutCancel(ctx), tenant, changes...); err != nil {
+			return err
+		}
+	}
+}
+
+// askedOld is a request that is closed, and the documents that go with it.
+type askedOld struct {
+	With []string `json:"with"`
+}
