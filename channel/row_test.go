@@ -193,7 +193,7 @@ func inOrder(t *testing.T, threads, fails, gaps, paces []int, halts map[int]bool
 			r.begin()
 		}
 	}
-	for i := 0; i < 120 && len(r.taken.texts()) < len(texts); i++ {
+	for i := 0; i < 720 && len(r.taken.texts()) < len(texts); i++ {
 		time.Sleep(time.Minute)
 	}
 	r.halt()
