@@ -93,6 +93,14 @@ func (a *asking) still() {
 // hears handles a message in the room.
 func (a *asking) hears(m channel.Message) writ.DeliveryOutcome {
 	a.t.Helper()
+	a.says(m)
+	all := a.handled()
+	return all[len(all)-1]
+}
+
+// says sends a message to the room, whatever comes of it.
+func (a *asking) says(m channel.Message) {
+	a.t.Helper()
 	a.sent++
 	if m.ID == "" {
 		m.ID = fmt.Sprint(a.sent)
@@ -106,8 +114,6 @@ func (a *asking) hears(m channel.Message) writ.DeliveryOutcome {
 	}
 	synctest.Wait()
 	time.Sleep(time.Millisecond)
-	all := a.handled()
-	return all[len(all)-1]
 }
 
 func press(sender, action, ref, reason string) channel.Message {

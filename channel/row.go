@@ -1,6 +1,11 @@
 package channel
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"github.com/writ-run/writ/contract"
+)
 
 // thread is what keeps its order: one of a channel, or all of one whose provider mixes
 // threads in a delivery.
@@ -32,6 +37,9 @@ func (j *job) thread() thread {
 // had been given before the row began is behind it, too. So nobody has any of a row when
 // its first is given out again.
 func (s *Service) queueUp(j *job) bool {
+	if j.decides() {
+		return false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, first := s.firsts[j.place]; first {
@@ -43,6 +51,30 @@ func (s *Service) queueUp(j *job) bool {
 	}
 	r.behind = append(r.behind, j.place)
 	return true
+}
+
+// decides reports whether a delivery sets nothing off that could come too early: who
+// decides, or cancels, is not held up by what somebody else asked for.
+func (j *job) decides() bool {
+	if j.channel == nil || j.unread != nil {
+		return false
+	}
+	for i := range j.messages {
+		switch m := &j.messages[i]; m.Kind {
+		case Passing, Pressed:
+		case Said:
+			if a := ask(m.Text, m.Addressed); a.verb == "" {
+				return false
+			}
+		case Happened:
+			if slices.ContainsFunc(j.channel.Triggers, func(t contract.ChannelTrigger) bool { return setOff(t.Event, m.Event) }) {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return len(j.messages) > 0
 }
 
 // postpone leaves a delivery for later, and with it all that comes after it in its thread.

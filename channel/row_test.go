@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/channel"
 	"github.com/writ-run/writ/contract"
 )
 
@@ -227,5 +228,32 @@ func TestPropertyAThreadKeepsItsOrderWhateverIsRefusedForNow(t *testing.T) {
 		if wrong != "" {
 			draw.Fatal(wrong)
 		}
+	})
+}
+
+// TestWhoDecidesIsNotHeldUp: in a thread in which somebody else's request waits for the
+// end of a freeze, people decide, cancel and ask how things go; what they ask for waits.
+func TestWhoDecidesIsNotHeldUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAsking(t)
+		a.live()
+		id, digest := a.asks()
+		a.refusing("open gate")
+		count := len(a.handled())
+		a.says(words("U2", "open gate", true))
+		a.says(words("U2", "open attic", true))
+		if n := len(a.handled()); n != count {
+			t.Fatalf("%d were handled", n-count)
+		}
+		for _, m := range []channel.Message{words("U1", "writ help", true), press("U3", "approve", refOf(digest), ""), {Kind: channel.Passing, Thread: "t", Why: "an edit"}} {
+			a.says(m)
+			if count++; len(a.handled()) != count {
+				t.Errorf("%+v was held up", m)
+			}
+		}
+		if d := a.decisions(id); len(d) != 1 || !d[0].Approved {
+			t.Errorf("%+v", d)
+		}
+		a.still()
 	})
 }
