@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/abi"
 	"github.com/writ-run/writ/contract"
+	"github.com/writ-run/writ/identity"
 )
 
 // TestAQuestionHasTheGrantsThatConcernItsStep: of a principal's many grants for the same
@@ -42,6 +44,46 @@ func TestAQuestionHasTheGrantsThatConcernItsStep(t *testing.T) {
 		}
 	}
 	c.identical(exec)
+}
+
+// byTool looks grants up as Writ did before it held them against capabilities.
+type byTool struct{ *identity.Service }
+
+func (b byTool) Candidates(ctx context.Context, p *writ.Principal, wanted []writ.Capability, held []writ.GrantUse) ([]writ.Grant, error) {
+	var tools []writ.Capability
+	for i := range wanted {
+		tools = append(tools, writ.Capability{Tool: wanted[i].Tool})
+	}
+	return b.Service.Candidates(ctx, p, tools, held)
+}
+
+// TestQuestionsWithAllGrantsOfATool: what was recorded with them replays, and uses are
+// counted on from it.
+func TestQuestionsWithAllGrantsOfATool(t *testing.T) {
+	c := newCounted(t, &rig{})
+	used := c.grant(t, contract.GrantCreateInput{MaxUses: 2})
+	for i := range 20 {
+		c.grant(t, contract.GrantCreateInput{Capability: writ.Capability{Tool: abi.ToolKVPut, Prefixes: []string{fmt.Sprintf("other/%d", i)}}})
+	}
+	c.granted = byTool{c.people}
+	c.reboot()
+	before := c.attempt(agent, keeping)
+	c.expect(before, writ.ExecCompleted)
+	asked := c.questions(before, writ.StageDispatch)
+	if len(asked) != 1 || len(asked[0].Grants) != 21 {
+		t.Fatalf("%d questions, the first with %d grants", len(asked), len(asked[0].Grants))
+	}
+	c.granted = c.people
+	c.reboot()
+	c.identical(before)
+	after := c.attempt(agent, keeping)
+	c.identical(after)
+	if got := append(c.taken(before), c.taken(after)...); !slices.Equal(got, []writ.GrantUse{{ID: used, Use: 1}, {ID: used, Use: 2}}) {
+		t.Errorf("they took %+v", got)
+	}
+	if got := lines(c.whatIf(before, c.candidate("test/keep", nil, nil))); got != "" {
+		t.Errorf("the same version differs:\n%s", got)
+	}
 }
 
 // TestWhatIfLooksUpWhatWasNotAskedForThen: for a scope that the older version did not

@@ -30,8 +30,9 @@ func (s *Service) Candidates(ctx context.Context, p *writ.Principal, wanted []wr
 		return nil, err
 	}
 	now := s.opts.Clock.Now()
-	out := []writ.Grant{}
-	for _, i := range holding.concern(wanted) {
+	found := holding.concern(wanted)
+	out := make([]writ.Grant, 0, len(found))
+	for _, i := range found {
 		h := &holding.all[i]
 		g := h.grant
 		g.Uses = s.count(&g, mine)
