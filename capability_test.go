@@ -71,6 +71,34 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
+func TestWhatAPatternCovers(t *testing.T) {
+	for _, test := range []struct {
+		a, b, sep string
+		covers    bool
+	}{
+		{"**", "*", "/", true},
+		{"*", "**", "/", false},
+		{"/a/*", "/a/**", "/", false},
+		{"/a/**", "/a/*/b", "/", true},
+		{"/a/**", "/a", "/", false},
+		{"/a/*", "/a/", "/", false},
+		{"/a*/b", "/ab*/b", "/", true},
+		{"*.x", "a.x", ".", true},
+		{"*.x", "a.b.x", ".", false},
+		{"**.x", "a.b.x", ".", true},
+		{"**.x", "x", ".", false},
+		{"*.x", "**.x", ".", false},
+		{"a/b#*", "a/b#run", "#", true},
+		{"a/b#*", "a/b", "#", false},
+		{"**", "", "/", true},
+		{"", "", "/", false},
+	} {
+		if got := writ.PatternCovers(test.a, test.b, test.sep); got != test.covers {
+			t.Errorf("%q covers %q: %v", test.a, test.b, got)
+		}
+	}
+}
+
 // TestPropertyPatternsCoverWhatTheyMatch: one covers another exactly where it matches
 // every literal that the other does.
 func TestPropertyPatternsCoverWhatTheyMatch(t *testing.T) {
@@ -96,13 +124,22 @@ func TestPropertyPatternsCoverWhatTheyMatch(t *testing.T) {
 			return strings.Join(parts, sep)
 		}
 		a, b := pattern("a"), pattern("b")
+		if rapid.Bool().Draw(t, "within") {
+			word := rapid.SampledFrom([]string{"b", "ab", "a*", "*", "b" + sep + "b"}).Draw(t, "word")
+			b = strings.ReplaceAll(strings.ReplaceAll(a, "**", "*"), "*", word)
+		}
 		if !writ.ValidPattern(a, sep) || !writ.ValidPattern(b, sep) {
 			if !writ.ValidPattern(a, sep) && writ.PatternCovers(a, b, sep) {
 				t.Fatalf("%q is no pattern and covers %q", a, b)
 			}
 			return
 		}
-		want := !slices.ContainsFunc(literals, func(l []string) bool { return matches(segmentsOf(b, sep), l) && !matches(segmentsOf(a, sep), l) })
+		own := literals // and what b stands for, with a letter that no pattern has
+		for _, star := range []string{"z", "zz"} {
+			own = append(slices.Clip(own), segmentsOf(strings.ReplaceAll(strings.ReplaceAll(b, "**", "z"+sep+"z"), "*", star), sep),
+				segmentsOf(strings.ReplaceAll(strings.ReplaceAll(b, "**", "z"), "*", star), sep))
+		}
+		want := !slices.ContainsFunc(own, func(l []string) bool { return matches(segmentsOf(b, sep), l) && !matches(segmentsOf(a, sep), l) })
 		if got := writ.PatternCovers(a, b, sep); got != want {
 			t.Fatalf("%q covers %q: %v, want %v", a, b, got, want)
 		}

@@ -17,9 +17,11 @@ import (
 // some reach one of them, some the tool alone and some neither.
 func crowded(t *rapid.T) *writ.Question {
 	q := questions(t)
-	if rapid.Bool().Draw(t, "calm") {
+	calm := rapid.IntRange(0, 3).Draw(t, "calm") > 0
+	if calm {
 		plain := stepQuestion()
-		q.Origin, q.Step.Risk, q.Step.Effect, q.Taint = plain.Origin, plain.Step.Risk, plain.Step.Effect, plain.Taint
+		q.Point, q.Call, q.Origin, q.Step.Effect, q.Taint = writ.PointStep, nil, plain.Origin, plain.Step.Effect, plain.Taint
+		q.Step.Risk = rapid.SampledFrom([]writ.Risk{writ.RiskLow, writ.RiskMedium}).Draw(t, "calm risk")
 	}
 	capabilities := rapid.Custom(func(t *rapid.T) writ.Capability {
 		some := func(name string, words ...string) []string {
@@ -38,7 +40,7 @@ func crowded(t *rapid.T) *writ.Question {
 			Paths: some("paths", "/v1", "/v1/*", "/**"),
 		}
 	})
-	q.Step.Capabilities = rapid.SliceOfN(capabilities, 0, 3).Draw(t, "wanted")
+	q.Step.Capabilities = rapid.SliceOfN(capabilities, 0, 2).Draw(t, "wanted")
 	q.Step.Tools = []string{} // as the engine says them
 	for i := range q.Step.Capabilities {
 		q.Step.Tools = append(q.Step.Tools, q.Step.Capabilities[i].Tool)
@@ -48,11 +50,15 @@ func crowded(t *rapid.T) *writ.Question {
 	for i := range q.Grants {
 		q.Grants[i].Capability = rapid.SampledFrom([]writ.Capability{{Tool: writ.AnyTool}, {Tool: writ.AnyTool, Hosts: []string{"a.x"}}}).Draw(t, "every")
 	}
-	for range rapid.IntRange(0, 8).Draw(t, "more") {
+	for range rapid.IntRange(1, 8).Draw(t, "more") {
 		g := everything()
 		g.Capability = capabilities.Draw(t, "held")
-		if n := len(q.Step.Capabilities); n > 0 && rapid.Bool().Draw(t, "fits") {
+		if n := len(q.Step.Capabilities); n > 0 && rapid.IntRange(0, 2).Draw(t, "fits") > 0 {
 			g.Capability = q.Step.Capabilities[rapid.IntRange(0, n-1).Draw(t, "which")]
+		}
+		if calm && rapid.IntRange(0, 2).Draw(t, "simple") > 0 {
+			q.Grants = append(q.Grants, g)
+			continue
 		}
 		g.MaxRisk = rapid.SampledFrom([]writ.Risk{"", writ.RiskMedium, writ.RiskHigh}).Draw(t, "reach")
 		g.MaxUses, g.Uses = rapid.IntRange(0, 1).Draw(t, "maxUses"), rapid.IntRange(0, 1).Draw(t, "uses")
@@ -88,7 +94,7 @@ func TestPropertyWhatDoesNotConcernAStepChangesNothing(t *testing.T) {
 			if !bytes.Equal(a, b) {
 				t.Fatalf("%s: of %d grants %d\n%s\nof all\n%s", name, len(all.Grants), len(some.Grants), a, b)
 			}
-			if name == "two layers" && len(some.Grants) < len(all.Grants) {
+			if len(some.Grants) < len(all.Grants) {
 				fewer[got.Mode]++
 			}
 		}
