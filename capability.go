@@ -19,15 +19,27 @@ func ValidPattern(s, sep string) bool {
 	if s == "" || strings.ContainsAny(s, "?[]{}\\ \x00") {
 		return false
 	}
-	segments := splitPattern(s, sep)
-	for i, segment := range segments {
+	for more := true; more; {
+		var segment string
+		segment, s, more = nextSegment(s, sep)
 		star := strings.IndexByte(segment, '*')
-		if star < 0 || star == len(segment)-1 || (segment == "**" && i == len(segments)-1) {
-			continue
+		if star >= 0 && star < len(segment)-1 && (segment != "**" || more) {
+			return false
 		}
-		return false
 	}
 	return true
+}
+
+// nextSegment cuts off what splitPattern puts first. A decision among a thousand grants
+// asks so often that a list of the segments is what it would take longest to make.
+func nextSegment(s, sep string) (segment, rest string, more bool) {
+	if sep != "." {
+		return strings.Cut(s, sep)
+	}
+	if i := strings.LastIndexByte(s, '.'); i >= 0 {
+		return s[i+1:], s[:i], true
+	}
+	return s, "", false
 }
 
 // splitPattern puts hosts in reverse, so that "**" is the last segment of both.
@@ -45,16 +57,22 @@ func PatternCovers(a, b, sep string) bool {
 	if !ValidPattern(a, sep) {
 		return false
 	}
-	as, bs := splitPattern(a, sep), splitPattern(b, sep)
-	for i, segment := range as {
-		if segment == "**" {
-			return len(bs) > i
+	moreA, moreB := true, true
+	for moreA {
+		if !moreB {
+			return false
 		}
-		if i >= len(bs) || bs[i] == "**" || !segmentCovers(segment, bs[i]) {
+		var x, y string
+		x, a, moreA = nextSegment(a, sep)
+		y, b, moreB = nextSegment(b, sep)
+		switch {
+		case x == "**":
+			return true
+		case y == "**" || !segmentCovers(x, y):
 			return false
 		}
 	}
-	return len(as) == len(bs)
+	return !moreB
 }
 
 func segmentCovers(a, b string) bool {

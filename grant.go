@@ -93,6 +93,21 @@ func (g *Grant) Reaches(wanted *Capability) bool {
 	return CapabilityCovers(&g.Capability, &reach)
 }
 
+// Concerns reports whether the grant may matter to a step with these capabilities: it
+// reaches one of them, or is for every tool. A capability is covered by one grant or
+// not at all, so what any other grant says changes no answer about them.
+func (g *Grant) Concerns(wanted []Capability) bool {
+	if g.Capability.Tool == AnyTool {
+		return true
+	}
+	for i := range wanted {
+		if g.Reaches(&wanted[i]) {
+			return true
+		}
+	}
+	return false
+}
+
 // Counts reports whether the grant is a live one of the asker for this step.
 func (g *Grant) Counts(q *Question) bool {
 	p := q.Principal
@@ -131,7 +146,8 @@ func (g *Grant) heldBy(held []GrantUse) bool {
 }
 
 // narrowest compares each with each: "narrower" is no order of all grants, and
-// one pass would depend on theirs.
+// one pass would depend on theirs. Only one that would be the best is compared: a
+// thousand that say the same come in the order of their ids.
 func narrowest(q *Question, wanted *Capability) *Grant {
 	var fit []*Grant
 	counted := true
@@ -144,7 +160,7 @@ func narrowest(q *Question, wanted *Capability) *Grant {
 	var best *Grant
 	for _, g := range fit {
 		beaten := func(other *Grant) bool { return (other.MaxUses != 0) == counted && g.wider(other) }
-		if (g.MaxUses != 0) == counted && !slices.ContainsFunc(fit, beaten) && (best == nil || g.ID < best.ID) {
+		if (g.MaxUses != 0) == counted && (best == nil || g.ID < best.ID) && !slices.ContainsFunc(fit, beaten) {
 			best = g
 		}
 	}

@@ -2,7 +2,6 @@ package engine_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -431,15 +430,8 @@ func TestStepsOfTheLastHourAreInTheQuestion(t *testing.T) {
 	t.Parallel()
 	r := newBudgeted(t)
 	asked := func(id writ.ExecutionID) (out []int) {
-		for i := range r.records(id) {
-			record := &r.records(id)[i].Record
-			if ref, ok := record.Payload(writ.PayloadQuestion); ok && record.Body.Decided.Stage != writ.StageVerify {
-				raw, err := r.payloads(id)(ref)
-				r.do(err)
-				var q writ.Question
-				r.do(json.Unmarshal(raw, &q))
-				out = append(out, q.History.StepsLastHour)
-			}
+		for _, q := range r.questions(id, writ.StageDispatch, writ.StageCall) {
+			out = append(out, q.History.StepsLastHour)
 		}
 		return out
 	}

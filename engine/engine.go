@@ -24,10 +24,10 @@ import (
 
 // Grants finds the few grants that may matter to a decision, and counts their uses.
 type Grants interface {
-	// Candidates are the principal's grants for any of the tools, those left out
-	// that are over or were delegated from one that is. What is held by the attempt
-	// that asks is not counted against it.
-	Candidates(ctx context.Context, p *writ.Principal, tools []string, held []writ.GrantUse) ([]writ.Grant, error)
+	// Candidates are those of the principal's grants that concern the capabilities
+	// (writ.Grant.Concerns), those left out that are over or were delegated from one
+	// that is. What is held by the attempt that asks is not counted against it.
+	Candidates(ctx context.Context, p *writ.Principal, wanted []writ.Capability, held []writ.GrantUse) ([]writ.Grant, error)
 	// Take counts one use of each grant and of those above it, in the batch that
 	// write appends, and not at all where write errs. CodeConflict because of
 	// writ.ErrGrantSpent where one is over by now.

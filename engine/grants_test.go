@@ -24,8 +24,8 @@ import (
 // grantList are grants that nobody counts.
 type grantList struct{ r *rig }
 
-func (g grantList) Candidates(context.Context, *writ.Principal, []string, []writ.GrantUse) ([]writ.Grant, error) {
-	return g.r.grants, nil
+func (g grantList) Candidates(_ context.Context, _ *writ.Principal, wanted []writ.Capability, _ []writ.GrantUse) ([]writ.Grant, error) {
+	return slices.DeleteFunc(slices.Clone(g.r.grants), func(held writ.Grant) bool { return !held.Concerns(wanted) }), nil
 }
 
 func (g grantList) Take(_ context.Context, taking *writ.Taking, write func([]writ.GrantUse, []writ.Change) error) error {

@@ -16,7 +16,7 @@ func (x *execution) stepQuestion(ctx context.Context, step *writ.Step, resolved 
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	q := x.derivedQuestion(step, resolved, attempt)
-	grants, err := x.engine.Grants.Candidates(ctx, x.state.Principal, q.Step.Tools, x.held(step.ID))
+	grants, err := x.engine.Grants.Candidates(ctx, x.state.Principal, q.Step.Capabilities, x.held(step.ID))
 	if err != nil {
 		return nil, err
 	}

@@ -330,6 +330,28 @@ func (r *rig) payloads(id writ.ExecutionID) writ.PayloadReader {
 	return read
 }
 
+// questions are those that were asked in some of the stages.
+func (r *rig) questions(id writ.ExecutionID, stages ...string) (out []writ.Question) {
+	r.t.Helper()
+	read := r.payloads(id)
+	for _, record := range r.records(id) {
+		ref, ok := record.Payload(writ.PayloadQuestion)
+		if !ok || !slices.Contains(stages, record.Body.Decided.Stage) {
+			continue
+		}
+		raw, err := read(ref)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		var q writ.Question
+		if err := json.Unmarshal(raw, &q); err != nil {
+			r.t.Fatal(err)
+		}
+		out = append(out, q)
+	}
+	return out
+}
+
 func (r *rig) output(id writ.ExecutionID, step string) string {
 	r.t.Helper()
 	s := r.state(id).Step(step)

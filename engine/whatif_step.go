@@ -191,14 +191,8 @@ func (w *whatIf) verdicts(was *writ.StepState, d *dispatch) (recorded, now *writ
 	}
 	q := w.now.derivedQuestion(d.step, d.resolved, asked.Step.Attempt)
 	q.Host, q.Time, q.History = asked.Host, asked.Time, asked.History
-	q.Grants = orEmpty(asked.Grants)
-	if more := without(q.Step.Tools, asked.Step.Tools); len(more) > 0 {
-		// Grants for other tools were not looked up then: those of today count.
-		grants, err := w.e.Grants.Candidates(w.ctx, w.was.state.Principal, more, nil)
-		if err != nil {
-			return nil, nil, err
-		}
-		q.Grants = append(slices.Clone(q.Grants), grants...)
+	if q.Grants, err = w.grants(asked, q.Step.Capabilities); err != nil {
+		return nil, nil, err
 	}
 	answers := [2]*writ.Verdict{}
 	for i, question := range []*writ.Question{asked, q} {
@@ -211,8 +205,31 @@ func (w *whatIf) verdicts(was *writ.StepState, d *dispatch) (recorded, now *writ
 	return answers[0], answers[1], nil
 }
 
-func without(list, less []string) []string {
-	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return slices.Contains(less, s) })
+// grants are the recorded ones. Those that reach what the step did not ask for then
+// were not looked up: for that the ones of today count.
+func (w *whatIf) grants(asked *writ.Question, wanted []writ.Capability) ([]writ.Grant, error) {
+	more := slices.DeleteFunc(slices.Clone(wanted), func(c writ.Capability) bool {
+		return slices.ContainsFunc(asked.Step.Capabilities, func(then writ.Capability) bool { return sameReach(&then, &c) })
+	})
+	grants := orEmpty(slices.Clone(asked.Grants))
+	if len(more) == 0 {
+		return grants, nil
+	}
+	today, err := w.e.Grants.Candidates(w.ctx, w.was.state.Principal, more, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range today {
+		if !slices.ContainsFunc(grants, func(then writ.Grant) bool { return then.ID == g.ID }) {
+			grants = append(grants, g)
+		}
+	}
+	return grants, nil
+}
+
+// sameReach reports whether the same grants reach both.
+func sameReach(a, b *writ.Capability) bool {
+	return (&writ.Grant{Capability: *a}).Reaches(b) && (&writ.Grant{Capability: *b}).Reaches(a)
 }
 
 // guest runs the step's action against the recorded answers and compares.

@@ -24,11 +24,20 @@ func (r *rig) grant(t testing.TB, by *writ.Principal, in contract.GrantCreateInp
 
 func (r *rig) candidates(t testing.TB, p *writ.Principal, tools ...string) []writ.Grant {
 	t.Helper()
-	grants, err := r.Candidates(context.Background(), p, tools, nil)
+	grants, err := r.Candidates(context.Background(), p, usesOf(tools...), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return grants
+}
+
+// usesOf wants nothing of a tool but itself: each grant for it reaches that.
+func usesOf(tools ...string) []writ.Capability {
+	out := make([]writ.Capability, len(tools))
+	for i, tool := range tools {
+		out[i].Tool = tool
+	}
+	return out
 }
 
 func TestCandidates(t *testing.T) {

@@ -34,7 +34,7 @@ type Service struct {
 
 	mu     sync.Mutex // one change at a time: a check and its batch belong together
 	tokens sync.Map   // token id -> *token: what was read and has not changed since
-	grants sync.Map   // principal -> []held, likewise
+	grants sync.Map   // principal -> *holding, likewise
 	counts sync.Map   // grant -> int: uses that the journal has accepted
 
 	telling sync.Mutex // one at a time tells tenants of what is the host's; taken after mu

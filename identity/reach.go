@@ -29,9 +29,9 @@ func (s *Service) Reaches(ctx context.Context, p *writ.Principal, release *writ.
 		}
 		wanted = []writ.Capability{{Tool: writ.AnyTool}} // it claims something and names no tool
 	}
-	tools := make([]string, len(wanted))
+	tools := make([]writ.Capability, len(wanted))
 	for i := range wanted {
-		tools[i] = wanted[i].Tool
+		tools[i].Tool = wanted[i].Tool // nothing of its scope: each of its grants reaches that
 	}
 	grants, err := s.Candidates(ctx, p, tools, nil)
 	if err != nil {

@@ -136,7 +136,7 @@ func TestBootstrap(t *testing.T) {
 		!slices.Equal(p.Roles, []string{"operator", "admin", "approver"}) || len(p.Capabilities) != len(contract.Capabilities()) {
 		t.Errorf("got %+v", p)
 	}
-	grants, err := r.Candidates(context.Background(), p, []string{abi.ToolLog}, nil)
+	grants, err := r.Candidates(context.Background(), p, usesOf(abi.ToolLog), nil)
 	if err != nil || len(grants) != 1 || grants[0].Capability.Tool != "*" || grants[0].MaxRisk != writ.RiskHigh {
 		t.Errorf("got %+v, %v", grants, err)
 	}

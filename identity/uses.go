@@ -20,22 +20,20 @@ type used struct {
 	Uses int `json:"uses"`
 }
 
-// Candidates are the principal's live grants for any of the tools: what a
-// decision needs to see, and no more. One is left out that is over, and one that
-// was delegated from a grant that is over or used up. An attempt that asks is not
-// counted against itself.
-func (s *Service) Candidates(ctx context.Context, p *writ.Principal, tools []string, mine []writ.GrantUse) ([]writ.Grant, error) {
-	all, err := s.grantsOf(ctx, p.Tenant, p.ID)
+// Candidates are the principal's live grants that reach one of the capabilities, and
+// those for every tool: what a decision needs to see, and no more. One is left out that
+// is over, and one that was delegated from a grant that is over or used up. An attempt
+// that asks is not counted against itself.
+func (s *Service) Candidates(ctx context.Context, p *writ.Principal, wanted []writ.Capability, mine []writ.GrantUse) ([]writ.Grant, error) {
+	holding, err := s.grantsOf(ctx, p.Tenant, p.ID)
 	if err != nil {
 		return nil, err
 	}
 	now := s.opts.Clock.Now()
-	out := []writ.Grant{}
-	for i := range all {
-		h := &all[i]
-		if h.grant.Capability.Tool != writ.AnyTool && !slices.Contains(tools, h.grant.Capability.Tool) {
-			continue
-		}
+	found := holding.concern(wanted)
+	out := make([]writ.Grant, 0, len(found))
+	for _, i := range found {
+		h := &holding.all[i]
 		g := h.grant
 		g.Uses = s.count(&g, mine)
 		if !g.Expired(now) && s.overAbove(h, now, mine) == "" {
@@ -110,9 +108,9 @@ func (s *Service) countIn(ctx context.Context, g *writ.Grant) error {
 	return nil
 }
 
-func (s *Service) grantsOf(ctx context.Context, tenant writ.TenantID, id writ.PrincipalID) ([]held, error) {
+func (s *Service) grantsOf(ctx context.Context, tenant writ.TenantID, id writ.PrincipalID) (*holding, error) {
 	if cached, ok := s.grants.Load(string(tenant) + "\x00" + string(id)); ok {
-		return cached.([]held), nil
+		return cached.(*holding), nil
 	}
 	// Under mu, so that a revocation cannot slip between reading and keeping.
 	s.mu.Lock()
@@ -121,10 +119,10 @@ func (s *Service) grantsOf(ctx context.Context, tenant writ.TenantID, id writ.Pr
 }
 
 // readGrants is grantsOf for a caller that holds mu.
-func (s *Service) readGrants(ctx context.Context, tenant writ.TenantID, id writ.PrincipalID) ([]held, error) {
+func (s *Service) readGrants(ctx context.Context, tenant writ.TenantID, id writ.PrincipalID) (*holding, error) {
 	key := string(tenant) + "\x00" + string(id)
 	if cached, ok := s.grants.Load(key); ok {
-		return cached.([]held), nil
+		return cached.(*holding), nil
 	}
 	own, err := s.allGrants(ctx, tenant, id)
 	if err != nil {
@@ -136,14 +134,15 @@ func (s *Service) readGrants(ctx context.Context, tenant writ.TenantID, id writ.
 			return nil, err
 		}
 	}
-	out := make([]held, 0, len(own))
+	found := make([]held, 0, len(own))
 	for _, g := range own {
 		h, err := s.withAbove(ctx, g, all)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, *h)
+		found = append(found, *h)
 	}
+	out := newHolding(found)
 	s.grants.Store(key, out)
 	return out, nil
 }
@@ -196,23 +195,24 @@ func (s *Service) Take(ctx context.Context, taking *writ.Taking, write func([]wr
 	return s.takeFrom(all, taking, write)
 }
 
-func anyCounts(all []held, ids []string) bool {
+func anyCounts(all *holding, ids []string) bool {
 	counts := func(g writ.Grant) bool { return g.MaxUses != 0 }
-	return slices.ContainsFunc(all, func(h held) bool {
-		return slices.Contains(ids, h.grant.ID) && (counts(h.grant) || slices.ContainsFunc(h.above, counts))
+	return slices.ContainsFunc(ids, func(id string) bool {
+		h := all.grant(id)
+		return h != nil && (counts(h.grant) || slices.ContainsFunc(h.above, counts))
 	})
 }
 
-func (s *Service) takeFrom(all []held, taking *writ.Taking, write func([]writ.GrantUse, []writ.Change) error) error {
+func (s *Service) takeFrom(all *holding, taking *writ.Taking, write func([]writ.GrantUse, []writ.Change) error) error {
 	t := taker{s: s, now: s.opts.Clock.Now(), mine: taking.Held, counts: map[string]int{}}
 	var chains []*held
 	for _, id := range taking.Grants {
-		i := slices.IndexFunc(all, func(h held) bool { return h.grant.ID == id })
-		if i < 0 {
+		h := all.grant(id)
+		if h == nil {
 			return spent(id, "it was revoked")
 		}
-		chains = append(chains, &all[i])
-		if err := t.take(&all[i].grant, ""); err != nil {
+		chains = append(chains, h)
+		if err := t.take(&h.grant, ""); err != nil {
 			return err
 		}
 	}

@@ -55,7 +55,7 @@ func TestUsesAreCountedOnlyWithTheirRecord(t *testing.T) {
 	}
 	// The attempt that took the last use is not counted against itself, and takes none again.
 	mine := []writ.GrantUse{{ID: id, Use: 2}}
-	got, err := r.Candidates(t.Context(), bot, []string{abi.ToolHTTPRequest}, mine)
+	got, err := r.Candidates(t.Context(), bot, usesOf(abi.ToolHTTPRequest), mine)
 	if err != nil || got[0].Uses != 1 {
 		t.Errorf("%v %+v", err, got)
 	}
@@ -75,7 +75,7 @@ func TestUsesAreCountedOnlyWithTheirRecord(t *testing.T) {
 	if _, err := r.GrantCreate(as(ada), &contract.GrantCreateInput{PrincipalID: ada.ID, Capability: get("y")}); err != nil { // waits for the disk
 		t.Fatal(err)
 	}
-	if grants, err := other.Candidates(t.Context(), bot, []string{abi.ToolHTTPRequest}, nil); err != nil || grants[0].Uses != 2 {
+	if grants, err := other.Candidates(t.Context(), bot, usesOf(abi.ToolHTTPRequest), nil); err != nil || grants[0].Uses != 2 {
 		t.Errorf("%v %+v", err, grants)
 	}
 }
@@ -223,7 +223,7 @@ func (f *family) use() {
 // its chain, as long and as often as that, and no wider.
 func (f *family) check(delegated *int) {
 	offered := map[string]bool{}
-	candidates, err := f.Candidates(context.Background(), f.ada, []string{abi.ToolHTTPRequest, abi.ToolKVGet}, nil)
+	candidates, err := f.Candidates(context.Background(), f.ada, usesOf(abi.ToolHTTPRequest, abi.ToolKVGet), nil)
 	if err != nil {
 		f.t.Fatal(err)
 	}

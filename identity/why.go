@@ -39,10 +39,11 @@ func (s *Service) GrantWhy(ctx context.Context, in *contract.GrantWhyInput) (*co
 	if err != nil {
 		return nil, err
 	}
-	all, err := s.grantsOf(ctx, p.Tenant, p.ID)
+	holding, err := s.grantsOf(ctx, p.Tenant, p.ID)
 	if err != nil {
 		return nil, err
 	}
+	all := holding.all
 	now := s.opts.Clock.Now()
 	out := &contract.GrantWhyOutput{Result: contract.Result{Status: "missing", ChangedAt: now}, Chain: []contract.Grant{}, Nearest: []contract.GrantMiss{}}
 	if h := s.covering(all, p, in, now); h != nil {

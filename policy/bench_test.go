@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strconv"
 	"testing"
 
@@ -32,20 +33,32 @@ func BenchmarkCall(b *testing.B) {
 	}
 }
 
-// A step whose question has a thousand grants, judged by two layers: the worst that
-// both together make of one.
+// A step of a principal that holds a thousand grants for its tool: with those of them
+// that the engine asks about, and with all of them, in one layer and in two.
+func BenchmarkStepAmongGrants(b *testing.B) { amongGrants(b, lawWith(b, compileDefault(b), nil)) }
+
 func BenchmarkStepInTwoLayersAmongGrants(b *testing.B) {
-	l, q := lawWith(b, compileDefault(b), compileDefault(b)), stepQuestion()
+	amongGrants(b, lawWith(b, compileDefault(b), compileDefault(b)))
+}
+
+func amongGrants(b *testing.B, l *law) {
+	all := stepQuestion()
 	for i := range 998 {
-		g := q.Grants[1]
-		g.Capability.Prefixes = []string{strconv.Itoa(i) + "/"}
-		q.Grants = append(q.Grants, g)
+		g := all.Grants[0]
+		g.ID, g.Capability.Hosts = "g0"+strconv.Itoa(i), []string{"api" + strconv.Itoa(i) + ".example.com"}
+		all.Grants = append(all.Grants, g)
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if v, err := l.Judge(b.Context(), q); err != nil || v.Mode != writ.Autonomous {
-			b.Fatal(v, err)
-		}
+	concern := *all
+	concern.Grants = slices.DeleteFunc(slices.Clone(all.Grants), func(g writ.Grant) bool { return !g.Concerns(all.Step.Capabilities) })
+	for name, q := range map[string]*writ.Question{"concern": &concern, "all": all} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if v, err := l.Judge(b.Context(), q); err != nil || v.Mode != writ.Autonomous {
+					b.Fatal(v, err)
+				}
+			}
+		})
 	}
 }
 

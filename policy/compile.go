@@ -31,6 +31,7 @@ type program struct {
 	op       string
 	compiler *ast.Compiler
 	store    storage.Store
+	alters   bool // a rule asks others with a question that it has altered
 }
 
 func (b *Bundle) modules(set moduleSet) map[string]*ast.Module {
@@ -71,7 +72,14 @@ func (b *Bundle) compile(set moduleSet) (*program, error) {
 				WithFix("define the rules %v in package writ", decisionPoints)
 		}
 	}
-	return &program{op: op, compiler: compiler, store: b.store()}, nil
+	p := &program{op: op, compiler: compiler, store: b.store()}
+	for _, m := range compiler.Modules {
+		ast.WalkWiths(m, func(*ast.With) bool {
+			p.alters = true
+			return true
+		})
+	}
+	return p, nil
 }
 
 func (b *Bundle) store() storage.Store {

@@ -151,7 +151,7 @@ func (p *Policy) keepsFloor(ctx context.Context) error {
 	timed, cancel := context.WithTimeout(ctx, runDeadline)
 	defer cancel()
 	for c := range floorCases() {
-		own, err := p.answer(timed, c.question, nil)
+		own, err := p.answer(timed, p.memory.ask(c.question, p.alters), nil)
 		if err != nil && ctx.Err() == nil {
 			return writ.Errorf(writ.CodeTimeout, op, "the questions about the floor were not answered within %s", runDeadline)
 		}

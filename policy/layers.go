@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/writ-run/writ"
@@ -64,9 +65,10 @@ func (l *law) Judge(ctx context.Context, q *writ.Question) (*writ.Verdict, error
 	if len(l.parts) == 1 {
 		return l.parts[0].policy.Judge(ctx, q)
 	}
-	verdicts := make([]*writ.Verdict, len(l.parts))
+	alters := slices.ContainsFunc(l.parts, func(p part) bool { return p.policy.alters })
+	verdicts, asked := make([]*writ.Verdict, len(l.parts)), l.parts[0].policy.memory.ask(q, alters)
 	for i := range l.parts {
-		v, err := l.parts[i].policy.Judge(ctx, q)
+		v, err := l.parts[i].policy.judgeAsked(ctx, asked)
 		if err != nil {
 			return nil, err
 		}

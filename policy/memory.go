@@ -8,7 +8,6 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/writ-run/writ"
-	"github.com/writ-run/writ/abi"
 )
 
 // memorySlots bounds a memory: 256 principals and steps at work at one time are
@@ -57,7 +56,7 @@ func (m *memory) grants(p *writ.Principal, grants []writ.Grant) ast.Value {
 		return array(grants, grantTerm).Value
 	}
 	slot := &m.held[m.slot(string(p.ID))]
-	if e := slot.Load(); e != nil && slices.EqualFunc(e.of, grants, sameGrant) {
+	if e := slot.Load(); e != nil && sameGrants(e.of, grants) {
 		return e.form
 	}
 	kept := slices.Clone(grants)
@@ -115,13 +114,31 @@ func samePrincipal(a, b *writ.Principal) bool {
 		slices.Equal(a.Roles, b.Roles) && slices.Equal(a.Capabilities, b.Capabilities) && slices.Equal(a.OnBehalfOf, b.OnBehalfOf)
 }
 
-func sameGrant(a, b writ.Grant) bool {
-	return a.ID == b.ID && a.Parent == b.Parent && a.Principal == b.Principal && a.Tenant == b.Tenant &&
-		a.MaxRisk == b.MaxRisk && a.MaxSensitivity == b.MaxSensitivity && a.Expires == b.Expires && a.MaxUses == b.MaxUses && a.Uses == b.Uses && a.BreakGlass == b.BreakGlass &&
-		slices.Equal(a.Skills, b.Skills) && sameCapability(a.Capability, b.Capability)
+// sameGrants and what it asks take pointers: to copy a grant takes longer than to
+// compare two.
+func sameGrants(a, b []writ.Grant) bool {
+	same := len(a) == len(b)
+	for i := 0; same && i < len(a); i++ {
+		same = sameGrant(&a[i], &b[i])
+	}
+	return same
 }
 
-func sameCapability(a, b abi.Capability) bool {
+func sameGrant(a, b *writ.Grant) bool {
+	return a.ID == b.ID && a.Parent == b.Parent && a.Principal == b.Principal && a.Tenant == b.Tenant &&
+		a.MaxRisk == b.MaxRisk && a.MaxSensitivity == b.MaxSensitivity && a.Expires == b.Expires && a.MaxUses == b.MaxUses && a.Uses == b.Uses && a.BreakGlass == b.BreakGlass &&
+		slices.Equal(a.Skills, b.Skills) && sameCapability(&a.Capability, &b.Capability)
+}
+
+func sameCapabilities(a, b []writ.Capability) bool {
+	same := sameNil(a, b) && len(a) == len(b)
+	for i := 0; same && i < len(a); i++ {
+		same = sameCapability(&a[i], &b[i])
+	}
+	return same
+}
+
+func sameCapability(a, b *writ.Capability) bool {
 	return a.Tool == b.Tool && a.Idempotent == b.Idempotent &&
 		slices.Equal(a.Hosts, b.Hosts) && slices.Equal(a.Methods, b.Methods) && slices.Equal(a.Paths, b.Paths) &&
 		slices.Equal(a.Prefixes, b.Prefixes) && slices.Equal(a.Servers, b.Servers) && slices.Equal(a.Models, b.Models) &&
@@ -133,7 +150,7 @@ func sameCapability(a, b abi.Capability) bool {
 func sameStep(a, b *writ.StepFacts) bool {
 	return a.ID == b.ID && a.Name == b.Name && a.Skill == b.Skill && a.Publisher == b.Publisher && a.Version == b.Version &&
 		a.Digest == b.Digest && a.Action == b.Action && a.Effect == b.Effect && a.Risk == b.Risk && sameDeclassified(a.Declassified, b.Declassified) &&
-		sameList(a.Tools, b.Tools) && sameNil(a.Capabilities, b.Capabilities) && slices.EqualFunc(a.Capabilities, b.Capabilities, sameCapability)
+		sameList(a.Tools, b.Tools) && sameCapabilities(a.Capabilities, b.Capabilities)
 }
 
 func sameDeclassified(a, b *writ.Declassified) bool {

@@ -74,7 +74,7 @@ func TestMissingGrantsOfQuestionAndForm(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := builtinMissing(rego.BuiltinContext{Context: withQuestion(context.Background(), q, form)}, ast.NewTerm(form))
+			got, err := builtinMissing(rego.BuiltinContext{Context: withQuestion(context.Background(), &asked{q, form})}, ast.NewTerm(form))
 			if err != nil || got.Value.Compare(want.Value) != 0 {
 				t.Fatalf("got %v, %v; want %v", got, err, want)
 			}

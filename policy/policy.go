@@ -38,6 +38,7 @@ type Policy struct {
 	queries  map[writ.Point]*query
 	memory   *memory
 	deadline time.Duration
+	alters   bool // a rule says "with": it needs a form that can be copied
 
 	declassifies []writ.Declassification
 }
@@ -87,7 +88,7 @@ func Compile(ctx context.Context, b *Bundle, deadline time.Duration) (*Policy, e
 	if err != nil {
 		return nil, err
 	}
-	p := &Policy{ref: b.Ref(), queries: map[writ.Point]*query{}, memory: newMemory(), deadline: deadline, declassifies: b.declassifies}
+	p := &Policy{ref: b.Ref(), queries: map[writ.Point]*query{}, memory: newMemory(), deadline: deadline, alters: program.alters, declassifies: b.declassifies}
 	for _, point := range decisionPoints {
 		prepared, err := program.prepare(ctx, ast.MustParseRef("data.writ."+string(point)))
 		if err != nil {
@@ -110,29 +111,32 @@ func (p *Policy) Judge(ctx context.Context, q *writ.Question) (*writ.Verdict, er
 
 // judge takes evaluator options, with which tests switch the rule index off.
 func (p *Policy) judge(ctx context.Context, q *writ.Question, options ...rego.EvalOption) (*writ.Verdict, error) {
-	verdict, err := p.answer(ctx, q, options)
+	return p.judgeAsked(ctx, p.memory.ask(q, p.alters), options...)
+}
+
+func (p *Policy) judgeAsked(ctx context.Context, a *asked, options ...rego.EvalOption) (*writ.Verdict, error) {
+	verdict, err := p.answer(ctx, a, options)
 	if err != nil {
 		return nil, err
 	}
-	clamp(q, verdict)
-	p.holdDeclassified(q, verdict)
+	clamp(a.question, verdict)
+	p.holdDeclassified(a.question, verdict)
 	verdict.PolicyDigest, verdict.PolicyVersion = p.ref.Digest, p.ref.Version
 	return verdict, nil
 }
 
-func (p *Policy) answer(ctx context.Context, q *writ.Question, options []rego.EvalOption) (*writ.Verdict, error) {
-	if q == nil {
+func (p *Policy) answer(ctx context.Context, a *asked, options []rego.EvalOption) (*writ.Verdict, error) {
+	if a.question == nil {
 		return fault("question", "there is no question"), nil
 	}
-	query, ok := p.queries[q.Point]
+	query, ok := p.queries[a.question.Point]
 	if !ok {
-		return fault("question", fmt.Sprintf("%q is not a decision point", q.Point)), nil
+		return fault("question", fmt.Sprintf("%q is not a decision point", a.question.Point)), nil
 	}
-	input, err := p.memory.questionValue(q)
-	if err != nil {
+	if a.form == nil {
 		return fault("question", "the question's input or arguments are not JSON"), nil
 	}
-	value, err := p.evaluate(withQuestion(ctx, q, input), query, append(options, rego.EvalParsedInput(input)))
+	value, err := p.evaluate(withQuestion(ctx, a), query, append(options, rego.EvalParsedInput(a.form)))
 	switch {
 	case err == nil && value == nil:
 		return fault("undefined", "the policy gives no answer"), nil
