@@ -4,11 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
-	"strings"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
-	"github.com/writ-run/writ/contract"
 )
 
 // Documents of what people are asked in channels. They change by notes: a decision rests
@@ -59,38 +57,6 @@ func reference(digest writ.Digest) string {
 
 func threadPrefix(name writ.ChannelName, thread string) string {
 	return askInPrefix + string(name) + "/" + canon.SHA256([]byte(thread)).Hex() + "/"
-}
-
-// place is where people can be asked about an execution.
-type askPlace struct {
-	channel *contract.Channel
-	thread  string
-	room    bool // an admin chose it for all that is asked
-}
-
-// askPlaces are the rooms of a tenant, and the thread in which an execution was asked
-// for, where that channel decides.
-func (s *Service) askPlaces(ctx context.Context, tenant writ.TenantID, id writ.ExecutionID) ([]askPlace, error) {
-	all, err := s.channels(ctx, tenant)
-	if err != nil {
-		return nil, err
-	}
-	var places []askPlace
-	for _, c := range all {
-		if c.AskIn != "" {
-			places = append(places, askPlace{c, c.AskIn, true})
-		}
-	}
-	slices.SortFunc(places, func(a, b askPlace) int { return strings.Compare(string(a.channel.Name), string(b.channel.Name)) })
-	f, err := s.following(ctx, tenant, id)
-	if err != nil || f == nil {
-		return places, err
-	}
-	c := all[f.Channel]
-	if c == nil || !c.Decides || c.AskIn == f.Thread {
-		return places, nil
-	}
-	return append(places, askPlace{c, f.Thread, false}), nil
 }
 
 // following is how an execution is followed, nil where it is not.
@@ -203,7 +169,7 @@ func (s *Service) askAll(ctx context.Context, tenant writ.TenantID, id writ.Exec
 	if err != nil {
 		return err
 	}
-	unasked := func(st writ.StepState) bool { return len(places) > 0 && waits(st) && !isAsked(open, &st) }
+	unasked := func(st writ.StepState) bool { return len(unaskedIn(places, open, &st)) > 0 }
 	if !changed && !slices.ContainsFunc(e.Steps, unasked) {
 		return nil
 	}
@@ -218,11 +184,12 @@ func (s *Service) askAll(ctx context.Context, tenant writ.TenantID, id writ.Exec
 	}
 	for i := range e.Steps {
 		st := &e.Steps[i]
-		if !unasked(*st) {
+		left := unaskedIn(places, open, st)
+		if len(left) == 0 {
 			continue
 		}
 		if full := requests[st.Approval.Digest]; full != nil {
-			if err := s.ask(ctx, full, places); err != nil {
+			if err := s.ask(ctx, full, askedAs(open, full.Digest), left); err != nil {
 				return err
 			}
 		}
@@ -248,10 +215,6 @@ func (s *Service) drop(ctx context.Context, tenant writ.TenantID, open []*questi
 func (a *question) stands(e *writ.Execution) bool {
 	st := e.Step(string(a.Step))
 	return st != nil && waits(*st) && !e.Status.Final() && st.Approval.Digest == a.Digest && standing(st.Approval) == a.Told
-}
-
-func isAsked(open []*question, st *writ.StepState) bool {
-	return slices.ContainsFunc(open, func(a *question) bool { return a.Digest == st.Approval.Digest })
 }
 
 // askedOf is what is asked about an execution and not closed.
@@ -324,11 +287,14 @@ func (s *Service) requests(ctx context.Context, tenant writ.TenantID, id writ.Ex
 	return out, nil
 }
 
-// ask says in each place what is to be decided.
-func (s *Service) ask(ctx context.Context, full *writ.Approval, places []askPlace) error {
+// ask says in each place what is to be decided. a is what is asked elsewhere already, nil
+// where nothing is.
+func (s *Service) ask(ctx context.Context, full *writ.Approval, a *question, places []askPlace) error {
 	r := &full.Request
-	a := &question{Execution: r.Execution, Step: r.Step, Digest: full.Digest, Told: standing(full)}
-	means := &refers{Execution: r.Execution, Step: r.Step, Digest: full.Digest}
+	if a == nil {
+		a = &question{Execution: r.Execution, Step: r.Step, Digest: full.Digest, Told: standing(full)}
+	}
+	before := len(a.Posts)
 	ref := reference(full.Digest)
 	var changes []writ.Change
 	for i := range places {
@@ -348,15 +314,18 @@ func (s *Service) ask(ctx context.Context, full *writ.Approval, places []askPlac
 		if !decides {
 			continue
 		}
-		if !slices.Contains(means.Channels, p.channel.Name) {
-			means.Channels = append(means.Channels, p.channel.Name)
-		}
 		if changes, err = note(changes, threadPrefix(p.channel.Name, p.thread)+ref, &askedIn{Message: message}); err != nil {
 			return err
 		}
 	}
-	if len(a.Posts) == 0 {
+	if len(a.Posts) == before {
 		return nil // whoever looks again finds a channel that speaks, or none
+	}
+	means := &refers{Execution: r.Execution, Step: r.Step, Digest: full.Digest}
+	for _, p := range a.Posts {
+		if p.Decides && !slices.Contains(means.Channels, p.Channel) {
+			means.Channels = append(means.Channels, p.Channel)
+		}
 	}
 	var err error
 	if changes, err = note(changes, askedKey(a), a); err != nil {

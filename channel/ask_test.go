@@ -131,6 +131,14 @@ func (a *asking) asks(change ...func(*writ.ApprovalRequest)) (writ.ExecutionID, 
 
 func (a *asking) opens(id writ.ExecutionID, change ...func(*writ.ApprovalRequest)) writ.Digest {
 	a.t.Helper()
+	digest := a.opened(id, change...)
+	synctest.Wait()
+	time.Sleep(time.Millisecond)
+	return digest
+}
+
+func (a *asking) opened(id writ.ExecutionID, change ...func(*writ.ApprovalRequest)) writ.Digest {
+	a.t.Helper()
 	now := writ.Clock(time.Now).Now()
 	r := &writ.ApprovalRequest{
 		Tenant: writ.DefaultTenant, Execution: id, Step: "stp_do", StepName: "do", Skill: writ.SkillRef{Key: "acme/door", Version: "1.0.0"}, Action: "open",
@@ -155,8 +163,6 @@ func (a *asking) opens(id writ.ExecutionID, change ...func(*writ.ApprovalRequest
 		Type: writ.RecApprovalOpened, Step: "stp_do", Attempt: 1, Payloads: []writ.Payload{{Name: writ.PayloadRequest, Data: raw}},
 		Body: writ.Body{Approval: &writ.ApprovalFacts{Digest: digest, Status: writ.ApprovalPending, Request: &public}},
 	})
-	synctest.Wait()
-	time.Sleep(time.Millisecond)
 	return digest
 }
 
@@ -380,6 +386,47 @@ func TestARoomIsAskedAboutWhateverWaits(t *testing.T) {
 		}
 		a.still()
 	})
+}
+
+// TestAThreadIsAskedAfterARoom: what waits before its delivery is handled is asked in the
+// room, and in the thread as soon as it is known to be one; once in each, and decided in
+// either.
+func TestAThreadIsAskedAfterARoom(t *testing.T) {
+	for name, thread := range map[string]string{"in the room": "approvals", "in the thread": "t"} {
+		synctest.Test(t, func(t *testing.T) {
+			a := newAsking(t, func(c *contract.Channel) { c.AskIn = "approvals" })
+			var digest writ.Digest
+			a.desk.submitted = func(id writ.ExecutionID) {
+				digest = a.opened(id)
+				time.Sleep(time.Microsecond) // until the room was asked
+				if all := a.room.said(); len(all) != 1 || all[0].Thread != "approvals" {
+					t.Errorf("%+v", all)
+				}
+			}
+			a.live()
+			id := a.hears(words("U2", "open it", true)).Execution
+			asked := map[string]int{}
+			for _, m := range a.room.said() {
+				if len(m.Buttons) > 0 {
+					asked[m.Thread]++
+				}
+			}
+			if asked["approvals"] != 1 || asked["t"] != 1 || len(asked) != 2 {
+				t.Errorf("%s: %v: %+v", name, asked, a.room.said())
+			}
+			m := press("U3", "approve", refOf(digest), "")
+			m.Thread = thread
+			if o := a.hears(m); o.Status != writ.DeliveryDecided || len(a.decisions(id)) != 1 {
+				t.Errorf("%s: %+v", name, o)
+			}
+			for _, m := range a.room.said() {
+				if m.Heading != "" && (m.Heading != "Approved: acme/door#open" || m.Buttons != nil) {
+					t.Errorf("%s: %+v", name, m)
+				}
+			}
+			a.still()
+		})
+	}
 }
 
 // TestWhatChangedIsNotDecidedBlindly: a stale button says what became of it, and a bare

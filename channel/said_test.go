@@ -47,6 +47,8 @@ type desk struct {
 	*intents
 	journal *trace.Journal
 	at      writ.ExecutionStatus // in which a new execution is when submit answers
+	// submitted is called before submit answers.
+	submitted func(writ.ExecutionID)
 }
 
 func (d *desk) Call(ctx context.Context, key string, raw json.RawMessage) (json.RawMessage, error) {
@@ -107,6 +109,9 @@ func (d *desk) Call(ctx context.Context, key string, raw json.RawMessage) (json.
 			writ.NewRecord{Type: writ.RecRunStarted, Body: writ.Body{Run: &writ.RunFacts{ID: "run_1", Mode: writ.Autonomous}}},
 		)
 		d.reach(p.Tenant, out.ExecutionID, d.at, writ.LabelChannel)
+		if d.submitted != nil {
+			d.submitted(out.ExecutionID)
+		}
 	}
 	return answer, nil
 }
