@@ -1,5 +1,6 @@
-// Command fakegithub serves the part of GitHub's REST API that the issue triage
-// example uses, on a loopback address, and shows at /_state what was done to it.
+// Command fakegithub serves the part of GitHub's REST API that the triage examples use,
+// on a loopback address, shows at /_state what was done to it, and sends webhooks of
+// what people do at /_people.
 package main
 
 import (
@@ -8,11 +9,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
-	"time"
+
+	"github.com/writ-run/writ/examples/issue-triage/fakegithub/github"
+	"github.com/writ-run/writ/examples/loopback"
 )
 
 func main() {
@@ -29,34 +30,21 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	addr := flags.String("addr", "127.0.0.1:0", "loopback address to listen on")
 	token := flags.String("token", "", "bearer token that requests must carry (required)")
+	webhook := flags.String("webhook", "", "URL to which webhooks are sent; empty: none are")
+	secret := flags.String("secret", "", "secret that webhooks are signed with")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
-	if err := serve(ctx, *addr, *token, stdout); err != nil {
+	err := errors.New("no token: set -token, so that a request without one can be refused")
+	if *webhook != "" && *secret == "" {
+		err = errors.New("no secret: set -secret, so that webhooks are signed")
+	} else if *token != "" {
+		server := github.New(github.Options{Token: *token, Secret: *secret, Webhook: *webhook})
+		err = errors.Join(loopback.Serve(ctx, *addr, server, stdout), server.Close())
+	}
+	if err != nil {
 		fmt.Fprintln(stderr, "fakegithub:", err)
 		return 1
 	}
 	return 0
-}
-
-func serve(ctx context.Context, addr, token string, stdout io.Writer) error {
-	if token == "" {
-		return errors.New("no token: set -token, so that a request without one can be refused")
-	}
-	var listen net.ListenConfig
-	listener, err := listen.Listen(ctx, "tcp", addr)
-	if err != nil {
-		return err
-	}
-	if tcp, ok := listener.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
-		return errors.Join(fmt.Errorf("%s is no loopback address: use 127.0.0.1", addr), listener.Close())
-	}
-	server := &http.Server{Handler: newGitHub(token), ReadHeaderTimeout: 5 * time.Second}
-	stopped := context.AfterFunc(ctx, func() { _ = server.Close() })
-	defer stopped()
-	fmt.Fprintf(stdout, "listening on http://%s\n", listener.Addr())
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
 }

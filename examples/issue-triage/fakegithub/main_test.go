@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/writ-run/writ/examples/issue-triage/fakegithub/github"
 )
 
 const token = "s3cret"
@@ -94,9 +96,16 @@ func TestCalls(t *testing.T) {
 		{request{"POST", issue + "/comments", `{"body":"again"}`, token, ""}, 201, `{"body":"again","html_url":"https://github.com/o/r/issues/7#issuecomment-3","id":3}`},
 		{request{"POST", issue + "/comments", `{"body":""}`, token, "k3"}, 422, `{"message":"body is missing"}`},
 		{request{"POST", issue + "/labels", `nonsense`, token, "k4"}, 422, `{"message":"labels are missing"}`},
-		{request{"POST", issue + "/comments", strings.Repeat("x", maxBody+1), token, "k5"}, 413, `{"message":"the body is too large"}`},
+		{request{"POST", issue + "/comments", strings.Repeat("x", 256<<10+1), token, "k5"}, 413, `{"message":"the body is too large"}`},
 		{request{"GET", issue, "", token, ""}, 200, `{"body":null,"html_url":"https://github.com/o/r/issues/7","labels":[{"name":"bug"},{"name":"docs"}],"number":7,"state":"open","title":"An issue","user":{"login":"o"}}`},
 		{request{"GET", "/repos/o/r/issues/x", "", token, ""}, 404, `{"message":"Not Found"}`},
+		{request{"PATCH", "/repos/o/r/issues/comments/2", `{"body":"then"}`, token, ""}, 200, `{"body":"then","html_url":"https://github.com/o/r/issues/7#issuecomment-2","id":2}`},
+		{request{"PATCH", "/repos/o/other/issues/comments/2", `{"body":"then"}`, token, ""}, 404, `{"message":"Not Found"}`},
+		{request{"PATCH", "/repos/o/r/issues/comments/9", `{"body":"then"}`, token, ""}, 404, `{"message":"Not Found"}`},
+		{request{"PATCH", "/repos/o/r/issues/comments/x", `{"body":"then"}`, token, ""}, 404, `{"message":"Not Found"}`},
+		{request{"PATCH", "/repos/o/r/issues/comments/2", `{}`, token, ""}, 422, `{"message":"body is missing"}`},
+		{request{"GET", issue + "/comments", "", token, ""}, 200, `[{"body":"hi","html_url":"https://github.com/o/r/issues/7#issuecomment-1","id":1},{"body":"then","html_url":"https://github.com/o/r/issues/7#issuecomment-2","id":2},{"body":"again","html_url":"https://github.com/o/r/issues/7#issuecomment-3","id":3}]`},
+		{request{"GET", "/repos/o/r/issues/0/comments", "", token, ""}, 404, `{"message":"Not Found"}`},
 		{request{"GET", issue, "", "", ""}, 401, `{"message":"Bad credentials"}`},
 		{request{"POST", issue + "/comments", `{"body":"hi"}`, token + "x", "k6"}, 401, `{"message":"Bad credentials"}`},
 	}
@@ -106,17 +115,19 @@ func TestCalls(t *testing.T) {
 			t.Errorf("%s %s %q (%s) = %d %s, want %d %s", tt.method, tt.path, tt.body[:min(20, len(tt.body))], tt.key, status, answer, tt.status, tt.answer)
 		}
 	}
-	want := State{
-		Requests: 12, Refused: 2, Effects: 4,
-		Keys:   map[string]int{"": 2, "k1": 2, "k2": 3, "k3": 1, "k4": 1},
-		Issues: map[string]*Issue{"o/r#7": {Labels: []string{"bug", "docs"}, Comments: []string{"hi", "again", "again"}}},
+	want := github.State{
+		Requests: 19, Refused: 2, Effects: 5,
+		Keys: map[string]int{"": 7, "k1": 2, "k2": 3, "k3": 1, "k4": 1},
+		Issues: map[string]*github.Issue{"o/r#7": {Labels: []string{"bug", "docs"}, Comments: []github.Comment{
+			{ID: 1, Author: "triage-bot[bot]", Body: "hi"}, {ID: 2, Author: "triage-bot[bot]", Body: "then", Edits: 1}, {ID: 3, Author: "triage-bot[bot]", Body: "again"},
+		}}},
 	}
 	if got := state(t, base); !reflect.DeepEqual(got, want) {
 		t.Errorf("state is %+v, want %+v", got, want)
 	}
 }
 
-func state(t *testing.T, base string) (s State) {
+func state(t *testing.T, base string) (s github.State) {
 	t.Helper()
 	status, body := request{method: "GET", path: "/_state"}.send(t, base)
 	if err := json.Unmarshal([]byte(body), &s); err != nil || status != 200 {
@@ -147,6 +158,7 @@ func TestRefusesToStart(t *testing.T) {
 		said string
 	}{
 		{nil, 1, "no token"},
+		{[]string{"-token", "t", "-webhook", "http://127.0.0.1:1"}, 1, "no secret"},
 		{[]string{"-token", "t", "-addr", "0.0.0.0:0"}, 1, "no loopback address"},
 		{[]string{"-token", "t", "-addr", "127.0.0.1:nonsense"}, 1, "fakegithub:"},
 		{[]string{"-nonsense"}, 2, "flag provided but not defined"},
