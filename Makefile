@@ -15,7 +15,7 @@ PGO     := -pgo=$(CURDIR)/bench/writ.pgo
 
 GO_SOURCES := $(shell find . -name '*.go' -not -path './build/*') go.mod go.sum
 
-.PHONY: pgo build skills guests demo test race check format lint generate bench bench-growth bench-peers peers chaos test-keyless test-interop fuzz clean tools vulncheck
+.PHONY: pgo build skills guests demo demo-triage test race check format lint generate bench bench-growth bench-peers peers chaos test-keyless test-interop fuzz clean tools vulncheck
 
 build: $(BIN) ## the binary, with the first-party skills and their public key
 
@@ -63,6 +63,9 @@ replay-arm64: $(BIN) ## what this machine records, replayed by a build for arm64
 
 demo: build ## sign, install, plan, approve, execute, verify, replay, tamper
 	go run ./examples/issue-triage/demo -writ $(BIN)
+
+demo-triage: build ## an issue at GitHub, approved in Slack and in the issue, rejected, replayed
+	go run ./examples/triage-bot/demo -writ $(BIN)
 
 tools: ## what tests and benchmarks need besides Go
 	@command -v node >/dev/null || { echo "installing nodejs"; apt-get update -qq && apt-get install -y -qq nodejs; }

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	if args := os.Args[1:]; compiles(args) {
 		os.Exit(run(context.Background(), args, stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
 	}
-	testscript.Main(m, map[string]func(){"ociregistry": ociRegistry, "openid": openID, "browser": browser, "writ": func() {
+	testscript.Main(triageEnds{m}, map[string]func(){"ociregistry": ociRegistry, "openid": openID, "browser": browser, "writ": func() {
 		carry(os.Getenv("SHELF"))
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		code := run(ctx, os.Args[1:], stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr})
