@@ -294,47 +294,51 @@ func (s *Service) ask(ctx context.Context, full *writ.Approval, a *question, pla
 	if a == nil {
 		a = &question{Execution: r.Execution, Step: r.Step, Digest: full.Digest, Told: standing(full)}
 	}
-	before := len(a.Posts)
-	ref := reference(full.Digest)
-	var changes []writ.Change
 	for i := range places {
-		p := &places[i]
-		to := lane{r.Tenant, p.channel.Name}
-		v, err := s.speaker(ctx, to)
-		if err != nil {
-			s.opts.Log.Warn("nobody is asked in a channel", "channel", p.channel.Name, "why", err)
-			continue
-		}
-		out, decides := sayAsk(full, p, v.Longest())
-		message, err := s.queue(ctx, to, askKey(ref, p.thread, a.Told), out)
-		if err != nil {
-			return err
-		}
-		a.Posts = append(a.Posts, post{Channel: p.channel.Name, Thread: p.thread, Message: message, Decides: decides})
-		if !decides {
-			continue
-		}
-		if changes, err = note(changes, threadPrefix(p.channel.Name, p.thread)+ref, &askedIn{Message: message}); err != nil {
+		if err := s.askHere(ctx, full, a, &places[i]); err != nil {
 			return err
 		}
 	}
-	if len(a.Posts) == before {
+	return nil
+}
+
+// askHere asks in one place. What leads from the message to the request comes to disk with
+// the message: nobody is so fast that their word finds nothing.
+func (s *Service) askHere(ctx context.Context, full *writ.Approval, a *question, p *askPlace) error {
+	to, ref := lane{full.Request.Tenant, p.channel.Name}, reference(full.Digest)
+	v, err := s.speaker(ctx, to)
+	if err != nil {
+		s.opts.Log.Warn("nobody is asked in a channel", "channel", p.channel.Name, "why", err)
 		return nil // whoever looks again finds a channel that speaks, or none
 	}
-	means := &refers{Execution: r.Execution, Step: r.Step, Digest: full.Digest}
-	for _, p := range a.Posts {
+	out, decides := sayAsk(full, p, v.Longest())
+	key := askKey(ref, p.thread, a.Told)
+	message := messageStream(to.channel, key)
+	asked := *a
+	asked.Posts = append(slices.Clone(a.Posts), post{Channel: to.channel, Thread: p.thread, Message: message, Decides: decides})
+	means := &refers{Execution: a.Execution, Step: a.Step, Digest: a.Digest}
+	for _, p := range asked.Posts {
 		if p.Decides && !slices.Contains(means.Channels, p.Channel) {
 			means.Channels = append(means.Channels, p.Channel)
 		}
 	}
-	var err error
-	if changes, err = note(changes, askedKey(a), a); err != nil {
+	changes, err := note(nil, askedKey(a), &asked)
+	if err != nil {
 		return err
 	}
 	if changes, err = note(changes, askRefPrefix+ref, means); err != nil {
 		return err
 	}
-	return s.opts.Notes.Note(context.WithoutCancel(ctx), r.Tenant, changes...)
+	if decides {
+		if changes, err = note(changes, threadPrefix(to.channel, p.thread)+ref, &askedIn{Message: message}); err != nil {
+			return err
+		}
+	}
+	if _, err := s.queue(ctx, to, key, out, changes...); err != nil {
+		return err
+	}
+	*a = asked
+	return nil
 }
 
 // askKey is that of a message about a request which stands so.

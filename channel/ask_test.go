@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -645,9 +646,9 @@ func FuzzVisible(f *testing.F) {
 func TestAFullOutboxKeepsNoThreadFromBeingTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAsking(t)
-		full := true
+		var free atomic.Bool
 		a.room.answer = func(int, *channel.Outgoing) (bool, error) {
-			if full {
+			if !free.Load() {
 				return false, channel.Limited("room", 0)
 			}
 			return true, nil
@@ -662,7 +663,7 @@ func TestAFullOutboxKeepsNoThreadFromBeingTold(t *testing.T) {
 		if told := a.told(); len(told) != 1 || told[0].Execution != done {
 			t.Errorf("%+v", told)
 		}
-		full = false
+		free.Store(true)
 		time.Sleep(3 * time.Minute)
 		synctest.Wait()
 		if o := a.hears(press("U3", "approve", refOf(digest), "")); o.Status != writ.DeliveryDecided || len(a.decisions(id)) != 1 {

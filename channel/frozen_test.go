@@ -49,8 +49,8 @@ func TestAFrozenChannelSaysNothingAndLosesNothing(t *testing.T) {
 					first := r.queue("1", "t", "one")
 					r.queue("2", "t", "two")
 					time.Sleep(time.Hour)
-					if got := r.types(first); len(p.tried) != 0 || !slices.Equal(got, said(writ.RecMessageQueued)) {
-						t.Errorf("%d requests, %q", len(p.tried), got)
+					if got := r.types(first); len(p.requests()) != 0 || !slices.Equal(got, said(writ.RecMessageQueued)) {
+						t.Errorf("%d requests, %q", len(p.requests()), got)
 					}
 					for _, m := range r.box() {
 						if m.Status != contract.MessageWaiting || m.Code != writ.CodeFrozen || m.Attempt != 0 || !strings.HasSuffix(m.Why, " is frozen by human:ada: it says nonsense") {
@@ -66,8 +66,8 @@ func TestAFrozenChannelSaysNothingAndLosesNothing(t *testing.T) {
 					r.restart()
 					r.begin()
 					synctest.Wait()
-					if len(p.tried) != 0 || r.Unsaid() != 2 {
-						t.Errorf("%d requests of a new process, %d wait", len(p.tried), r.Unsaid())
+					if len(p.requests()) != 0 || r.Unsaid() != 2 {
+						t.Errorf("%d requests of a new process, %d wait", len(p.requests()), r.Unsaid())
 					}
 					r.unfreeze(subject)
 					synctest.Wait() // and no time passes
@@ -158,8 +158,8 @@ func TestAFreezeInTheMomentOfSayingCounts(t *testing.T) {
 		id := r.queue("1", "t", "one")
 		r.begin()
 		time.Sleep(time.Hour)
-		if got := r.types(id); len(p.tried) != 0 || !slices.Equal(got, said(writ.RecMessageQueued)) {
-			t.Errorf("%d requests, %q", len(p.tried), got)
+		if got := r.types(id); len(p.requests()) != 0 || !slices.Equal(got, said(writ.RecMessageQueued)) {
+			t.Errorf("%d requests, %q", len(p.requests()), got)
 		}
 		r.unfreeze(ofTalk)
 		synctest.Wait()

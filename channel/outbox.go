@@ -63,9 +63,9 @@ func (s *Service) document(name writ.ChannelName, key string, out *Outgoing) (wr
 }
 
 // queue puts a message on disk, to be said in its turn. The same key again is the same
-// message. CodeInvalid where the channel says nothing, CodeUnavailable where too much
-// waits.
-func (s *Service) queue(ctx context.Context, at lane, key string, out *Outgoing) (writ.StreamID, error) {
+// message. The changes come to disk with it. CodeInvalid where the channel says nothing,
+// CodeUnavailable where too much waits.
+func (s *Service) queue(ctx context.Context, at lane, key string, out *Outgoing, with ...writ.Change) (writ.StreamID, error) {
 	if _, err := s.speaker(ctx, at); err != nil {
 		return "", err
 	}
@@ -83,7 +83,7 @@ func (s *Service) queue(ctx context.Context, at lane, key string, out *Outgoing)
 		}
 		record.Time = s.opts.Clock.Now()
 		change, err := s.document(at.channel, key, out)
-		batch.Records, batch.Changes = []writ.NewRecord{record}, []writ.Change{change}
+		batch.Records, batch.Changes = []writ.NewRecord{record}, append([]writ.Change{change}, with...)
 		return err
 	})
 	again := writ.IsCode(err, writ.CodeConflict)
@@ -92,6 +92,9 @@ func (s *Service) queue(ctx context.Context, at lane, key string, out *Outgoing)
 	}
 	if err := s.opts.Journal.Barrier(ctx, receipt.Position); err != nil {
 		return "", err
+	}
+	if again && len(with) > 0 {
+		return stream, s.opts.Notes.Note(ctx, at.tenant, with...)
 	}
 	if !again {
 		s.unsaid.Add(1)

@@ -58,6 +58,13 @@ func (p *talk) Send(_ context.Context, a *channel.Account, out *channel.Outgoing
 	return fmt.Sprintf("id-%d", len(p.tried)), err
 }
 
+// requests are when something was to be said.
+func (p *talk) requests() []time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.tried)
+}
+
 func (p *talk) texts() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -210,13 +217,13 @@ func TestWhatNobodyTakesIsTriedAgainAndThenGivenUp(t *testing.T) {
 		if m := r.box()[dead]; m.Status != contract.MessageWaiting || m.Attempt != 1 || m.Again == 0 || m.Code != writ.CodeUnavailable {
 			t.Errorf("%+v", m)
 		}
-		if got := p.tried; len(got) != 2 {
+		if got := p.requests(); len(got) != 2 {
 			t.Fatalf("%d requests", len(got))
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if len(p.tried) != 3 || r.box()[behind].Attempt != 0 {
-			t.Errorf("%d requests after a second, %+v", len(p.tried), r.box()[behind])
+		if len(p.requests()) != 3 || r.box()[behind].Attempt != 0 {
+			t.Errorf("%d requests after a second, %+v", len(p.requests()), r.box()[behind])
 		}
 		time.Sleep(6 * time.Hour)
 		synctest.Wait()
@@ -259,14 +266,14 @@ func TestAProviderThatTakesNoMoreIsWaitedFor(t *testing.T) {
 		time.Sleep(89 * time.Second)
 		synctest.Wait()
 		r.halt()
-		if len(p.tried) != 1 {
-			t.Errorf("%d requests in spite of Retry-After", len(p.tried))
+		if len(p.requests()) != 1 {
+			t.Errorf("%d requests in spite of Retry-After", len(p.requests()))
 		}
 		r.restart() // the wait outlasts the process
 		r.begin()
 		synctest.Wait()
-		if len(p.tried) != 1 {
-			t.Errorf("%d requests of the next process", len(p.tried))
+		if len(p.requests()) != 1 {
+			t.Errorf("%d requests of the next process", len(p.requests()))
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
@@ -302,8 +309,8 @@ func TestWhatIsRefusedForGoodOrUnknownIsNeverSentAgain(t *testing.T) {
 				r.halt()
 				r.restart()
 				r.drain()
-				if m := r.box()[id]; len(p.tried) != 1 || m.Status != one.status {
-					t.Errorf("%d requests, %+v", len(p.tried), m)
+				if m := r.box()[id]; len(p.requests()) != 1 || m.Status != one.status {
+					t.Errorf("%d requests, %+v", len(p.requests()), m)
 				}
 				if got := r.types(id); !slices.Equal(got, said(writ.RecMessageQueued, writ.RecMessageSending, one.record)) {
 					t.Errorf("%q", got)
@@ -415,8 +422,8 @@ func TestWhatWaitsOfAChannelThatIsGone(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.drain()
-		if m := r.box()[id]; m.Status != contract.MessageFailed || m.Code != writ.CodeNotFound || len(p.tried) != 0 {
-			t.Errorf("%+v, %d requests", m, len(p.tried))
+		if m := r.box()[id]; m.Status != contract.MessageFailed || m.Code != writ.CodeNotFound || len(p.requests()) != 0 {
+			t.Errorf("%+v, %d requests", m, len(p.requests()))
 		}
 	})
 }

@@ -17,8 +17,10 @@ func (s *Service) AttestDecision(ctx context.Context, p *writ.Principal, word wr
 	switch {
 	case s.opts.HostKey == nil:
 		return nil, writ.Errorf(writ.CodeUnavailable, "approval", "the host has no key to attest it with")
-	case p == nil || p.Kind != writ.Human || p.Strength != writ.StrengthChannel:
-		return nil, notApproved("no person said it in a channel")
+	case p == nil || p.Strength != writ.StrengthChannel:
+		return nil, notApproved("nobody said it in a channel")
+	case p.Kind != writ.Human:
+		return nil, writ.Errorf(writ.CodeForbidden, "approval", "%s is a %s: only people decide", p.ID, p.Kind).WithFix("let a member decide who is a person here")
 	case via == nil || via.Channel == "" || via.Sender == "" || via.Delivery == "":
 		return nil, notApproved("nobody knows by which way it came")
 	case word.For != "":

@@ -206,14 +206,14 @@ func TestUsesNarrowTheCapabilities(t *testing.T) {
 
 // filled puts a plain value where a use has a placeholder.
 func filled(use abi.Capability) *abi.Capability {
-	values := strings.NewReplacer("{url.host}", "example.com", "{url.path}", "/x", "{owner}", "o", "{repo}", "r", "{number}", "1")
+	values := strings.NewReplacer("{url.host}", "example.com", "{url.path}", "/x", "{owner}", "o", "{repo}", "r", "{number}", "1", "{channel}", "github/acme")
 	fill := func(patterns []string) (out []string) {
 		for _, pattern := range patterns {
 			out = append(out, values.Replace(pattern))
 		}
 		return out
 	}
-	use.Hosts, use.Paths, use.Prefixes = fill(use.Hosts), fill(use.Paths), fill(use.Prefixes)
+	use.Hosts, use.Paths, use.Prefixes, use.Channels = fill(use.Hosts), fill(use.Paths), fill(use.Prefixes), fill(use.Channels)
 	return &use
 }
 

@@ -98,7 +98,7 @@ func (s *Story) commented(i *issue) act {
 			text, why string
 		}{
 			{bob, "/approve", "something else waited here a moment ago"},
-			{mallory, "/approve " + comment.ref, "no person said it in a channel"},
+			{mallory, "/approve " + comment.ref, "only people decide"},
 		} {
 			refused := func() bool {
 				return slices.ContainsFunc(s.refusals(i), func(r string) bool { return strings.Contains(r, try.why) })

@@ -2,7 +2,6 @@ package story
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/writ-run/writ/examples/issue-triage/fakegithub/github"
@@ -18,18 +17,18 @@ func (s *Story) writes(ctx context.Context, by github.Person, i *issue, text str
 	}, done)
 }
 
-// presses has somebody press a button, until something comes of it.
-func (s *Story) presses(ctx context.Context, p *slack.Pressing, done func() bool) (d *loopback.Delivery, err error) {
-	err = s.insists(ctx, func() (err error) {
-		d, err = s.slack.Press(ctx, p)
-		return err
-	}, done)
-	return d, err
+// presses has somebody press a button, and waits for what comes of it.
+func (s *Story) presses(ctx context.Context, p *slack.Pressing, done func() bool) (*loopback.Delivery, error) {
+	d, err := s.slack.Press(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return d, s.until(ctx, "something comes of it", func() (bool, error) { return done(), nil })
 }
 
-// tooEarly are answers to a word that is said before the host has noted what it just asked:
-// some milliseconds, which no person notices.
-var tooEarly = []string{"nothing waits for a decision in this thread", "nothing of that name is asked here"}
+// tooEarly answers a bare word that is said before the host has noted that what it asks was
+// shown: some milliseconds, which no person notices.
+const tooEarly = "what waits here was not shown yet"
 
 // insists does something, again where that was too early, until something comes of it.
 func (s *Story) insists(ctx context.Context, do func() error, done func() bool) error {
@@ -49,10 +48,10 @@ func (s *Story) insists(ctx context.Context, do func() error, done func() bool) 
 	})
 }
 
-// early is how often somebody was told that nothing is asked.
+// early is how often somebody was told that it was too early.
 func (s *Story) early() (n int) {
 	count := func(text string) {
-		if slices.ContainsFunc(tooEarly, func(why string) bool { return strings.Contains(text, why) }) {
+		if strings.Contains(text, tooEarly) {
 			n++
 		}
 	}
