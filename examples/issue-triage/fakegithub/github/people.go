@@ -99,13 +99,14 @@ func (g *GitHub) comment(by Person, name, text string) (*Comment, *loopback.Sent
 func (g *GitHub) event(by Person, event, action, name string) (map[string]any, *loopback.Sent) {
 	repository := repositoryOf(name)
 	owner, short, _ := strings.Cut(repository, "/")
-	return map[string]any{
+	body := map[string]any{
 		"action": action, "issue": g.issueObject(name), "sender": by.object(),
 		"repository": map[string]any{
 			"name": short, "full_name": repository, "private": false, "html_url": "https://github.com/" + repository,
 			"owner": map[string]any{"login": owner, "type": "Organization"},
 		},
-	}, &loopback.Sent{Event: event + "." + action, Header: http.Header{
+	}
+	return body, &loopback.Sent{Event: event + "." + action, Header: http.Header{
 		"Content-Type": {"application/json"}, "X-Github-Event": {event}, "User-Agent": {"GitHub-Hookshot/demo"},
 	}}
 }
