@@ -205,7 +205,7 @@ func TestPeopleAreAskedAndDecideByAButton(t *testing.T) {
 		}
 		for _, part := range []string{
 			"What: acme/door open", "Effect: write-external", "Risk: medium", "Asked by: agent:bot", "Because: it writes to the outside", "Data from: channel",
-			"Needs: 1 of 1 people, of the role approver", `"door": "cellar"`, "/writ approve " + ref, "/writ reject " + ref + " REASON", string(id),
+			"Needs: 1 of 1 people, of the role approver", "Until: 1 January 2000, 01:00 UTC", `"door": "cellar"`, "/writ approve " + ref, "/writ reject " + ref + " REASON", string(id),
 		} {
 			if !strings.Contains(ask.Plain(), part) {
 				t.Errorf("%q is not in\n%s", part, ask.Plain())

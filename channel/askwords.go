@@ -88,7 +88,7 @@ func askFacts(full *writ.Approval) []Fact {
 	if len(r.Taint) > 0 {
 		facts = append(facts, Fact{"Data from", joined(r.Taint)})
 	}
-	facts = append(facts, Fact{"Needs", needs(full)}, Fact{"Until", r.DecideBy.String()})
+	facts = append(facts, Fact{"Needs", needs(full)}, Fact{"Until", r.DecideBy.Std().UTC().Format("2 January 2006, 15:04 UTC")})
 	return append(facts, spoken(full)...)
 }
 

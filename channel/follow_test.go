@@ -186,3 +186,20 @@ func TestWhatItWasEditedIntoIsFollowedInItsPlace(t *testing.T) {
 		a.still()
 	})
 }
+
+// TestWhoAskedHearsWhyItWasRejected: the reason is for them.
+func TestWhoAskedHearsWhyItWasRejected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChat(t)
+		stop := c.following()
+		asked := c.hear(words("U1", "open cellar", true))
+		c.desk.append(writ.DefaultTenant, asked.Execution,
+			writ.NewRecord{Type: writ.RecStepRejected, Step: "stp_do", Attempt: 1, Body: writ.Body{Ended: &writ.EndedFacts{Reason: "the key is\nlost"}}},
+			ended(writ.ExecRejected, "step do rejected"))
+		synctest.Wait()
+		if told := c.told(); len(told) != 1 || told[0].Answer != string(asked.Execution)+": it was rejected\n- step do was rejected: the key is lost" {
+			t.Errorf("%+v", told)
+		}
+		stop()
+	})
+}

@@ -186,6 +186,8 @@ func whyEnded(e *writ.Execution) []string {
 			lines = append(lines, fmt.Sprintf("- step %s failed (%s): %s", s.Name, s.Failure.Code, s.Failure.Message))
 		case s.Status == writ.StepFailed && s.Failure != nil:
 			lines = append(lines, fmt.Sprintf("- step %s failed (%s)", s.Name, s.Failure.Code))
+		case s.Status == writ.StepRejected && s.Reason != "":
+			lines = append(lines, fmt.Sprintf("- step %s was rejected: %s", s.Name, line(s.Reason)))
 		case s.Status == writ.StepBlocked && s.Verdict != nil:
 			for _, r := range s.Verdict.Reasons {
 				lines = append(lines, fmt.Sprintf("- step %s: %s", s.Name, r.Message))

@@ -20,7 +20,7 @@ func (s *Service) AttestDecision(ctx context.Context, p *writ.Principal, word wr
 	case p == nil || p.Strength != writ.StrengthChannel:
 		return nil, notApproved("nobody said it in a channel")
 	case p.Kind != writ.Human:
-		return nil, writ.Errorf(writ.CodeForbidden, "approval", "%s is a %s: only people decide", p.ID, p.Kind).WithFix("let a member decide who is a person here")
+		return nil, writ.Errorf(writ.CodeForbidden, "approval", "only people decide, and %s is none", p.ID).WithFix("let a member decide who is a person here")
 	case via == nil || via.Channel == "" || via.Sender == "" || via.Delivery == "":
 		return nil, notApproved("nobody knows by which way it came")
 	case word.For != "":
