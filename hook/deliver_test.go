@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -202,9 +203,10 @@ func TestAnAbsenceIsNoRefusal(t *testing.T) {
 func TestWhoIsAwayIsWaitedFor(t *testing.T) {
 	for _, status := range []int{408, 425, 429, 502, 503, 504} {
 		synctest.Test(t, func(t *testing.T) {
-			w, up := newWorld(), false
+			w := newWorld()
+			var up atomic.Bool
 			r := &receiver{t: t, answer: func(*post) (int, http.Header, error) {
-				if up {
+				if up.Load() {
 					return 200, nil, nil
 				}
 				return status, nil, nil
@@ -224,7 +226,7 @@ func TestWhoIsAwayIsWaitedFor(t *testing.T) {
 			if item := shown(t, s, "default"); item.DeadTotal != 0 || item.Pending.Attempts < 2*24*4 {
 				t.Errorf("%d: %+v", status, item.Pending)
 			}
-			up = true
+			up.Store(true)
 			time.Sleep(longestWait)
 			synctest.Wait()
 			if got := r.executions(); !slices.Equal(got, []string{"exe_1"}) {
