@@ -148,7 +148,7 @@ func (s *Service) Meters() contract.ChannelMeters {
 	m := contract.ChannelMeters{
 		Waiting: s.pending.Load(), Repeated: s.repeated.Load(), Unsaid: s.unsaid.Load(), GivenUp: s.given.Load(), Messages: map[writ.DeliveryStatus]uint64{},
 	}
-	for _, status := range []writ.DeliveryStatus{writ.DeliverySubmitted, writ.DeliveryIgnored, writ.DeliveryRefused, writ.DeliveryAnswered} {
+	for _, status := range []writ.DeliveryStatus{writ.DeliverySubmitted, writ.DeliveryIgnored, writ.DeliveryRefused, writ.DeliveryAnswered, writ.DeliveryDecided} {
 		m.Messages[status] = s.tally[status]
 	}
 	return m
