@@ -135,6 +135,8 @@ func TestACommandIsANewCommentThatBeginsWithIt(t *testing.T) {
 		{"issue_comment", comment("created", "/writ help", "Bot"), false},
 		{"commit_comment", comment("created", "/writ help", "User"), false},
 		{"issue_comment", comment("created", "", "User"), false},
+		{"issue_comment", bytes.Replace(comment("created", "/approve", "User"), []byte(`"id":7,`), []byte(`"id":7,"performed_via_github_app":{"id":3,"slug":"agent"},`), 1), false},
+		{"issue_comment", bytes.Replace(comment("created", "/approve", "User"), []byte(`"id":7,`), []byte(`"id":7,"performed_via_github_app":null,`), 1), true},
 	} {
 		messages, err := Adapter{}.Read(&channel.Delivery{Body: test.body, Hints: map[string]string{hintEvent: test.event}})
 		if err != nil || len(messages) < 1 || messages[0].Kind == channel.Said {
