@@ -46,6 +46,7 @@ type refers struct {
 // askedIn is a request of one thread.
 type askedIn struct {
 	Message  writ.StreamID `json:"message"`
+	Decides  bool          `json:"decides,omitempty"` // as its post says
 	ClosedAt writ.Time     `json:"closedAt,omitempty"`
 }
 
@@ -316,29 +317,35 @@ func (s *Service) askHere(ctx context.Context, full *writ.Approval, a *question,
 	message := messageStream(to.channel, key)
 	asked := *a
 	asked.Posts = append(slices.Clone(a.Posts), post{Channel: to.channel, Thread: p.thread, Message: message, Decides: decides})
-	means := &refers{Execution: a.Execution, Step: a.Step, Digest: a.Digest}
-	for _, p := range asked.Posts {
-		if p.Decides && !slices.Contains(means.Channels, p.Channel) {
-			means.Channels = append(means.Channels, p.Channel)
-		}
-	}
-	changes, err := note(nil, askedKey(a), &asked)
+	changes, err := asked.noted()
 	if err != nil {
 		return err
-	}
-	if changes, err = note(changes, askRefPrefix+ref, means); err != nil {
-		return err
-	}
-	if decides {
-		if changes, err = note(changes, threadPrefix(to.channel, p.thread)+ref, &askedIn{Message: message}); err != nil {
-			return err
-		}
 	}
 	if _, err := s.queue(ctx, to, key, out, changes...); err != nil {
 		return err
 	}
 	*a = asked
 	return nil
+}
+
+// noted are the changes by which a request that is open is found: by its execution, by its
+// name, and in each thread.
+func (a *question) noted() ([]writ.Change, error) {
+	ref, means := reference(a.Digest), &refers{Execution: a.Execution, Step: a.Step, Digest: a.Digest}
+	changes, err := note(nil, askedKey(a), a)
+	for _, p := range a.Posts {
+		if err != nil {
+			return nil, err
+		}
+		if p.Decides && !slices.Contains(means.Channels, p.Channel) {
+			means.Channels = append(means.Channels, p.Channel)
+		}
+		changes, err = note(changes, threadPrefix(p.Channel, p.Thread)+ref, &askedIn{Message: p.Message, Decides: p.Decides})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return note(changes, askRefPrefix+ref, means)
 }
 
 // askKey is that of a message about a request which stands so.

@@ -113,21 +113,21 @@ func (s *Service) ruled(ctx context.Context, h *heard, r *ruling) (*refers, erro
 			ExecutionID: means.Execution, StepID: means.Step, ApprovalDigest: means.Digest, Reason: r.note, Signature: signature,
 		})
 	}
-	if writ.IsCode(err, writ.CodeConflict) && s.saidBefore(ctx, h, means) {
+	if writ.IsCode(err, writ.CodeConflict) && s.saidBefore(ctx, h, means, r.approved) {
 		return means, nil // it was taken, and the host went down before that was noted
 	}
 	return means, err
 }
 
-// saidBefore reports whether this delivery decided already.
-func (s *Service) saidBefore(ctx context.Context, h *heard, means *refers) bool {
+// saidBefore reports whether this delivery decided so already.
+func (s *Service) saidBefore(ctx context.Context, h *heard, means *refers, approved bool) bool {
 	all, err := s.requests(ctx, h.tenant, means.Execution)
 	if err != nil || all[means.Digest] == nil {
 		return false
 	}
 	for i := range all[means.Digest].Decisions {
 		d := &all[means.Digest].Decisions[i]
-		if d.By == h.acting.ID && d.Via != nil && d.Via.Delivery == h.stream {
+		if d.By == h.acting.ID && d.Approved == approved && d.Via != nil && d.Via.Delivery == h.stream {
 			return true
 		}
 	}

@@ -28,16 +28,19 @@ func (s *Service) change(ctx context.Context, tenant writ.TenantID, e *writ.Exec
 		}
 	}
 	a.Told = told
-	changes, err := note(nil, askedKey(a), a)
+	changes, err := s.notes(a, open)
 	if err != nil {
 		return err
 	}
-	if !open {
-		if changes, err = s.closing(a); err != nil {
-			return err
-		}
-	}
 	return s.opts.Notes.Note(context.WithoutCancel(ctx), tenant, changes...)
+}
+
+// notes are the changes that say how a request stands.
+func (s *Service) notes(a *question, open bool) ([]writ.Change, error) {
+	if open {
+		return a.noted()
+	}
+	return s.closing(a)
 }
 
 // closing are the changes that close a request.
@@ -47,12 +50,9 @@ func (s *Service) closing(a *question) ([]writ.Change, error) {
 	old := &askedOld{With: []string{askRefPrefix + ref}}
 	var err error
 	for _, p := range a.Posts {
-		if !p.Decides {
-			continue
-		}
 		key := threadPrefix(p.Channel, p.Thread) + ref
 		old.With = append(old.With, key)
-		if changes, err = note(changes, key, &askedIn{Message: p.Message, ClosedAt: now}); err != nil {
+		if changes, err = note(changes, key, &askedIn{Message: p.Message, Decides: p.Decides, ClosedAt: now}); err != nil {
 			return nil, err
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/channel"
@@ -134,6 +135,9 @@ func (Adapter) Read(d *channel.Delivery) ([]channel.Message, error) {
 	messages := []channel.Message{m}
 	if m.Kind == channel.Happened && commanded(event, &p) {
 		m.Kind, m.Event, m.Addressed = channel.Said, "", true
+		if at, err := time.Parse(time.RFC3339, p.Comment.Created); err == nil {
+			m.At = channel.Within(at.Unix())
+		}
 		messages = append(messages, m)
 	}
 	return messages, nil

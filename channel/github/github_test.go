@@ -149,3 +149,16 @@ func TestACommandIsANewCommentThatBeginsWithIt(t *testing.T) {
 		}
 	}
 }
+
+// TestWhenACommandWasSaid is when the comment was made, to the second.
+func TestWhenACommandWasSaid(t *testing.T) {
+	for created, want := range map[string]string{
+		`"created_at":"2026-03-01T12:00:07Z",`: "2026-03-01T12:00:07.999999999Z", `"created_at":"yesterday",`: "", "": "",
+	} {
+		messages, err := Adapter{}.Read(&channel.Delivery{Hints: map[string]string{hintEvent: "issue_comment"}, Body: []byte(
+			`{"action":"created","issue":{"number":1},"comment":{` + created + `"id":7,"body":"/approve"},"sender":{"id":6,"type":"User"}}`)})
+		if err != nil || len(messages) != 2 || messages[1].At != 0 != (want != "") || want != "" && messages[1].At.String() != want {
+			t.Errorf("%s: %+v, %v", created, messages, err)
+		}
+	}
+}

@@ -1,0 +1,194 @@
+package channel_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/writ-run/writ"
+	"github.com/writ-run/writ/channel"
+	"github.com/writ-run/writ/contract"
+)
+
+// document puts one into the store, whatever it says.
+func (a *asking) document(key, value string) {
+	a.t.Helper()
+	written, err := a.journal.Append(context.Background(), &writ.Batch{
+		Tenant: writ.DefaultTenant, Stream: writ.SystemStream, Expect: writ.AnySeq, Changes: []writ.Change{{Key: key, Value: []byte(value)}},
+		Records: []writ.NewRecord{{Type: writ.RecChannelChanged, Time: writ.Clock(time.Now).Now(), Body: writ.Body{System: &writ.SystemFacts{Subject: key}}}},
+	})
+	if err == nil {
+		err = a.journal.Barrier(context.Background(), written.Position)
+	}
+	if err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// decided is another's word, said elsewhere.
+func (a *asking) decided(id writ.ExecutionID, digest writ.Digest, status writ.ApprovalStatus, d *writ.Decision) {
+	a.t.Helper()
+	a.desk.append(writ.DefaultTenant, id, writ.NewRecord{
+		Type: writ.RecApprovalDecided, Step: "stp_do", Attempt: 1, Body: writ.Body{Approval: &writ.ApprovalFacts{Digest: digest, Status: status, Decision: d}},
+	})
+	synctest.Wait()
+	time.Sleep(time.Millisecond)
+}
+
+// TestABareWordIsNotTakenFromWhatIsDecidedElsewhere: a thread in which two things are shown
+// has two, whichever of them may be decided there.
+func TestABareWordIsNotTakenFromWhatIsDecidedElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAsking(t)
+		a.live()
+		id, _ := a.asks()
+		_, high := a.asks(func(r *writ.ApprovalRequest) { r.Risk = writ.RiskHigh })
+		if o := a.hears(words("U3", "/approve", true)); o.Code != writ.CodeConflict || !strings.Contains(o.Answer, "2 things wait here") || len(a.decisions(id)) != 0 {
+			t.Errorf("%+v", o)
+		}
+		if o := a.hears(words("U3", "/approve "+refOf(high), true)); o.Code != writ.CodeNotFound {
+			t.Errorf("%+v", o)
+		}
+		a.still()
+	})
+}
+
+// TestAWordThatComesLateIsOfWhenItWasSaid: a provider brings it when the next thing waits.
+func TestAWordThatComesLateIsOfWhenItWasSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAsking(t)
+		a.live()
+		id, first := a.asks()
+		late := words("U3", "/approve", true)
+		late.At = writ.Clock(time.Now).Now()
+		a.decided(id, first, writ.ApprovalRejected, &writ.Decision{By: "human:eve", At: 1})
+		time.Sleep(2 * time.Minute)
+		next, _ := a.asks()
+		time.Sleep(2 * time.Minute)
+		if o := a.hears(late); o.Status != writ.DeliveryRefused || o.Code != writ.CodeConflict || len(a.decisions(next)) != 0 {
+			t.Errorf("%+v: %+v", o, a.decisions(next))
+		}
+		now := words("U3", "/approve", true)
+		now.At = writ.Clock(time.Now).Now().Add(time.Hour) // a clock that is ahead
+		if o := a.hears(now); o.Status != writ.DeliveryDecided || len(a.decisions(next)) != 1 {
+			t.Errorf("%+v", o)
+		}
+		a.still()
+	})
+}
+
+// TestAMemberWhoIsRemovedWhileAPressWaitsDecidesNothing: it is read, and in a worker's queue.
+func TestAMemberWhoIsRemovedWhileAPressWaitsDecidesNothing(t *testing.T) {
+	for name, change := range map[string]func(*contract.Channel){
+		"no member":          func(c *contract.Channel) { c.Members = c.Members[:1] },
+		"another's":          func(c *contract.Channel) { c.Members[1].PrincipalID = "human:eve" },
+		"nothing is decided": func(c *contract.Channel) { c.Decides = false },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			a := newAsking(t)
+			a.opts.Workers = 1
+			a.restart()
+			a.live()
+			id, digest := a.asks()
+			c := contract.Channel{
+				Name: "room/a", Secrets: []string{"hook"}, Token: "hook", Decides: true,
+				Members: []contract.ChannelMember{{Sender: "U2", PrincipalID: "agent:bot"}, {Sender: "U3", PrincipalID: "human:bob"}},
+			}
+			change(&c)
+			a.desk.submitted = func(writ.ExecutionID) {
+				body, err := json.Marshal([]channel.Message{press("U3", "approve", refOf(digest), "")})
+				if err == nil {
+					_, err = a.serve(a.signed("/webhooks/room/a", "the press", body))
+				}
+				time.Sleep(time.Millisecond) // until it is read
+				if _, bad := a.Add(as(writ.DefaultTenant), &contract.ChannelAddInput{Channel: c}); err != nil || bad != nil {
+					t.Error(err, bad)
+				}
+			}
+			a.says(words("U2", "open another", true))
+			synctest.Wait()
+			all := a.handled()
+			if o := all[len(all)-1]; o.Kind != "pressed" || o.Status != writ.DeliveryRefused || o.Code != writ.CodeForbidden || len(a.decisions(id)) != 0 {
+				t.Errorf("%s: %+v, %+v", name, o, a.decisions(id))
+			}
+			a.still()
+		})
+	}
+}
+
+// TestABareWordThatCountedIsNotRefusedAfterACrash: the word is taken, the process dies, and
+// what it was about is closed when it is looked at again.
+func TestABareWordThatCountedIsNotRefusedAfterACrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAsking(t)
+		f := &fuse{Journal: a.journal}
+		f.set(1 << 30)
+		a.opts.Journal = f
+		a.restart()
+		a.live()
+		id, _ := a.asks()
+		a.still()
+		a.begin()
+		f.set(1) // of the delivery, and not of what came of it
+		a.says(words("U3", "/approve", true))
+		a.halt()
+		if d := a.decisions(id); len(d) != 1 {
+			t.Fatalf("%+v", d)
+		}
+		f.set(1 << 30)
+		a.restart()
+		end := a.following()
+		synctest.Wait()
+		end()
+		a.drain()
+		all := a.handled()
+		if o := all[len(all)-1]; o.Status != writ.DeliveryDecided || o.Execution != id || len(a.decisions(id)) != 1 {
+			t.Errorf("%+v", o)
+		}
+	})
+}
+
+// TestOneDeliveryWithBothWordsDecidesOnce: the second is refused, and not called decided.
+func TestOneDeliveryWithBothWordsDecidesOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAsking(t)
+		a.live()
+		id, digest := a.asks()
+		yes, no := press("U3", "approve", refOf(digest), ""), press("U3", "reject", refOf(digest), "no")
+		yes.ID, no.ID = "yes", "no"
+		body, err := json.Marshal([]channel.Message{yes, no})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.serve(a.signed("/webhooks/room/a", "both", body)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		all := a.handled()
+		one, two := all[len(all)-2], all[len(all)-1]
+		if one.Status != writ.DeliveryDecided || two.Status != writ.DeliveryRefused || two.Code != writ.CodeConflict || len(a.decisions(id)) != 1 {
+			t.Errorf("%+v\n%+v", one, two)
+		}
+		a.still()
+	})
+}
+
+// TestAStarDecidesNothing, even where a document says that it is a person.
+func TestAStarDecidesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAsking(t)
+		a.document("channel/room/a", `{"name":"room/a","secrets":["hook"],"token":"hook","decides":true,"members":[{"sender":"U2","principalId":"agent:bot"},{"sender":"*","principalId":"human:bob"}]}`)
+		a.restart()
+		a.live()
+		id, digest := a.asks()
+		for _, m := range []channel.Message{press("U7", "approve", refOf(digest), ""), words("U7", "/approve", true)} {
+			if o := a.hears(m); o.Status != writ.DeliveryRefused || o.Code != writ.CodeForbidden || len(a.decisions(id)) != 0 {
+				t.Errorf("%+v", o)
+			}
+		}
+		a.still()
+	})
+}
