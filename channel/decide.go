@@ -87,6 +87,10 @@ func (s *Service) ruled(ctx context.Context, h *heard, r *ruling) (*refers, erro
 	if !h.channel.Decides {
 		return nil, writ.Errorf(writ.CodeForbidden, "approval", sayNoneDecide).WithFix("decide with `writ exec approve` or `writ exec reject`")
 	}
+	m := memberOf(h.channel, h.m.Sender.ID)
+	if h.acting.Kind == writ.Human && (m == nil || m.Sender != h.m.Sender.ID) { // a star is nobody in particular
+		return nil, writ.Errorf(writ.CodeForbidden, "approval", "only a member by their own id decides").WithFix("map the sender to a person: --member SENDER=human:NAME")
+	}
 	if r.ref == "" {
 		ref, err := s.only(ctx, h, r.approved)
 		if err != nil {
