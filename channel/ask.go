@@ -143,7 +143,7 @@ func (s *Service) askOf(ctx context.Context, tenant writ.TenantID, id writ.Execu
 	defer s.asking.Unlock()
 	err := s.askAll(ctx, tenant, id)
 	switch code := writ.CodeOf(err); code {
-	case writ.CodeTampered, writ.CodeNotFound, writ.CodeUnreplayable:
+	case writ.CodeTampered, writ.CodeNotFound, writ.CodeUnreplayable, writ.CodeInvalid, writ.CodeTooLarge:
 		s.opts.Log.Error("nobody can be asked about an execution", "execution", id, "code", code)
 		return nil
 	case writ.CodeUnavailable: // such as a full outbox, which keeps no thread from being told

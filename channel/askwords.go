@@ -29,7 +29,7 @@ const (
 
 // Why something is not decided where it is asked.
 const (
-	whyNotHere = "nothing is decided in this channel"
+	whyNotHere = "it is not decided in this channel"
 	whyRisk    = "its risk is %s, and that is never decided in a channel"
 	wholeNot   = "it is too long to be shown here"
 	whyPrivate = "some of its data is private, and not shown here"
@@ -39,10 +39,11 @@ const (
 // it is said: what is not shown whole there may not. longest is in bytes.
 func sayAsk(full *writ.Approval, place *askPlace, longest int) (out *Outgoing, decides bool) {
 	r := &full.Request
-	out = &Outgoing{Thread: place.thread, Heading: "Approval needed: " + line(r.Template()), Facts: askFacts(full)}
+	hidden := hides(r, place.room)
+	out = &Outgoing{Thread: place.thread, Heading: "Approval needed: " + line(r.Template()), Facts: askFacts(full, hidden)}
 	ref := reference(full.Digest)
 	why := ""
-	switch hidden := slices.ContainsFunc(r.Taint, func(l writ.Label) bool { return l == writ.LabelSecret || l.Private() && !place.room }); {
+	switch {
 	case hidden:
 		why = whyPrivate
 	case !r.Takes(&writ.Decision{Via: &writ.Via{}}):
@@ -72,15 +73,40 @@ func sayAsk(full *writ.Approval, place *askPlace, longest int) (out *Outgoing, d
 			return &whole, false
 		}
 	}
-	out.Text = elsewhere
+	if out.Text = elsewhere; len(out.Plain()) > longest {
+		out.Facts = brief(out.Facts)
+	}
 	return out, false
 }
 
+// hides reports whether the data of a request is not for those who read a place.
+func hides(r *writ.ApprovalRequest, room bool) bool {
+	return slices.ContainsFunc(r.Taint, func(l writ.Label) bool { return l == writ.LabelSecret || l.Private() && !room })
+}
+
+// what is asked for, in one line. Where a call goes to may be made of the data.
+func what(r *writ.ApprovalRequest, hidden bool) string {
+	if hidden {
+		return line(r.Template())
+	}
+	return line(r.Summary)
+}
+
+// brief is what is left of facts where all of them would cut off what is below: the first
+// four, each of so many bytes.
+func brief(facts []Fact) []Fact {
+	facts = slices.Clone(facts[:min(len(facts), 4)])
+	for i := range facts {
+		facts[i].Value = writ.Clip(facts[i].Value, maxSaid)
+	}
+	return facts
+}
+
 // askFacts are what is read at a glance.
-func askFacts(full *writ.Approval) []Fact {
+func askFacts(full *writ.Approval, hidden bool) []Fact {
 	r := &full.Request
 	facts := []Fact{
-		{"What", line(r.Summary)}, {"Effect", string(r.Effect)}, {"Risk", string(r.Risk)}, {"Asked by", line(string(r.Requester))},
+		{"What", what(r, hidden)}, {"Effect", string(r.Effect)}, {"Risk", string(r.Risk)}, {"Asked by", line(string(r.Requester))},
 	}
 	for _, reason := range r.Reasons {
 		facts = append(facts, Fact{"Because", line(reason.Message)})
@@ -89,7 +115,7 @@ func askFacts(full *writ.Approval) []Fact {
 		facts = append(facts, Fact{"Data from", joined(r.Taint)})
 	}
 	facts = append(facts, Fact{"Needs", needs(full)}, Fact{"Until", r.DecideBy.String()})
-	return append(facts, spoken(full)...)
+	return append(facts, spoken(full, hidden)...)
 }
 
 // needs is who must still approve: "2 of 2 people: approver".
@@ -102,8 +128,8 @@ func needs(full *writ.Approval) string {
 	return text
 }
 
-// spoken is what people have said.
-func spoken(full *writ.Approval) []Fact {
+// spoken is what people have said. What they noted may be of the data.
+func spoken(full *writ.Approval, hidden bool) []Fact {
 	var facts []Fact
 	for i := range full.Decisions {
 		d := &full.Decisions[i]
@@ -118,7 +144,7 @@ func spoken(full *writ.Approval) []Fact {
 		if d.For != "" {
 			value += " for " + line(string(d.For))
 		}
-		if d.Note != "" {
+		if d.Note != "" && !hidden {
 			value += ": " + line(writ.Clip(d.Note, maxWhy))
 		}
 		facts = append(facts, Fact{name, value})
@@ -146,11 +172,12 @@ func details(r *writ.ApprovalRequest) string {
 }
 
 // sayClosed is a request about which nothing is to be decided any more.
-func sayClosed(full *writ.Approval, thread string) *Outgoing {
+func sayClosed(full *writ.Approval, place *askPlace) *Outgoing {
 	if full == nil {
-		return &Outgoing{Thread: thread, Heading: "Nothing is to be decided here any more"}
+		return &Outgoing{Thread: place.thread, Heading: "Nothing is to be decided here any more"}
 	}
 	r := &full.Request
+	hidden := hides(r, place.room)
 	words := map[writ.ApprovalStatus]string{
 		writ.ApprovalApproved: "Approved", writ.ApprovalRejected: "Rejected", writ.ApprovalExpired: "Expired, as nobody decided",
 	}
@@ -161,17 +188,18 @@ func sayClosed(full *writ.Approval, thread string) *Outgoing {
 	if n := len(full.Decisions); n > 0 && full.Decisions[n-1].Edited != "" {
 		heading, text = "Edited", "What goes on in its place, and asks anew, is "+string(full.Decisions[n-1].Edited)+"."
 	}
-	facts := append([]Fact{{"What", line(r.Summary)}, {"Execution", string(r.Execution)}}, spoken(full)...)
-	return &Outgoing{Thread: thread, Heading: heading + ": " + line(r.Template()), Facts: facts, Text: text}
+	facts := append([]Fact{{"What", writ.Clip(what(r, hidden), maxWhy)}, {"Execution", string(r.Execution)}}, spoken(full, hidden)...)
+	return &Outgoing{Thread: place.thread, Heading: heading + ": " + line(r.Template()), Facts: facts, Text: text}
 }
 
-// sayDecided is for who decided with words.
-func sayDecided(p *writ.Principal, full *writ.Approval, approved bool) string {
-	what := "Rejected"
+// sayDecided is for who decided with words, in the room or elsewhere.
+func sayDecided(p *writ.Principal, full *writ.Approval, approved, room bool) string {
+	said := "Rejected"
 	if approved {
-		what = "Approved"
+		said = "Approved"
 	}
-	text := fmt.Sprintf("%s by %s: %s, of %s.", what, p.ID, line(full.Request.Summary), full.Request.Execution)
+	r := &full.Request
+	text := fmt.Sprintf("%s by %s: %s, of %s.", said, p.ID, what(r, hides(r, room)), r.Execution)
 	if approved && full.Open() {
 		text += " It waits for " + needs(full) + "."
 	}

@@ -74,7 +74,7 @@ func (s *Service) rule(ctx context.Context, c *come, h *heard, r *ruling) error 
 			return err
 		}
 		if full := all[means.Digest]; full != nil {
-			o.Answer = sayDecided(h.acting, full, r.approved)
+			o.Answer = sayDecided(h.acting, full, r.approved, h.m.Thread == h.channel.AskIn)
 		}
 	}
 	c.add(h.m, o)

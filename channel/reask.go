@@ -66,7 +66,8 @@ type retelling struct {
 	open      bool
 }
 
-// repost changes what was said in one place.
+// repost changes what was said in one place. What was shown without buttons gets none, and
+// what is not shown whole any more is not decided there any more.
 func (s *Service) repost(ctx context.Context, to lane, p *post, r *retelling) error {
 	c, err := s.channel(ctx, to.tenant, p.Channel)
 	if writ.IsCode(err, writ.CodeNotFound) {
@@ -80,9 +81,12 @@ func (s *Service) repost(ctx context.Context, to lane, p *post, r *retelling) er
 		s.opts.Log.Warn("what was asked in a channel stays as it was", "channel", p.Channel, "why", err)
 		return nil
 	}
-	out := sayClosed(r.full, p.Thread)
+	shown := *c
+	shown.Decides = c.Decides && p.Decides
+	place := &askPlace{&shown, p.Thread, c.AskIn == p.Thread}
+	out := sayClosed(r.full, place)
 	if r.open {
-		out, _ = sayAsk(r.full, &askPlace{c, p.Thread, c.AskIn == p.Thread}, v.Longest())
+		out, p.Decides = sayAsk(r.full, place, v.Longest())
 	}
 	out.Changes = p.Message
 	_, err = s.queue(ctx, to, askKey(r.ref, p.Thread, r.told), out)
