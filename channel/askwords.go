@@ -121,9 +121,16 @@ func askFacts(full *writ.Approval, hidden bool) []Fact {
 // needs is who must still approve: "2 of 2 people: approver".
 func needs(full *writ.Approval) string {
 	q := &full.Request.Requirement
-	text := fmt.Sprintf("%d of %d people", max(1, q.Count)-full.Granted(), max(1, q.Count))
+	seats, open := 0, []string{}
+	for _, s := range full.Missing(q) {
+		seats, open = seats+s.Count, append(open, fmt.Sprintf("%d of %s", s.Count, s.Role))
+	}
+	text := fmt.Sprintf("%d of %d people", max(seats, max(1, q.Count)-full.Granted()), max(1, q.Count))
 	if roles := q.Deciders(full.Status == writ.ApprovalEscalated); len(roles) > 0 {
 		text += ", of the role " + strings.Join(roles, " or ")
+	}
+	if seats > 0 {
+		text += ", among them " + strings.Join(open, " and ")
 	}
 	return text
 }

@@ -192,3 +192,21 @@ func TestAStarDecidesNothing(t *testing.T) {
 		a.still()
 	})
 }
+
+// TestNeedsNamesTheSeatsThatAreOpen where enough people said yes, and not the right ones.
+func TestNeedsNamesTheSeatsThatAreOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAsking(t)
+		a.live()
+		id, digest := a.asks(func(r *writ.ApprovalRequest) {
+			r.Requirement = writ.Requirement{Count: 2, Quorum: []writ.Seats{{Role: "security", Count: 1}, {Role: "legal", Count: 1}}}
+		})
+		for _, by := range []writ.PrincipalID{"human:eve", "human:ada", "human:cleo"} {
+			a.decided(id, digest, writ.ApprovalPending, &writ.Decision{By: by, Approved: true, Roles: []string{"security"}})
+		}
+		if text := a.last().Plain(); !strings.Contains(text, "Needs: 1 of 2 people, of the role legal or security, among them 1 of legal\n") {
+			t.Error(text)
+		}
+		a.still()
+	})
+}
