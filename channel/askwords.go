@@ -262,7 +262,11 @@ func visible(text string) string {
 	return out.String()
 }
 
-// blank are letters by name that show nothing: fillers of Hangul and the empty Braille cell.
+// blanks are letters, marks and symbols by name that show nothing, beside those that
+// Unicode calls ignorable: the empty Braille cell, the blanks of hieroglyphs, the filler of
+// Khitan, the empty note.
+var blanks = []rune{0x2800, 0x13441, 0x13442, 0x16fe4, 0x1d159}
+
 func blank(r rune) bool {
-	return slices.Contains([]rune{0x115f, 0x1160, 0x3164, 0xffa0, 0x2800}, r)
+	return unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) || slices.Contains(blanks, r)
 }

@@ -210,3 +210,19 @@ func TestNeedsNamesTheSeatsThatAreOpen(t *testing.T) {
 		a.still()
 	})
 }
+
+// TestWhatShowsNothingIsWritten as JSON escapes it.
+func TestWhatShowsNothingIsWritten(t *testing.T) {
+	for _, r := range []rune{
+		0x34f, 0x115f, 0x1160, 0x17b4, 0x17b5, 0x180b, 0x180f, 0x2800, 0x3164, 0xfe0f, 0xffa0, 0x16fe4, 0x1d159, 0x13441, 0x13442, 0xe0100,
+		0xad, 0x200b, 0x202e, 0x2060, 0x2066, 0xa0, 0x3000, 0x2028, 0xe000, 0xe0041,
+	} {
+		raw, err := json.Marshal("a" + string(r) + "b")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if shown := channel.Values(raw); strings.ContainsRune(shown, r) {
+			t.Errorf("%U is in %q", r, shown)
+		}
+	}
+}
