@@ -92,7 +92,7 @@ func (s *Service) asks(ctx context.Context, tenant writ.TenantID) bool {
 var askStatuses = []writ.ExecutionStatus{writ.ExecAwaitingApproval, writ.ExecRunning, writ.ExecPaused, writ.ExecIndeterminate}
 
 // askRooms asks, in the rooms that there are, about whatever waits.
-func (s *Service) askRooms(ctx context.Context, tenant writ.TenantID) error {
+func (s *Service) askRooms(ctx context.Context, tenant writ.TenantID, ask func(writ.ExecutionID) error) error {
 	all, err := s.channels(ctx, tenant)
 	if err != nil {
 		return err
@@ -117,7 +117,7 @@ func (s *Service) askRooms(ctx context.Context, tenant writ.TenantID) error {
 				if !slices.ContainsFunc(e.Steps, waits) {
 					continue
 				}
-				if err := s.askOf(ctx, tenant, e.ID); err != nil {
+				if err := ask(e.ID); err != nil {
 					return err
 				}
 			}

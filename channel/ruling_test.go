@@ -193,6 +193,122 @@ func TestAStarDecidesNothing(t *testing.T) {
 	})
 }
 
+// TestABrokenDocumentKeepsNobodyFromBeingAsked about another execution.
+func TestABrokenDocumentKeepsNobodyFromBeingAsked(t *testing.T) {
+	for key, value := range map[string]string{"following/exe_0broken": `{}`, "asked/exe_0broken/apr_x": `[]`} {
+		synctest.Test(t, func(t *testing.T) {
+			a := newAsking(t)
+			a.document(key, value)
+			a.live()
+			id, digest := a.asks()
+			if o := a.hears(press("U3", "approve", refOf(digest), "")); o.Status != writ.DeliveryDecided || len(a.decisions(id)) != 1 {
+				t.Errorf("%s: %+v", key, o)
+			}
+			if after := a.last(); after.Heading != "Approved: acme/door#open" {
+				t.Errorf("%s: %+v", key, after)
+			}
+			a.still()
+		})
+	}
+}
+
+// TestALongTargetKeepsNobodyFromBeingAsked, and leaves room for how it is decided.
+func TestALongTargetKeepsNobodyFromBeingAsked(t *testing.T) {
+	for _, size := range []int{5_000, 400_000} {
+		synctest.Test(t, func(t *testing.T) {
+			a := newAsking(t)
+			a.live()
+			long, _ := a.asks(func(r *writ.ApprovalRequest) {
+				r.Summary = "acme/door open: GET https://a.example/" + strings.Repeat("x", size)
+			})
+			if text := a.last().Plain(); len(text) > (*talk)(nil).Longest() || !strings.Contains(text, "writ exec approve "+string(long)+" do") || !strings.Contains(text, "GET https://a.example/x") {
+				t.Errorf("%d: %.300s", size, text)
+			}
+			_, digest := a.asks()
+			if o := a.hears(press("U3", "approve", refOf(digest), "")); o.Status != writ.DeliveryDecided {
+				t.Errorf("%d: %+v", size, o)
+			}
+			a.still()
+		})
+	}
+}
+
+// TestWhereACallGoesIsDataToo: a target may be made of what is private, and so may what
+// people note.
+func TestWhereACallGoesIsDataToo(t *testing.T) {
+	for _, label := range []writ.Label{writ.LabelPrivate, writ.LabelSecret} {
+		synctest.Test(t, func(t *testing.T) {
+			a := newAsking(t, func(c *contract.Channel) { c.AskIn = "approvals" })
+			a.live()
+			id, digest := a.asks(func(r *writ.ApprovalRequest) {
+				r.Taint, r.Summary, r.Requirement.Count = []writ.Label{label}, "acme/door open: DELETE https://a.example/people/ada", 2
+			})
+			a.decided(id, digest, writ.ApprovalPending, &writ.Decision{By: "human:eve", Approved: true, Note: "people/ada asked me"})
+			if label == writ.LabelPrivate {
+				if o := a.hears(words("U3", "/approve "+refOf(digest), true)); o.Status != writ.DeliveryDecided || strings.Contains(o.Answer, "people/ada") {
+					t.Errorf("%+v", o)
+				}
+			} else {
+				a.decided(id, digest, writ.ApprovalApproved, &writ.Decision{By: "human:bob", Approved: true})
+			}
+			room := false
+			for _, m := range a.room.took {
+				shown := strings.Contains(m.Plain(), "people/ada")
+				room = room || shown
+				if shown && (m.Thread != "approvals" || label == writ.LabelSecret) {
+					t.Errorf("%s: %+v", label, m)
+				}
+			}
+			if room != (label == writ.LabelPrivate) {
+				t.Errorf("%s: shown %v", label, room)
+			}
+			a.still()
+		})
+	}
+}
+
+// TestWhatWasShownWithoutButtonsGetsNone, whatever an admin changes meanwhile: nobody would
+// be right to press them.
+func TestWhatWasShownWithoutButtonsGetsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAsking(t, func(c *contract.Channel) { c.Decides, c.AskIn = false, "approvals" })
+		a.live()
+		id, digest := a.asks(func(r *writ.ApprovalRequest) { r.Requirement.Count = 2 })
+		a.add(writ.DefaultTenant, func(c *contract.Channel) {
+			c.Name, c.Token, c.Decides, c.AskIn, c.Triggers = "room/a", "hook", true, "approvals", nil
+			c.Members = []contract.ChannelMember{{Sender: "U3", PrincipalID: "human:bob"}}
+		})
+		a.decided(id, digest, writ.ApprovalPending, &writ.Decision{By: "human:eve", Approved: true})
+		for _, m := range a.room.said() {
+			if m.Thread == "approvals" && (m.Buttons != nil || !strings.Contains(m.Plain(), "Approved by: human:eve") || !strings.Contains(m.Plain(), "it is not decided in this channel")) {
+				t.Errorf("%+v", m)
+			}
+		}
+		a.still()
+	})
+}
+
+// TestWhatIsNotShownWholeAnyMoreIsNotDecidedThere: what others said leaves no room for it.
+func TestWhatIsNotShownWholeAnyMoreIsNotDecidedThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAsking(t)
+		a.live()
+		id, digest := a.asks(func(r *writ.ApprovalRequest) {
+			r.Requirement.Count, r.Input = 2, json.RawMessage(`{"x":"`+strings.Repeat("y", 3_200)+`"}`)
+		})
+		a.decided(id, digest, writ.ApprovalPending, &writ.Decision{By: "human:eve", Approved: true, Note: strings.Repeat("z", 600)})
+		if m := a.last(); m.Buttons != nil || !strings.Contains(m.Plain(), "too long to be shown here") {
+			t.Errorf("%+v", m)
+		}
+		for _, m := range []channel.Message{press("U3", "approve", refOf(digest), ""), words("U3", "/approve", true)} {
+			if o := a.hears(m); o.Status != writ.DeliveryRefused || o.Code != writ.CodeNotFound || len(a.decisions(id)) != 1 {
+				t.Errorf("%+v", o)
+			}
+		}
+		a.still()
+	})
+}
+
 // TestNeedsNamesTheSeatsThatAreOpen where enough people said yes, and not the right ones.
 func TestNeedsNamesTheSeatsThatAreOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
