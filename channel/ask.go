@@ -312,7 +312,7 @@ func (s *Service) askHere(ctx context.Context, full *writ.Approval, a *question,
 		s.opts.Log.Warn("nobody is asked in a channel", "channel", p.channel.Name, "why", err)
 		return nil // whoever looks again finds a channel that speaks, or none
 	}
-	out, decides := sayAsk(full, p, v.Longest())
+	out, decides := sayAsk(full, p, v)
 	key := askKey(ref, p.thread, a.Told)
 	message := messageStream(to.channel, key)
 	asked := *a

@@ -32,16 +32,17 @@ const (
 	whyNotHere = "it is not decided in this channel"
 	whyRisk    = "its risk is %s, and that is never decided in a channel"
 	wholeNot   = "it is too long to be shown here"
+	whyMarks   = "some of it would not be shown here as it is"
 	whyPrivate = "some of its data is private, and not shown here"
 )
 
 // sayAsk is a request as a person is asked about it, and whether it may be decided where
-// it is said: what is not shown whole there may not. longest is in bytes.
-func sayAsk(full *writ.Approval, place *askPlace, longest int) (out *Outgoing, decides bool) {
+// it is said: what is not shown whole there may not.
+func sayAsk(full *writ.Approval, place *askPlace, v *voice) (out *Outgoing, decides bool) {
 	r := &full.Request
 	hidden := hides(r, place.room)
 	out = &Outgoing{Thread: place.thread, Heading: "Approval needed: " + line(r.Template()), Facts: askFacts(full, hidden)}
-	ref := reference(full.Digest)
+	ref, longest := reference(full.Digest), v.Longest()
 	why := ""
 	switch {
 	case hidden:
@@ -53,6 +54,9 @@ func sayAsk(full *writ.Approval, place *askPlace, longest int) (out *Outgoing, d
 	}
 	whole := *out
 	whole.Text = details(r)
+	if why == "" && marked(whole.Plain(), v.marks) {
+		why = whyMarks
+	}
 	if why == "" {
 		how := *out
 		how.Text = whole.Text + "\nTo decide, press a button or say:\n/writ approve " + ref + "\n/writ reject " + ref + " REASON"
@@ -77,6 +81,24 @@ func sayAsk(full *writ.Approval, place *askPlace, longest int) (out *Outgoing, d
 		out.Facts = brief(out.Facts)
 	}
 	return out, false
+}
+
+// marked reports whether a line of text has two of a mark, where the first may begin and the
+// second may end what is shown in another way.
+func marked(text, marks string) bool {
+	for line := range strings.SplitSeq(text, "\n") {
+		for _, mark := range marks {
+			opened, before := false, ' '
+			for _, r := range line {
+				if r == mark && opened && before != ' ' {
+					return true
+				}
+				opened = opened || r == mark && !alphanumeric(before)
+				before = r
+			}
+		}
+	}
+	return false
 }
 
 // hides reports whether the data of a request is not for those who read a place.

@@ -133,6 +133,9 @@ type Traits struct {
 	Writes bool
 	// Batched: one delivery may have messages of many threads, which another has, too.
 	Batched bool
+	// Marks are characters that stand around text which is shown in another way, without them:
+	// there is no way to have them shown. Empty: there are none.
+	Marks string
 }
 
 // Challenger is an adapter whose provider asks, before it sends anything, whether the

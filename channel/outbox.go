@@ -150,6 +150,7 @@ type voice struct {
 	Speaker
 	channel *contract.Channel
 	base    string
+	marks   string // of its provider's Traits
 }
 
 // speaker finds it. CodeNotFound, CodeInvalid where the channel says nothing.
@@ -169,7 +170,7 @@ func (s *Service) speaker(ctx context.Context, at lane) (*voice, error) {
 	case c.Token == "":
 		return nil, writ.Errorf(writ.CodeInvalid, "channel "+string(c.Name), "it has no token to speak with").WithFix("`writ secret set NAME`, and add the channel again with --token NAME")
 	}
-	v := &voice{Speaker: speaker, channel: c}
+	v := &voice{Speaker: speaker, channel: c, marks: adapter.Traits().Marks}
 	if home, err := url.Parse(speaker.Home()); err == nil {
 		v.base = strings.TrimSuffix(s.opts.Upstreams[home.Host], "/")
 	}

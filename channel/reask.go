@@ -86,7 +86,7 @@ func (s *Service) repost(ctx context.Context, to lane, p *post, r *retelling) er
 	place := &askPlace{&shown, p.Thread, c.AskIn == p.Thread}
 	out := sayClosed(r.full, place)
 	if r.open {
-		out, p.Decides = sayAsk(r.full, place, v.Longest())
+		out, p.Decides = sayAsk(r.full, place, v)
 	}
 	out.Changes = p.Message
 	_, err = s.queue(ctx, to, askKey(r.ref, p.Thread, r.told), out)

@@ -342,3 +342,25 @@ func TestWhatShowsNothingIsWritten(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatAProviderMarksUpIsNotDecidedThere: who decides would see text without its marks.
+func TestWhatAProviderMarksUpIsNotDecidedThere(t *testing.T) {
+	for input, decides := range map[string]bool{
+		`{"files":"*.log*"}`: false, `{"a":"~1~2"}`: false, "{\"a\":\"`x`\"}": false, `{"_id_":1}`: false, `{"a":"x **b** y"}`: false,
+		`{"files":"*.log"}`: true, `{"repo_name":"a_b_c"}`: true, `{"_id":"2 * 3 * 4"}`: true, `{"a":"*","b":"*"}`: true,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			a := newAsking(t)
+			a.room.marks = "*_~`"
+			a.live()
+			_, digest := a.asks(func(r *writ.ApprovalRequest) { r.Input = json.RawMessage(input) })
+			if m := a.last(); m.Buttons != nil != decides || !decides && !strings.Contains(m.Plain(), "would not be shown here as it is") {
+				t.Errorf("%s: %+v", input, m)
+			}
+			if o := a.hears(press("U3", "approve", refOf(digest), "")); (o.Status == writ.DeliveryDecided) != decides {
+				t.Errorf("%s: %+v", input, o)
+			}
+			a.still()
+		})
+	}
+}
