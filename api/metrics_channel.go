@@ -13,7 +13,7 @@ type channelMeters struct {
 
 var (
 	channelWaitingDesc  = prometheus.NewDesc("writ_channel_waiting", "Deliveries on disk that are not handled yet.", nil, nil)
-	channelMessagesDesc = prometheus.NewDesc("writ_channel_messages_total", "Messages of channels that were handled, by outcome: submitted, ignored, refused or answered.", []string{"outcome"}, nil)
+	channelMessagesDesc = prometheus.NewDesc("writ_channel_messages_total", "Messages of channels that were handled, by outcome: submitted, ignored, refused, answered or decided.", []string{"outcome"}, nil)
 	channelAgainDesc    = prometheus.NewDesc("writ_channel_repeated_total", "Deliveries that a provider sent again.", nil, nil)
 	channelUnsaidDesc   = prometheus.NewDesc("writ_channel_outbox_waiting", "Messages on disk that wait to be said.", nil, nil)
 	channelGivenUpDesc  = prometheus.NewDesc("writ_channel_outbox_given_up", "Messages that were given up, or of which nobody knows, and about which nobody has decided.", nil, nil)

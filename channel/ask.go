@@ -46,6 +46,7 @@ type refers struct {
 // askedIn is a request of one thread.
 type askedIn struct {
 	Message  writ.StreamID `json:"message"`
+	Decides  bool          `json:"decides,omitempty"` // as its post says
 	ClosedAt writ.Time     `json:"closedAt,omitempty"`
 }
 
@@ -91,7 +92,7 @@ func (s *Service) asks(ctx context.Context, tenant writ.TenantID) bool {
 var askStatuses = []writ.ExecutionStatus{writ.ExecAwaitingApproval, writ.ExecRunning, writ.ExecPaused, writ.ExecIndeterminate}
 
 // askRooms asks, in the rooms that there are, about whatever waits.
-func (s *Service) askRooms(ctx context.Context, tenant writ.TenantID) error {
+func (s *Service) askRooms(ctx context.Context, tenant writ.TenantID, ask func(writ.ExecutionID) error) error {
 	all, err := s.channels(ctx, tenant)
 	if err != nil {
 		return err
@@ -116,7 +117,7 @@ func (s *Service) askRooms(ctx context.Context, tenant writ.TenantID) error {
 				if !slices.ContainsFunc(e.Steps, waits) {
 					continue
 				}
-				if err := s.askOf(ctx, tenant, e.ID); err != nil {
+				if err := ask(e.ID); err != nil {
 					return err
 				}
 			}
@@ -142,7 +143,7 @@ func (s *Service) askOf(ctx context.Context, tenant writ.TenantID, id writ.Execu
 	defer s.asking.Unlock()
 	err := s.askAll(ctx, tenant, id)
 	switch code := writ.CodeOf(err); code {
-	case writ.CodeTampered, writ.CodeNotFound, writ.CodeUnreplayable:
+	case writ.CodeTampered, writ.CodeNotFound, writ.CodeUnreplayable, writ.CodeInvalid, writ.CodeTooLarge:
 		s.opts.Log.Error("nobody can be asked about an execution", "execution", id, "code", code)
 		return nil
 	case writ.CodeUnavailable: // such as a full outbox, which keeps no thread from being told
@@ -311,34 +312,40 @@ func (s *Service) askHere(ctx context.Context, full *writ.Approval, a *question,
 		s.opts.Log.Warn("nobody is asked in a channel", "channel", p.channel.Name, "why", err)
 		return nil // whoever looks again finds a channel that speaks, or none
 	}
-	out, decides := sayAsk(full, p, v.Longest())
+	out, decides := sayAsk(full, p, v)
 	key := askKey(ref, p.thread, a.Told)
 	message := messageStream(to.channel, key)
 	asked := *a
 	asked.Posts = append(slices.Clone(a.Posts), post{Channel: to.channel, Thread: p.thread, Message: message, Decides: decides})
-	means := &refers{Execution: a.Execution, Step: a.Step, Digest: a.Digest}
-	for _, p := range asked.Posts {
-		if p.Decides && !slices.Contains(means.Channels, p.Channel) {
-			means.Channels = append(means.Channels, p.Channel)
-		}
-	}
-	changes, err := note(nil, askedKey(a), &asked)
+	changes, err := asked.noted()
 	if err != nil {
 		return err
-	}
-	if changes, err = note(changes, askRefPrefix+ref, means); err != nil {
-		return err
-	}
-	if decides {
-		if changes, err = note(changes, threadPrefix(to.channel, p.thread)+ref, &askedIn{Message: message}); err != nil {
-			return err
-		}
 	}
 	if _, err := s.queue(ctx, to, key, out, changes...); err != nil {
 		return err
 	}
 	*a = asked
 	return nil
+}
+
+// noted are the changes by which a request that is open is found: by its execution, by its
+// name, and in each thread.
+func (a *question) noted() ([]writ.Change, error) {
+	ref, means := reference(a.Digest), &refers{Execution: a.Execution, Step: a.Step, Digest: a.Digest}
+	changes, err := note(nil, askedKey(a), a)
+	for _, p := range a.Posts {
+		if err != nil {
+			return nil, err
+		}
+		if p.Decides && !slices.Contains(means.Channels, p.Channel) {
+			means.Channels = append(means.Channels, p.Channel)
+		}
+		changes, err = note(changes, threadPrefix(p.Channel, p.Thread)+ref, &askedIn{Message: p.Message, Decides: p.Decides})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return note(changes, askRefPrefix+ref, means)
 }
 
 // askKey is that of a message about a request which stands so.

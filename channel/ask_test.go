@@ -25,11 +25,12 @@ import (
 type room struct {
 	batched
 	talk
+	marks string
 }
 
-func (*room) Traits() channel.Traits {
+func (r *room) Traits() channel.Traits {
 	traits := batched{}.Traits()
-	traits.Provider, traits.Batched, traits.Writes = "room", false, true
+	traits.Provider, traits.Batched, traits.Writes, traits.Marks = "room", false, true, r.marks
 	return traits
 }
 

@@ -53,45 +53,91 @@ func (s *Service) meantBy(ctx context.Context, at lane, ref string) (*refers, er
 	return nil, nothing
 }
 
-// only is the one request that a bare word in a thread is about. CodeNotFound where none
-// is open, CodeConflict where it could be meant for another.
-func (s *Service) only(ctx context.Context, h *heard, approved bool) (ref string, err error) {
-	at, said := lane{h.tenant, h.channel.Name}, h.at
-	form := func(ref string) string { return sayForm(approved, ref) }
-	prefix := threadPrefix(at.channel, h.m.Thread)
-	docs, err := s.opts.Store.List(ctx, writ.StoreQuery{Tenant: at.tenant, Prefix: prefix})
-	if err != nil {
-		return "", err
+// said is when a message was said: what a provider brings late is no younger for it.
+func (h *heard) said() writ.Time {
+	if h.m.At == 0 {
+		return h.at
 	}
-	var open []string
-	message, changing := writ.StreamID(""), false
+	return min(h.at, h.m.At)
+}
+
+// inThread are the requests of a message's thread that are open, or were not closed long
+// before it was said, by their names.
+func (s *Service) inThread(ctx context.Context, h *heard) (open, lately map[string]askedIn, err error) {
+	prefix := threadPrefix(h.channel.Name, h.m.Thread)
+	docs, err := s.opts.Store.List(ctx, writ.StoreQuery{Tenant: h.tenant, Prefix: prefix})
+	if err != nil {
+		return nil, nil, err
+	}
+	open, lately = map[string]askedIn{}, map[string]askedIn{}
 	for i := range docs {
 		var in askedIn
 		if err := json.Unmarshal(docs[i].Value, &in); err != nil {
-			return "", writ.Errorf(writ.CodeTampered, docs[i].Key, "the document cannot be read").WithFix("restore the store from a backup")
+			return nil, nil, writ.Errorf(writ.CodeTampered, docs[i].Key, "the document cannot be read").WithFix("restore the store from a backup")
 		}
+		ref := strings.TrimPrefix(docs[i].Key, prefix)
 		if in.ClosedAt == 0 {
-			open, message = append(open, strings.TrimPrefix(docs[i].Key, prefix)), in.Message
-		} else if said < in.ClosedAt.Add(askSettles) {
-			changing = true
+			open[ref] = in
+		} else if h.said() < in.ClosedAt.Add(askSettles) {
+			lately[ref] = in
 		}
+	}
+	return open, lately, nil
+}
+
+// maxLooked bounds in how many requests a bare word that is refused is looked for.
+const maxLooked = 32
+
+// only is the one request that a bare word in a thread is about, or that it has decided
+// already. CodeNotFound where none is open, or none that is decided there; CodeConflict
+// where it could be meant for another.
+func (s *Service) only(ctx context.Context, h *heard, approved bool) (ref string, err error) {
+	open, lately, err := s.inThread(ctx, h)
+	if err != nil {
+		return "", err
+	}
+	ref, err = s.meantAlone(ctx, h, open, len(lately) > 0, approved)
+	if err == nil {
+		return ref, nil
+	}
+	looked := 0
+	for _, all := range []map[string]askedIn{lately, open} {
+		for ref := range all {
+			if looked++; looked > maxLooked {
+				return "", err
+			}
+			if means, bad := s.meantBy(ctx, lane{h.tenant, h.channel.Name}, ref); bad == nil && s.saidBefore(ctx, h, means, approved) {
+				return ref, nil // the host went down before that was noted
+			}
+		}
+	}
+	return "", err
+}
+
+// meantAlone is only, of a word that is heard for the first time.
+func (s *Service) meantAlone(ctx context.Context, h *heard, open map[string]askedIn, changing, approved bool) (ref string, err error) {
+	form := func(ref string) string { return sayForm(approved, ref) }
+	var in askedIn
+	for ref, in = range open {
 	}
 	switch {
 	case len(open) == 0:
 		return "", writ.Errorf(writ.CodeNotFound, "approval", "nothing waits for a decision in this thread")
+	case len(open) == 1 && !in.Decides:
+		return "", writ.Errorf(writ.CodeNotFound, "approval", "what waits in this thread is not decided here").WithFix("decide it as its message says")
 	case len(open) > 1:
 		return "", writ.Errorf(writ.CodeConflict, "approval", "%d things wait here", len(open)).WithFix("say which, with the name that its message shows: %s", form("apr_..."))
 	case changing:
-		return "", writ.Errorf(writ.CodeConflict, "approval", "something else waited here a moment ago").WithFix("look at what waits now, and say: %s", form(open[0]))
+		return "", writ.Errorf(writ.CodeConflict, "approval", "something else waited here a moment ago").WithFix("look at what waits now, and say: %s", form(ref))
 	}
-	sent, err := s.sent(ctx, at.tenant, message)
+	sent, err := s.sent(ctx, h.tenant, in.Message)
 	if err != nil {
 		return "", err
 	}
-	if sent == nil || said < sent.Time {
+	if sent == nil || h.said() < sent.Time {
 		return "", writ.Errorf(writ.CodeConflict, "approval", "what waits here was not shown yet").WithFix("look at it first")
 	}
-	return open[0], nil
+	return ref, nil
 }
 
 // sent is the record of a message that was said, nil where it was not.
@@ -123,11 +169,13 @@ func (s *Service) forget(ctx context.Context, tenant writ.TenantID) error {
 			}
 			var old askedOld
 			if err := json.Unmarshal(docs[i].Value, &old); err != nil {
-				return writ.Errorf(writ.CodeTampered, docs[i].Key, "the document cannot be read").WithFix("restore the store from a backup")
+				s.opts.Log.Error("a document of what was asked cannot be read", "document", docs[i].Key) // it goes alone
 			}
 			changes = append(changes, writ.Change{Key: docs[i].Key})
 			for _, key := range old.With {
-				changes = append(changes, writ.Change{Key: key})
+				if strings.HasPrefix(key, askRefPrefix) || strings.HasPrefix(key, askInPrefix) {
+					changes = append(changes, writ.Change{Key: key})
+				}
 			}
 		}
 		if len(changes) == 0 {

@@ -17,7 +17,8 @@ type askPlace struct {
 }
 
 // askPlaces are the rooms of a tenant, and the thread in which an execution was asked
-// for, where that channel decides.
+// for, where that channel decides. One whose outbox is full is none for now: thousands of
+// requests would be read each minute to be told so.
 func (s *Service) askPlaces(ctx context.Context, tenant writ.TenantID, id writ.ExecutionID) ([]askPlace, error) {
 	all, err := s.channels(ctx, tenant)
 	if err != nil {
@@ -25,7 +26,7 @@ func (s *Service) askPlaces(ctx context.Context, tenant writ.TenantID, id writ.E
 	}
 	var places []askPlace
 	for _, c := range all {
-		if c.AskIn != "" {
+		if c.AskIn != "" && !s.fullOf(lane{tenant, c.Name}) {
 			places = append(places, askPlace{c, c.AskIn, true})
 		}
 	}
@@ -35,7 +36,7 @@ func (s *Service) askPlaces(ctx context.Context, tenant writ.TenantID, id writ.E
 		return places, err
 	}
 	c := all[f.Channel]
-	if c == nil || !c.Decides || c.AskIn == f.Thread {
+	if c == nil || !c.Decides || c.AskIn == f.Thread || s.fullOf(lane{tenant, c.Name}) {
 		return places, nil
 	}
 	return append(places, askPlace{c, f.Thread, false}), nil

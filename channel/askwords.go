@@ -29,20 +29,22 @@ const (
 
 // Why something is not decided where it is asked.
 const (
-	whyNotHere = "nothing is decided in this channel"
+	whyNotHere = "it is not decided in this channel"
 	whyRisk    = "its risk is %s, and that is never decided in a channel"
 	wholeNot   = "it is too long to be shown here"
+	whyMarks   = "some of it would not be shown here as it is"
 	whyPrivate = "some of its data is private, and not shown here"
 )
 
 // sayAsk is a request as a person is asked about it, and whether it may be decided where
-// it is said: what is not shown whole there may not. longest is in bytes.
-func sayAsk(full *writ.Approval, place *askPlace, longest int) (out *Outgoing, decides bool) {
+// it is said: what is not shown whole there may not.
+func sayAsk(full *writ.Approval, place *askPlace, v *voice) (out *Outgoing, decides bool) {
 	r := &full.Request
-	out = &Outgoing{Thread: place.thread, Heading: "Approval needed: " + line(r.Template()), Facts: askFacts(full)}
-	ref := reference(full.Digest)
+	hidden := hides(r, place.room)
+	out = &Outgoing{Thread: place.thread, Heading: "Approval needed: " + line(r.Template()), Facts: askFacts(full, hidden)}
+	ref, longest := reference(full.Digest), v.Longest()
 	why := ""
-	switch hidden := slices.ContainsFunc(r.Taint, func(l writ.Label) bool { return l == writ.LabelSecret || l.Private() && !place.room }); {
+	switch {
 	case hidden:
 		why = whyPrivate
 	case !r.Takes(&writ.Decision{Via: &writ.Via{}}):
@@ -52,6 +54,9 @@ func sayAsk(full *writ.Approval, place *askPlace, longest int) (out *Outgoing, d
 	}
 	whole := *out
 	whole.Text = details(r)
+	if why == "" && marked(whole.Plain(), v.marks) {
+		why = whyMarks
+	}
 	if why == "" {
 		how := *out
 		how.Text = whole.Text + "\nTo decide, press a button or say:\n/writ approve " + ref + "\n/writ reject " + ref + " REASON"
@@ -72,15 +77,58 @@ func sayAsk(full *writ.Approval, place *askPlace, longest int) (out *Outgoing, d
 			return &whole, false
 		}
 	}
-	out.Text = elsewhere
+	if out.Text = elsewhere; len(out.Plain()) > longest {
+		out.Facts = brief(out.Facts)
+	}
 	return out, false
 }
 
+// marked reports whether a line of text has two of a mark, where the first may begin and the
+// second may end what is shown in another way.
+func marked(text, marks string) bool {
+	for line := range strings.SplitSeq(text, "\n") {
+		for _, mark := range marks {
+			opened, before := false, ' '
+			for _, r := range line {
+				if r == mark && opened && before != ' ' {
+					return true
+				}
+				opened = opened || r == mark && !alphanumeric(before)
+				before = r
+			}
+		}
+	}
+	return false
+}
+
+// hides reports whether the data of a request is not for those who read a place.
+func hides(r *writ.ApprovalRequest, room bool) bool {
+	return slices.ContainsFunc(r.Taint, func(l writ.Label) bool { return l == writ.LabelSecret || l.Private() && !room })
+}
+
+// what is asked for, in one line. Where a call goes to may be made of the data.
+func what(r *writ.ApprovalRequest, hidden bool) string {
+	if hidden {
+		return line(r.Template())
+	}
+	return line(r.Summary)
+}
+
+// brief is what is left of facts where all of them would cut off what is below: the first
+// four, each of so many bytes.
+func brief(facts []Fact) []Fact {
+	facts = slices.Clone(facts[:min(len(facts), 4)])
+	for i := range facts {
+		facts[i].Value = writ.Clip(facts[i].Value, maxSaid)
+	}
+	return facts
+}
+
 // askFacts are what is read at a glance.
-func askFacts(full *writ.Approval) []Fact {
+func askFacts(full *writ.Approval, hidden bool) []Fact {
 	r := &full.Request
 	facts := []Fact{
-		{"What", line(r.Summary)}, {"Effect", string(r.Effect)}, {"Risk", string(r.Risk)}, {"Asked by", line(string(r.Requester))},
+		{"What", what(r, hidden)}, {"Effect", string(r.Effect)}, {"Risk", string(r.Risk)}, {"Asked by", asker(r)},
 	}
 	for _, reason := range r.Reasons {
 		facts = append(facts, Fact{"Because", line(reason.Message)})
@@ -89,21 +137,44 @@ func askFacts(full *writ.Approval) []Fact {
 		facts = append(facts, Fact{"Data from", joined(r.Taint)})
 	}
 	facts = append(facts, Fact{"Needs", needs(full)}, Fact{"Until", r.DecideBy.Std().UTC().Format("2 January 2006, 15:04 UTC")})
-	return append(facts, spoken(full)...)
+	return append(facts, spoken(full, hidden)...)
+}
+
+// asker is who asked, for whom, and who else wrote it.
+func asker(r *writ.ApprovalRequest) string {
+	text := string(r.Requester)
+	for _, id := range r.OnBehalfOf {
+		text += " for " + string(id)
+	}
+	if len(r.Authors) > 0 {
+		names := make([]string, len(r.Authors))
+		for i, id := range r.Authors {
+			names[i] = string(id)
+		}
+		text += ", written by " + strings.Join(names, ", ")
+	}
+	return line(text)
 }
 
 // needs is who must still approve: "2 of 2 people: approver".
 func needs(full *writ.Approval) string {
 	q := &full.Request.Requirement
-	text := fmt.Sprintf("%d of %d people", max(1, q.Count)-full.Granted(), max(1, q.Count))
+	seats, open := 0, []string{}
+	for _, s := range full.Missing(q) {
+		seats, open = seats+s.Count, append(open, fmt.Sprintf("%d of %s", s.Count, s.Role))
+	}
+	text := fmt.Sprintf("%d of %d people", max(seats, max(1, q.Count)-full.Granted()), max(1, q.Count))
 	if roles := q.Deciders(full.Status == writ.ApprovalEscalated); len(roles) > 0 {
 		text += ", of the role " + strings.Join(roles, " or ")
+	}
+	if seats > 0 {
+		text += ", among them " + strings.Join(open, " and ")
 	}
 	return text
 }
 
-// spoken is what people have said.
-func spoken(full *writ.Approval) []Fact {
+// spoken is what people have said. What they noted may be of the data.
+func spoken(full *writ.Approval, hidden bool) []Fact {
 	var facts []Fact
 	for i := range full.Decisions {
 		d := &full.Decisions[i]
@@ -118,7 +189,7 @@ func spoken(full *writ.Approval) []Fact {
 		if d.For != "" {
 			value += " for " + line(string(d.For))
 		}
-		if d.Note != "" {
+		if d.Note != "" && !hidden {
 			value += ": " + line(writ.Clip(d.Note, maxWhy))
 		}
 		facts = append(facts, Fact{name, value})
@@ -146,11 +217,12 @@ func details(r *writ.ApprovalRequest) string {
 }
 
 // sayClosed is a request about which nothing is to be decided any more.
-func sayClosed(full *writ.Approval, thread string) *Outgoing {
+func sayClosed(full *writ.Approval, place *askPlace) *Outgoing {
 	if full == nil {
-		return &Outgoing{Thread: thread, Heading: "Nothing is to be decided here any more"}
+		return &Outgoing{Thread: place.thread, Heading: "Nothing is to be decided here any more"}
 	}
 	r := &full.Request
+	hidden := hides(r, place.room)
 	words := map[writ.ApprovalStatus]string{
 		writ.ApprovalApproved: "Approved", writ.ApprovalRejected: "Rejected", writ.ApprovalExpired: "Expired, as nobody decided",
 	}
@@ -161,17 +233,18 @@ func sayClosed(full *writ.Approval, thread string) *Outgoing {
 	if n := len(full.Decisions); n > 0 && full.Decisions[n-1].Edited != "" {
 		heading, text = "Edited", "What goes on in its place, and asks anew, is "+string(full.Decisions[n-1].Edited)+"."
 	}
-	facts := append([]Fact{{"What", line(r.Summary)}, {"Execution", string(r.Execution)}}, spoken(full)...)
-	return &Outgoing{Thread: thread, Heading: heading + ": " + line(r.Template()), Facts: facts, Text: text}
+	facts := append([]Fact{{"What", writ.Clip(what(r, hidden), maxWhy)}, {"Execution", string(r.Execution)}}, spoken(full, hidden)...)
+	return &Outgoing{Thread: place.thread, Heading: heading + ": " + line(r.Template()), Facts: facts, Text: text}
 }
 
-// sayDecided is for who decided with words.
-func sayDecided(p *writ.Principal, full *writ.Approval, approved bool) string {
-	what := "Rejected"
+// sayDecided is for who decided with words, in the room or elsewhere.
+func sayDecided(p *writ.Principal, full *writ.Approval, approved, room bool) string {
+	said := "Rejected"
 	if approved {
-		what = "Approved"
+		said = "Approved"
 	}
-	text := fmt.Sprintf("%s by %s: %s, of %s.", what, p.ID, line(full.Request.Summary), full.Request.Execution)
+	r := &full.Request
+	text := fmt.Sprintf("%s by %s: %s, of %s.", said, p.ID, what(r, hides(r, room)), r.Execution)
 	if approved && full.Open() {
 		text += " It waits for " + needs(full) + "."
 	}
@@ -227,7 +300,11 @@ func visible(text string) string {
 	return out.String()
 }
 
-// blank are letters by name that show nothing: fillers of Hangul and the empty Braille cell.
+// blanks are letters, marks and symbols by name that show nothing, beside those that
+// Unicode calls ignorable: the empty Braille cell, the blanks of hieroglyphs, the filler of
+// Khitan, the empty note.
+var blanks = []rune{0x2800, 0x13441, 0x13442, 0x16fe4, 0x1d159}
+
 func blank(r rune) bool {
-	return slices.Contains([]rune{0x115f, 0x1160, 0x3164, 0xffa0, 0x2800}, r)
+	return unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) || slices.Contains(blanks, r)
 }

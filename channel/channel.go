@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
@@ -80,7 +81,8 @@ type Message struct {
 	// ID is the provider's, and no other message of its thread ever has it: what comes
 	// again in another delivery is taken once. Empty: it is known by its delivery alone.
 	ID    string
-	Event string // of one that happened: "issues.opened"
+	At    writ.Time // until when it was said at the latest, by the provider's clock; 0: it does not say
+	Event string    // of one that happened: "issues.opened"
 	Text  string
 	// Addressed: it was said to the app and to nobody else, or names it. What was not may
 	// be talk among people, which no answer interrupts.
@@ -131,6 +133,9 @@ type Traits struct {
 	Writes bool
 	// Batched: one delivery may have messages of many threads, which another has, too.
 	Batched bool
+	// Marks are characters that stand around text which is shown in another way, without them:
+	// there is no way to have them shown. Empty: there are none.
+	Marks string
 }
 
 // Challenger is an adapter whose provider asks, before it sends anything, whether the
@@ -165,6 +170,15 @@ func Signed(keys, signatures [][]byte, sign func(key []byte) []byte) bool {
 		}
 	}
 	return found
+}
+
+// Within is the end of a second of Unix time, in which a provider says that something was
+// said; 0 for what is none.
+func Within(seconds int64) writ.Time {
+	if seconds <= 0 || seconds > 1<<33 {
+		return 0
+	}
+	return canon.TimeOf(time.Unix(seconds+1, -1))
 }
 
 // Object is the canonical form of a body that is a JSON object. CodeInvalid, in few words

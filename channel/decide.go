@@ -74,7 +74,7 @@ func (s *Service) rule(ctx context.Context, c *come, h *heard, r *ruling) error 
 			return err
 		}
 		if full := all[means.Digest]; full != nil {
-			o.Answer = sayDecided(h.acting, full, r.approved)
+			o.Answer = sayDecided(h.acting, full, r.approved, h.m.Thread == h.channel.AskIn)
 		}
 	}
 	c.add(h.m, o)
@@ -86,6 +86,10 @@ func (s *Service) ruled(ctx context.Context, h *heard, r *ruling) (*refers, erro
 	at := lane{h.tenant, h.channel.Name}
 	if !h.channel.Decides {
 		return nil, writ.Errorf(writ.CodeForbidden, "approval", sayNoneDecide).WithFix("decide with `writ exec approve` or `writ exec reject`")
+	}
+	m := memberOf(h.channel, h.m.Sender.ID)
+	if h.acting.Kind == writ.Human && (m == nil || m.Sender != h.m.Sender.ID) { // a star is nobody in particular
+		return nil, writ.Errorf(writ.CodeForbidden, "approval", "only a member by their own id decides").WithFix("map the sender to a person: --member SENDER=human:NAME")
 	}
 	if r.ref == "" {
 		ref, err := s.only(ctx, h, r.approved)
@@ -113,21 +117,21 @@ func (s *Service) ruled(ctx context.Context, h *heard, r *ruling) (*refers, erro
 			ExecutionID: means.Execution, StepID: means.Step, ApprovalDigest: means.Digest, Reason: r.note, Signature: signature,
 		})
 	}
-	if writ.IsCode(err, writ.CodeConflict) && s.saidBefore(ctx, h, means) {
+	if writ.IsCode(err, writ.CodeConflict) && s.saidBefore(ctx, h, means, r.approved) {
 		return means, nil // it was taken, and the host went down before that was noted
 	}
 	return means, err
 }
 
-// saidBefore reports whether this delivery decided already.
-func (s *Service) saidBefore(ctx context.Context, h *heard, means *refers) bool {
+// saidBefore reports whether this delivery decided so already.
+func (s *Service) saidBefore(ctx context.Context, h *heard, means *refers, approved bool) bool {
 	all, err := s.requests(ctx, h.tenant, means.Execution)
 	if err != nil || all[means.Digest] == nil {
 		return false
 	}
 	for i := range all[means.Digest].Decisions {
 		d := &all[means.Digest].Decisions[i]
-		if d.By == h.acting.ID && d.Via != nil && d.Via.Delivery == h.stream {
+		if d.By == h.acting.ID && d.Approved == approved && d.Via != nil && d.Via.Delivery == h.stream {
 			return true
 		}
 	}

@@ -225,14 +225,19 @@ func (s *Service) goesOn(ctx context.Context, tenant writ.TenantID, r *writ.Reco
 }
 
 // catchUp tells and asks what earlier processes did not, or what could not be said when
-// it was time.
+// it was time. Each execution is looked at once for what people are asked.
 func (s *Service) catchUp(ctx context.Context, tenant writ.TenantID) error {
-	err := s.each(ctx, tenant, followPrefix, func(doc *writ.Document) error {
-		if _, err := readFollowing(doc.Key, doc.Value); err != nil {
-			return err
+	looked := map[writ.ExecutionID]bool{}
+	ask := func(id writ.ExecutionID) error {
+		if looked[id] {
+			return nil
 		}
+		looked[id] = true
+		return s.askOf(ctx, tenant, id)
+	}
+	err := s.each(ctx, tenant, followPrefix, func(doc *writ.Document) error {
 		id := writ.ExecutionID(strings.TrimPrefix(doc.Key, followPrefix))
-		if err := s.askOf(ctx, tenant, id); err != nil {
+		if err := ask(id); err != nil {
 			return err
 		}
 		return s.tellOf(ctx, tenant, id)
@@ -242,12 +247,12 @@ func (s *Service) catchUp(ctx context.Context, tenant writ.TenantID) error {
 	}
 	err = s.each(ctx, tenant, askedPrefix, func(doc *writ.Document) error {
 		id, _, _ := strings.Cut(strings.TrimPrefix(doc.Key, askedPrefix), "/")
-		return s.askOf(ctx, tenant, writ.ExecutionID(id))
+		return ask(writ.ExecutionID(id))
 	})
 	if err != nil {
 		return err
 	}
-	return s.askRooms(ctx, tenant)
+	return s.askRooms(ctx, tenant, ask)
 }
 
 // each calls fn with the documents of a prefix.

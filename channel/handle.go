@@ -78,6 +78,9 @@ func (c *come) add(m *Message, o writ.DeliveryOutcome) {
 // the same idempotency key then.
 func (s *Service) handle(ctx context.Context, j *job) (*come, error) {
 	c := &come{}
+	if err := s.renew(ctx, j); err != nil {
+		return nil, err
+	}
 	switch {
 	case j.channel == nil:
 		c.outcomes = []writ.DeliveryOutcome{refused(writ.CodeNotFound, "the channel was removed before this was handled")}
@@ -92,6 +95,20 @@ func (s *Service) handle(ctx context.Context, j *job) (*come, error) {
 		}
 	}
 	return c, nil
+}
+
+// renew takes the channel as it stands now: since the delivery was read, it may have been
+// removed, or have lost a member.
+func (s *Service) renew(ctx context.Context, j *job) error {
+	if j.channel == nil {
+		return nil
+	}
+	now, err := s.channel(ctx, j.tenant, j.facts.Channel)
+	if err != nil && !writ.IsCode(err, writ.CodeNotFound) {
+		return err
+	}
+	j.channel = now
+	return nil
 }
 
 // keyIn is the idempotency key of a message: its own where the provider gave it an id,

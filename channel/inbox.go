@@ -185,7 +185,7 @@ func (s *Service) handled(ctx context.Context, j *job, c *come) error {
 // queued counts what was put into the outbox and has it said.
 func (s *Service) queued(at lane, said int) {
 	if said > 0 {
-		s.unsaid.Add(int64(said))
+		s.count(at, said)
 		s.stir(at)
 	}
 }

@@ -60,6 +60,14 @@ func TestMetersOfWhatWasHandled(t *testing.T) {
 		c.hear(words("U1", "open cellar", true))
 		c.hear(words("U9", "open cellar", true))
 		c.hear(words("U1", "talk among people", false))
+		asked := newAsking(t)
+		asked.live()
+		_, digest := asked.asks()
+		asked.hears(press("U3", "approve", refOf(digest), ""))
+		if n := asked.Meters().Messages[writ.DeliveryDecided]; n != 1 {
+			t.Errorf("decided: %d", n)
+		}
+		asked.still()
 		m := c.Meters().Messages
 		for _, status := range []writ.DeliveryStatus{writ.DeliveryAnswered, writ.DeliverySubmitted, writ.DeliveryRefused, writ.DeliveryIgnored} {
 			if m[status] != 1 {

@@ -69,7 +69,7 @@ func (s *Service) queue(ctx context.Context, at lane, key string, out *Outgoing,
 	if _, err := s.speaker(ctx, at); err != nil {
 		return "", err
 	}
-	if s.unsaid.Load() >= int64(s.opts.Outbox) {
+	if s.fullOf(at) {
 		return "", writ.Errorf(writ.CodeUnavailable, "channel "+string(at.channel), "%d messages wait to be said", s.opts.Outbox).
 			WithFix("`writ channel outbox` shows them")
 	}
@@ -97,10 +97,28 @@ func (s *Service) queue(ctx context.Context, at lane, key string, out *Outgoing,
 		return stream, s.opts.Notes.Note(ctx, at.tenant, with...)
 	}
 	if !again {
-		s.unsaid.Add(1)
+		s.count(at, 1)
 		s.stir(at)
 	}
 	return stream, nil
+}
+
+// count notes that so many messages more, or fewer, wait in a lane.
+func (s *Service) count(at lane, n int) {
+	s.unsaid.Add(int64(n))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.depths[at] += n; s.depths[at] <= 0 {
+		delete(s.depths, at)
+	}
+}
+
+// fullOf reports whether as many wait in a lane as may: a channel that stands holds up no
+// other.
+func (s *Service) fullOf(at lane) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.depths[at] >= s.opts.Outbox
 }
 
 // append fills and appends a batch while nobody else queues: what has the earlier place
@@ -150,6 +168,7 @@ type voice struct {
 	Speaker
 	channel *contract.Channel
 	base    string
+	marks   string // of its provider's Traits
 }
 
 // speaker finds it. CodeNotFound, CodeInvalid where the channel says nothing.
@@ -169,7 +188,7 @@ func (s *Service) speaker(ctx context.Context, at lane) (*voice, error) {
 	case c.Token == "":
 		return nil, writ.Errorf(writ.CodeInvalid, "channel "+string(c.Name), "it has no token to speak with").WithFix("`writ secret set NAME`, and add the channel again with --token NAME")
 	}
-	v := &voice{Speaker: speaker, channel: c}
+	v := &voice{Speaker: speaker, channel: c, marks: adapter.Traits().Marks}
 	if home, err := url.Parse(speaker.Home()); err == nil {
 		v.base = strings.TrimSuffix(s.opts.Upstreams[home.Host], "/")
 	}

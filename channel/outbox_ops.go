@@ -200,7 +200,7 @@ func (s *Service) Resend(ctx context.Context, in *contract.ChannelResendInput) (
 	if err := s.opts.Journal.Barrier(ctx, receipt.Position); err != nil {
 		return nil, err
 	}
-	s.unsaid.Add(1)
+	s.count(at, 1)
 	s.given.Add(-1)
 	s.stir(at)
 	return &contract.ChannelResendOutput{Result: contract.Result{Status: string(contract.MessageQueued), ChangedAt: s.opts.Clock.Now()}}, nil

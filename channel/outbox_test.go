@@ -438,6 +438,13 @@ func TestTheOutboxHasAnEnd(t *testing.T) {
 		if _, err := r.Queue(t.Context(), writ.DefaultTenant, "talk/a", "3", &channel.Outgoing{Text: "three"}); !writ.IsCode(err, writ.CodeUnavailable) {
 			t.Errorf("%v", err)
 		}
+		if _, err := r.Queue(t.Context(), other, "talk/a", "3", &channel.Outgoing{Text: "three"}); err != nil {
+			t.Errorf("another channel is held up: %v", err)
+		}
+		r.restart()
+		if _, err := r.Queue(t.Context(), writ.DefaultTenant, "talk/a", "3", &channel.Outgoing{Text: "three"}); !writ.IsCode(err, writ.CodeUnavailable) {
+			t.Errorf("a new process: %v", err)
+		}
 		r.drain()
 		r.queue("3", "t", "three")
 	})

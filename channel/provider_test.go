@@ -202,3 +202,12 @@ func TestPublicURL(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatsAppHasMarks that cannot be shown, whoever brings it.
+func TestWhatsAppHasMarks(t *testing.T) {
+	for _, a := range []channel.Adapter{whatsappmeta.Adapter{}, whatsapptwilio.Adapter{}} {
+		if got := a.Traits().Marks; got != "*_~`" {
+			t.Errorf("%s: %q", a.Traits().Title, got)
+		}
+	}
+}

@@ -28,16 +28,19 @@ func (s *Service) change(ctx context.Context, tenant writ.TenantID, e *writ.Exec
 		}
 	}
 	a.Told = told
-	changes, err := note(nil, askedKey(a), a)
+	changes, err := s.notes(a, open)
 	if err != nil {
 		return err
 	}
-	if !open {
-		if changes, err = s.closing(a); err != nil {
-			return err
-		}
-	}
 	return s.opts.Notes.Note(context.WithoutCancel(ctx), tenant, changes...)
+}
+
+// notes are the changes that say how a request stands.
+func (s *Service) notes(a *question, open bool) ([]writ.Change, error) {
+	if open {
+		return a.noted()
+	}
+	return s.closing(a)
 }
 
 // closing are the changes that close a request.
@@ -47,12 +50,9 @@ func (s *Service) closing(a *question) ([]writ.Change, error) {
 	old := &askedOld{With: []string{askRefPrefix + ref}}
 	var err error
 	for _, p := range a.Posts {
-		if !p.Decides {
-			continue
-		}
 		key := threadPrefix(p.Channel, p.Thread) + ref
 		old.With = append(old.With, key)
-		if changes, err = note(changes, key, &askedIn{Message: p.Message, ClosedAt: now}); err != nil {
+		if changes, err = note(changes, key, &askedIn{Message: p.Message, Decides: p.Decides, ClosedAt: now}); err != nil {
 			return nil, err
 		}
 	}
@@ -66,7 +66,8 @@ type retelling struct {
 	open      bool
 }
 
-// repost changes what was said in one place.
+// repost changes what was said in one place. What was shown without buttons gets none, and
+// what is not shown whole any more is not decided there any more.
 func (s *Service) repost(ctx context.Context, to lane, p *post, r *retelling) error {
 	c, err := s.channel(ctx, to.tenant, p.Channel)
 	if writ.IsCode(err, writ.CodeNotFound) {
@@ -80,9 +81,12 @@ func (s *Service) repost(ctx context.Context, to lane, p *post, r *retelling) er
 		s.opts.Log.Warn("what was asked in a channel stays as it was", "channel", p.Channel, "why", err)
 		return nil
 	}
-	out := sayClosed(r.full, p.Thread)
+	shown := *c
+	shown.Decides = c.Decides && p.Decides
+	place := &askPlace{&shown, p.Thread, c.AskIn == p.Thread}
+	out := sayClosed(r.full, place)
 	if r.open {
-		out, _ = sayAsk(r.full, &askPlace{c, p.Thread, c.AskIn == p.Thread}, v.Longest())
+		out, p.Decides = sayAsk(r.full, place, v)
 	}
 	out.Changes = p.Message
 	_, err = s.queue(ctx, to, askKey(r.ref, p.Thread, r.told), out)

@@ -96,16 +96,14 @@ func (s *Service) Recover(ctx context.Context) error {
 			after = entries[len(entries)-1].document
 		}
 	}
-	said := int64(0)
 	lanes, err := s.waiting(ctx)
 	if err != nil {
 		return err
 	}
-	for _, n := range lanes {
-		said += int64(n)
+	for at, n := range lanes {
+		s.count(at, n)
 	}
 	s.pending.Store(left)
-	s.unsaid.Store(said)
 	s.wake()
 	return s.countGivenUp(ctx)
 }

@@ -349,7 +349,7 @@ func (s *Service) came(ctx context.Context, m *sendable, t *tries, kind writ.Rec
 		return err
 	}
 	if changes != nil {
-		s.unsaid.Add(-1)
+		s.count(m.lane, -1)
 		if kind != writ.RecMessageSent {
 			s.given.Add(1)
 		}

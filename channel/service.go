@@ -53,7 +53,7 @@ type Options struct {
 	Client    *http.Client   // with which providers are spoken to at home; nil: one of this package
 	Upstream  *http.Client   // and at what stands in for their home; nil: one of this package
 	Jitter    func() float64 // from 0 to 1, of how long to wait; nil: random
-	Outbox    int            // messages that may wait to be said; 0: 10,000
+	Outbox    int            // messages of a channel that may wait to be said; 0: 10,000
 
 	PublicURL string       // under which providers reach this host; empty: as each request names it
 	Workers   int          // 0: 4
@@ -95,7 +95,8 @@ type Service struct {
 	arrived chan struct{}    // something waits on disk
 	done    chan struct{}    // closed, and another made, whenever a delivery or a message came to something
 	lanes   map[lane]*laneState
-	running *senders // nil: nobody sends
+	depths  map[lane]int // messages that wait
+	running *senders     // nil: nobody sends
 }
 
 // place is where a delivery is kept.
@@ -128,7 +129,7 @@ func New(opts Options) (*Service, error) {
 	}
 	s := &Service{
 		opts: opts, adapters: map[string]Adapter{}, known: map[writ.TenantID]map[writ.ChannelName]*contract.Channel{},
-		followed: make(chan struct{}, 1), told: map[string]told{}, lanes: map[lane]*laneState{},
+		followed: make(chan struct{}, 1), told: map[string]told{}, lanes: map[lane]*laneState{}, depths: map[lane]int{},
 		rings: map[ringOf]ring{}, tally: map[writ.DeliveryStatus]uint64{}, taken: map[place]bool{}, rows: map[thread]*row{}, firsts: map[place]thread{}, arrived: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	for _, a := range opts.Adapters {
@@ -148,7 +149,7 @@ func (s *Service) Meters() contract.ChannelMeters {
 	m := contract.ChannelMeters{
 		Waiting: s.pending.Load(), Repeated: s.repeated.Load(), Unsaid: s.unsaid.Load(), GivenUp: s.given.Load(), Messages: map[writ.DeliveryStatus]uint64{},
 	}
-	for _, status := range []writ.DeliveryStatus{writ.DeliverySubmitted, writ.DeliveryIgnored, writ.DeliveryRefused, writ.DeliveryAnswered} {
+	for _, status := range []writ.DeliveryStatus{writ.DeliverySubmitted, writ.DeliveryIgnored, writ.DeliveryRefused, writ.DeliveryAnswered, writ.DeliveryDecided} {
 		m.Messages[status] = s.tally[status]
 	}
 	return m

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/channel"
@@ -86,8 +87,11 @@ type payload struct {
 	PullRequest *numbered `json:"pull_request"`
 	Discussion  *numbered `json:"discussion"`
 	Comment     *struct {
-		ID   int64  `json:"id"`
-		Body string `json:"body"`
+		ID      int64  `json:"id"`
+		Body    string `json:"body"`
+		Created string `json:"created_at"`
+		// App wrote it in the sender's name, nil: nothing did.
+		App *struct{} `json:"performed_via_github_app"`
 	} `json:"comment"`
 }
 
@@ -131,6 +135,9 @@ func (Adapter) Read(d *channel.Delivery) ([]channel.Message, error) {
 	messages := []channel.Message{m}
 	if m.Kind == channel.Happened && commanded(event, &p) {
 		m.Kind, m.Event, m.Addressed = channel.Said, "", true
+		if at, err := time.Parse(time.RFC3339, p.Comment.Created); err == nil {
+			m.At = channel.Within(at.Unix())
+		}
 		messages = append(messages, m)
 	}
 	return messages, nil
@@ -139,10 +146,11 @@ func (Adapter) Read(d *channel.Delivery) ([]channel.Message, error) {
 // commands of the host's own: what people decide is a command of GitHub's kind.
 var commands = []string{"/writ", "/approve", "/reject"}
 
-// commanded reports whether an event is a new comment that begins with a command of the
-// host's own. Whatever else is written there is not said to it.
+// commanded reports whether an event is a new comment of a person that begins with a command
+// of the host's own. Whatever else is written there is not said to it, nor what an app wrote
+// in a person's name.
 func commanded(event string, p *payload) bool {
-	if p.Comment == nil || p.Action != "created" || p.Comment.ID == 0 {
+	if p.Comment == nil || p.Action != "created" || p.Comment.ID == 0 || p.Comment.App != nil {
 		return false
 	}
 	fields := strings.Fields(p.Comment.Body)

@@ -135,6 +135,8 @@ func TestACommandIsANewCommentThatBeginsWithIt(t *testing.T) {
 		{"issue_comment", comment("created", "/writ help", "Bot"), false},
 		{"commit_comment", comment("created", "/writ help", "User"), false},
 		{"issue_comment", comment("created", "", "User"), false},
+		{"issue_comment", bytes.Replace(comment("created", "/approve", "User"), []byte(`"id":7,`), []byte(`"id":7,"performed_via_github_app":{"id":3,"slug":"agent"},`), 1), false},
+		{"issue_comment", bytes.Replace(comment("created", "/approve", "User"), []byte(`"id":7,`), []byte(`"id":7,"performed_via_github_app":null,`), 1), true},
 	} {
 		messages, err := Adapter{}.Read(&channel.Delivery{Body: test.body, Hints: map[string]string{hintEvent: test.event}})
 		if err != nil || len(messages) < 1 || messages[0].Kind == channel.Said {
@@ -144,6 +146,19 @@ func TestACommandIsANewCommentThatBeginsWithIt(t *testing.T) {
 			t.Errorf("%s %s: said %v", test.event, test.body, said)
 		} else if m := &messages[len(messages)-1]; said && (m.Kind != channel.Said || !m.Addressed || m.Thread != "a/b#1" || m.Sender.ID != "6" || m.Event != "") {
 			t.Errorf("%+v", m)
+		}
+	}
+}
+
+// TestWhenACommandWasSaid is when the comment was made, to the second.
+func TestWhenACommandWasSaid(t *testing.T) {
+	for created, want := range map[string]string{
+		`"created_at":"2026-03-01T12:00:07Z",`: "2026-03-01T12:00:07.999999999Z", `"created_at":"yesterday",`: "", "": "",
+	} {
+		messages, err := Adapter{}.Read(&channel.Delivery{Hints: map[string]string{hintEvent: "issue_comment"}, Body: []byte(
+			`{"action":"created","issue":{"number":1},"comment":{` + created + `"id":7,"body":"/approve"},"sender":{"id":6,"type":"User"}}`)})
+		if err != nil || len(messages) != 2 || messages[1].At != 0 != (want != "") || want != "" && messages[1].At.String() != want {
+			t.Errorf("%s: %+v, %v", created, messages, err)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package github
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/writ-run/writ/channel"
@@ -48,17 +49,32 @@ const quiet = "\u2060"
 // lineEnds are one in Markdown, whichever they are.
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
+// commit is what GitHub takes for one, and of which it may show seven digits alone.
+var commit = regexp.MustCompile(`\b[0-9A-Fa-f]{7,}\b`)
+
+// apart has no digits left that could be a commit.
+func apart(digits string) string {
+	var out strings.Builder
+	for ; len(digits) > 6; digits = digits[6:] {
+		out.WriteString(digits[:6] + quiet)
+	}
+	return out.String() + digits
+}
+
 // escape makes Markdown that shows the text as it is. Backslashes do not keep GitHub from
-// finding @name, #1 and GH-1 in what it has rendered, and a joiner does. What a line begins
-// with in white space would be code.
+// finding @name, #1, GH-1 and commits in what it has rendered, and a joiner does. What a line
+// begins with in white space would be code, and of several blanks one would be seen.
 func escape(text string) string {
 	var out strings.Builder
-	text = lineEnds.Replace(text)
+	text = commit.ReplaceAllStringFunc(lineEnds.Replace(text), apart)
 	begins := true
+	before := ' '
 	for i, r := range text {
 		begins = begins && (r == ' ' || r == '\t')
+		blank := r == ' ' && before == ' '
+		before = r
 		switch {
-		case begins:
+		case begins, blank:
 			out.WriteString("&nbsp;")
 		case r == '<':
 			out.WriteString("&lt;")

@@ -80,10 +80,12 @@ func TestLayout(t *testing.T) {
 			Heading: "Approval", Facts: []channel.Fact{{Name: "Skill", Value: "acme/mail"}, {Name: "Input", Value: "{\n  \"a\": 1\n}"}},
 			Text: "Write /approve apr_x_1a or /reject apr_x_1a and why",
 		},
-		"**a b**\n\n- : \n- **x y**: z":         {Heading: " a\n b ", Facts: []channel.Fact{{}, {Name: "x\r\ny", Value: "z"}}},
-		"\\_a\\_ \\_\\_b a\\_\\_b c_d":          {Text: "_a_ __b a__b c_d"},
-		"GH\\-\u20601 x\\-1":                    {Text: "GH-1 x-1"},
-		"- **a**: b\n  &nbsp;c\n  \n  d\n\n\ne": {Facts: []channel.Fact{{Name: "a", Value: "b\r c\r\n\rd"}}, Text: "\re"},
+		"**a b**\n\n- : \n- **x y**: z":                                    {Heading: " a\n b ", Facts: []channel.Fact{{}, {Name: "x\r\ny", Value: "z"}}},
+		"\\_a\\_ \\_\\_b a\\_\\_b c_d":                                     {Text: "_a_ __b a__b c_d"},
+		"GH\\-\u20601 x\\-1":                                               {Text: "GH-1 x-1"},
+		"100000\u206000 a5c378\u20605d8d6a\u206035868b c0ffee apr_1234567": {Text: "10000000 a5c3785d8d6a35868b c0ffee apr_1234567"},
+		"a &nbsp;&nbsp;b &nbsp;":                                           {Text: "a   b  "},
+		"- **a**: b\n  &nbsp;c\n  \n  d\n\n\ne":                            {Facts: []channel.Fact{{Name: "a", Value: "b\r c\r\n\rd"}}, Text: "\re"},
 	} {
 		if got := comment(t, out); got != want {
 			t.Errorf("%q, want %q", got, want)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/writ-run/writ/channel"
@@ -88,6 +89,9 @@ func readEvent(body []byte) ([]channel.Message, error) {
 	m := channel.Message{Kind: channel.Happened, Event: e.Event.Type, ID: e.Event.TS, Text: plain(e.Event.Text), Metadata: metadata}
 	if e.says() {
 		m.Kind, m.Event, m.Addressed = channel.Said, "", e.addressed()
+		seconds, _, _ := strings.Cut(e.Event.TS, ".")
+		n, _ := strconv.ParseInt(seconds, 10, 64) // 0 for what is no time
+		m.At = channel.Within(n)
 	}
 	if m.Why = e.passes(); m.Why != "" {
 		m.Kind = channel.Passing

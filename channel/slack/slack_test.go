@@ -383,3 +383,11 @@ func TestWhoIsSpokenTo(t *testing.T) {
 		t.Errorf("%+v, %v", messages, err)
 	}
 }
+
+// TestWhenItWasSaid is the provider's word, to the second.
+func TestWhenItWasSaid(t *testing.T) {
+	m := one(t, callback(`"type":"message","channel":"C1","team":"T1","user":"U1","text":"/approve","ts":"1772366407.000200"`))
+	if m.Kind != channel.Said || m.At.String() != "2026-03-01T12:00:07.999999999Z" {
+		t.Errorf("%+v", m)
+	}
+}

@@ -68,7 +68,7 @@ func (m *message) thread() string {
 // read makes of it what a person said, or a channel that speaks as itself.
 func (m *message) read(out *channel.Message, post bool) error {
 	out.Kind, out.ID, out.Thread, out.Text = channel.Said, number(m.ID), m.thread(), m.Text+m.Caption
-	out.Addressed = m.Chat.Type == "private"
+	out.Addressed, out.At = m.Chat.Type == "private", channel.Within(m.Date)
 	switch {
 	case m.ViaBot != nil, m.From != nil && m.From.IsBot:
 		out.Why = "a bot said it"

@@ -272,3 +272,11 @@ func TestWhoIsSpokenTo(t *testing.T) {
 		}
 	}
 }
+
+// TestWhenItWasSaid is the provider's word, to the second.
+func TestWhenItWasSaid(t *testing.T) {
+	m := one(t, []byte(`{"update_id":1,"message":{"message_id":1,"date":1772366407,"chat":{"id":6,"type":"private"},"from":{"id":6},"text":"/approve"}}`))
+	if m.Kind != channel.Said || m.At.String() != "2026-03-01T12:00:07.999999999Z" {
+		t.Errorf("%+v", m)
+	}
+}

@@ -3,6 +3,7 @@ package whatsappmeta
 import (
 	"encoding/json"
 	"net/url"
+	"strconv"
 
 	"github.com/writ-run/writ"
 	"github.com/writ-run/writ/canon"
@@ -39,6 +40,7 @@ type message struct {
 	From     string `json:"from"`
 	FromUser string `json:"from_user_id"` // who has a user name may have no number here
 	Group    string `json:"group_id"`
+	At       string `json:"timestamp"`
 	Type     string `json:"type"`
 	Text     struct {
 		Body string `json:"body"`
@@ -148,7 +150,8 @@ func (m *message) read() channel.Message {
 	if sender == "" {
 		sender = m.FromUser
 	}
-	out := channel.Message{Kind: channel.Said, Sender: channel.Sender{ID: sender}}
+	seconds, _ := strconv.ParseInt(m.At, 10, 64) // 0 for what is no time
+	out := channel.Message{Kind: channel.Said, Sender: channel.Sender{ID: sender}, At: channel.Within(seconds)}
 	switch m.Type {
 	case "text":
 		out.Text = m.Text.Body

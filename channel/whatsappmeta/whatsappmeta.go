@@ -37,7 +37,7 @@ var (
 
 // Traits implements channel.Adapter.
 func (Adapter) Traits() channel.Traits {
-	return channel.Traits{Provider: "whatsapp-meta", Title: "WhatsApp by Meta", Methods: []string{http.MethodGet, http.MethodPost}, MaxBody: maxBody, Batched: true}
+	return channel.Traits{Provider: "whatsapp-meta", Title: "WhatsApp by Meta", Methods: []string{http.MethodGet, http.MethodPost}, MaxBody: maxBody, Batched: true, Marks: "*_~`"}
 }
 
 // Receive implements channel.Adapter. Meta signs the body as it sends it, letters

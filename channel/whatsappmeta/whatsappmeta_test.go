@@ -260,3 +260,11 @@ func TestWhoIsSpokenTo(t *testing.T) {
 		}
 	}
 }
+
+// TestWhenItWasSaid is the provider's word, to the second.
+func TestWhenItWasSaid(t *testing.T) {
+	m := readAll(t, said("t", "u", "text", `"timestamp":"1772366407","text":{"body":"/approve"}`))[0]
+	if m.Kind != channel.Said || m.At.String() != "2026-03-01T12:00:07.999999999Z" {
+		t.Errorf("%+v", m)
+	}
+}

@@ -46,7 +46,7 @@ var (
 
 // Traits implements channel.Adapter.
 func (Adapter) Traits() channel.Traits {
-	return channel.Traits{Provider: "whatsapp-twilio", Title: "WhatsApp by Twilio", Methods: []string{http.MethodPost}, MaxBody: maxBody}
+	return channel.Traits{Provider: "whatsapp-twilio", Title: "WhatsApp by Twilio", Methods: []string{http.MethodPost}, MaxBody: maxBody, Marks: "*_~`"}
 }
 
 var sidForm = regexp.MustCompile(`^[A-Z]{2}[0-9a-f]{32}$`)
