@@ -673,3 +673,33 @@ func TestAFullOutboxKeepsNoThreadFromBeingTold(t *testing.T) {
 		a.still()
 	})
 }
+
+// TestWhatIsClosedIsNotAskedAgain: a message that was given up is sent again only while
+// what it asks can be decided.
+func TestWhatIsClosedIsNotAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAsking(t)
+		a.room.answer = func(_ int, out *channel.Outgoing) (bool, error) {
+			if len(out.Buttons) > 0 {
+				return false, writ.Errorf(writ.CodeForbidden, "room", "not in the room")
+			}
+			return true, nil
+		}
+		a.live()
+		_, digest := a.asks()
+		box, err := a.Outbox(as(writ.DefaultTenant), &contract.ChannelOutboxInput{})
+		if err != nil || len(box.Items) != 1 || box.Items[0].Status != contract.MessageFailed {
+			t.Fatalf("%+v, %v", box, err)
+		}
+		again := &contract.ChannelResendInput{MessageID: box.Items[0].MessageID, Reason: "the bot is in the room"}
+		if _, err := a.Resend(as(writ.DefaultTenant), again); err != nil {
+			t.Errorf("while it waits: %v", err)
+		}
+		synctest.Wait()
+		a.hears(words("U3", "/approve "+refOf(digest), true))
+		if _, err := a.Resend(as(writ.DefaultTenant), again); !writ.IsCode(err, writ.CodeConflict) {
+			t.Errorf("after it was decided: %v", err)
+		}
+		a.still()
+	})
+}

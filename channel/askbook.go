@@ -154,6 +154,32 @@ func (s *Service) sent(ctx context.Context, tenant writ.TenantID, message writ.S
 	return nil, nil
 }
 
+// stillAsked is CodeConflict for a message with buttons about a request that is closed:
+// people would be asked what nobody can decide any more.
+func (s *Service) stillAsked(ctx context.Context, tenant writ.TenantID, out *Outgoing) error {
+	if len(out.Buttons) == 0 {
+		return nil
+	}
+	closed := writ.Errorf(writ.CodeConflict, "message", "what it asks is closed").WithFix("`writ channel drop` it: where people were asked, they are told what became of it")
+	ref := out.Buttons[0].Press.Value
+	raw, err := s.opts.Store.Get(ctx, tenant, askRefPrefix+ref)
+	if writ.IsCode(err, writ.CodeNotFound) {
+		return closed
+	}
+	means := &refers{}
+	if err == nil {
+		err = json.Unmarshal(raw, means)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = s.opts.Store.Get(ctx, tenant, askedKey(&question{Execution: means.Execution, Digest: means.Digest}))
+	if writ.IsCode(err, writ.CodeNotFound) {
+		return closed
+	}
+	return err
+}
+
 // forget drops what was closed long ago.
 func (s *Service) forget(ctx context.Context, tenant writ.TenantID) error {
 	young := askOldKey(s.opts.Clock.Now().Add(-askRemembered), "")

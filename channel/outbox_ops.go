@@ -181,6 +181,9 @@ func (s *Service) Resend(ctx context.Context, in *contract.ChannelResendInput) (
 	if err != nil {
 		return nil, err
 	}
+	if err := s.stillAsked(ctx, by.Tenant, out); err != nil {
+		return nil, err
+	}
 	again := *facts
 	again.Reason = in.Reason
 	ctx = context.WithoutCancel(ctx)

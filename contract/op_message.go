@@ -25,15 +25,18 @@ var ChannelOutbox = define[ChannelOutboxInput, ChannelOutboxOutput](Contract{
 
 // ChannelResend says once more what was given up.
 var ChannelResend = define[ChannelResendInput, ChannelResendOutput](Contract{
-	Key: "controlPlane.channel.resend", Kind: Command, Capability: CapChannelRuntime, Auth: Operator,
+	Key: "controlPlane.channel.resend", Version: "1.0.1", Kind: Command, Capability: CapChannelRuntime, Auth: Operator,
 	CLI: "writ channel resend", Title: "Send a message again", Idempotent: false,
 	Description: "Queues a message again that was given up, behind all that waits. One whose outcome is not known may then be said twice: who sends it again has looked.",
 	Goal:        "Tell people what they were not told.",
 	Context:     "Once what was in the way is gone.",
 	PII:         []string{"input.reason"},
-	Errors:      append([]Failure{on(writ.CodeUnreplayable, "Its text is no longer kept.")}, unsentFailures...),
-	Emits:       []string{EventMessageQueued},
-	Examples:    example(ChannelResendInput{MessageID: exMessage, Reason: "it is not in the issue"}, ChannelResendOutput{Result: done(string(MessageQueued))}),
+	Errors: append([]Failure{on(writ.CodeUnreplayable, "Its text is no longer kept.")}, []Failure{
+		unsentFailures[0],
+		on(writ.CodeConflict, "Somebody has decided about it meanwhile, or nobody can decide any more what it asks."),
+	}...),
+	Emits:    []string{EventMessageQueued},
+	Examples: example(ChannelResendInput{MessageID: exMessage, Reason: "it is not in the issue"}, ChannelResendOutput{Result: done(string(MessageQueued))}),
 })
 
 // ChannelDrop ends what was given up.
