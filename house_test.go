@@ -43,6 +43,7 @@ var layers = map[string][]string{
 	"hook":            {".", "contract", "abi", "canon", "egress"},
 	"engine":          {".", "contract", "abi", "canon"},
 	"trace":           {".", "contract", "abi", "canon"},
+	"trace/tracetest": {"trace", "."},
 
 	"shelf":      {}, // knows bytes alone
 	"shelf/pack": {"shelf", "registry"},

@@ -14,6 +14,7 @@ import (
 	"github.com/writ-run/writ/budget"
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/trace"
+	"github.com/writ-run/writ/trace/tracetest"
 )
 
 var (
@@ -32,15 +33,7 @@ type rig struct {
 func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
-	var err error
-	if r.journal, err = trace.Open(t.Context(), trace.Options{InMemory: true, Clock: r.clock, AnchorEvery: 24 * time.Hour}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.journal.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
+	r.journal = tracetest.Memory(t, r.clock)
 	r.restart()
 	return r
 }

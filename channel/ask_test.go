@@ -80,6 +80,17 @@ func newAsking(t testing.TB, change ...func(*contract.Channel)) *asking {
 	return a
 }
 
+// whileAsking tries something with a chat whose people decide, while everything runs.
+func whileAsking(t *testing.T, try func(t *testing.T, a *asking)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		a := newAsking(t)
+		a.live()
+		try(t, a)
+		a.still()
+	})
+}
+
 // live runs everything until still.
 func (a *asking) live() {
 	a.begin()
@@ -168,6 +179,16 @@ func (a *asking) opened(id writ.ExecutionID, change ...func(*writ.ApprovalReques
 	return digest
 }
 
+// decided is another's word, said elsewhere.
+func (a *asking) decided(id writ.ExecutionID, digest writ.Digest, status writ.ApprovalStatus, d *writ.Decision) {
+	a.t.Helper()
+	a.desk.append(writ.DefaultTenant, id, writ.NewRecord{
+		Type: writ.RecApprovalDecided, Step: "stp_do", Attempt: 1, Body: writ.Body{Approval: &writ.ApprovalFacts{Digest: digest, Status: status, Decision: d}},
+	})
+	synctest.Wait()
+	time.Sleep(time.Millisecond)
+}
+
 func refOf(digest writ.Digest) string { return canon.ID("apr", canon.DomainApproval, []byte(digest)) }
 
 // decisions are those of a step, as the journal has them.
@@ -191,9 +212,7 @@ func (a *asking) last() *channel.Outgoing {
 }
 
 func TestPeopleAreAskedAndDecideByAButton(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := newAsking(t)
-		a.live()
+	whileAsking(t, func(t *testing.T, a *asking) {
 		id, digest := a.asks()
 		ask := a.last()
 		ref := refOf(digest)
@@ -226,14 +245,11 @@ func TestPeopleAreAskedAndDecideByAButton(t *testing.T) {
 		if n := len(a.room.said()); n != 2 { // that it is under way, and what is asked
 			t.Errorf("%d messages: %+v", n, a.room.said())
 		}
-		a.still()
 	})
 }
 
 func TestARejectionHasAReason(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := newAsking(t)
-		a.live()
+	whileAsking(t, func(t *testing.T, a *asking) {
 		id, digest := a.asks()
 		if o := a.hears(press("U3", "reject", refOf(digest), " \n")); o.Status != writ.DeliveryRefused || o.Code != writ.CodeInvalid || !strings.Contains(o.Answer, "write the reason") || len(a.decisions(id)) != 0 {
 			t.Errorf("%+v", o)
@@ -250,7 +266,6 @@ func TestARejectionHasAReason(t *testing.T) {
 		if after := a.room.said()[1].Plain(); !strings.Contains(after, "Rejected: acme/door#open") || !strings.Contains(after, "Rejected by: human:bob: wrong door") {
 			t.Error(after)
 		}
-		a.still()
 	})
 }
 
@@ -278,9 +293,7 @@ func TestWordsDecide(t *testing.T) {
 		"/approve " + refOf("another"): {writ.DeliveryRefused, false, ""},
 		"please /approve":              {writ.DeliveryAnswered, false, ""},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			a := newAsking(t)
-			a.live()
+		whileAsking(t, func(t *testing.T, a *asking) {
 			id, digest := a.asks()
 			o := a.hears(words("U3", strings.ReplaceAll(said, "REF", refOf(digest)), true))
 			d := a.decisions(id)
@@ -290,7 +303,6 @@ func TestWordsDecide(t *testing.T) {
 			if want.status == writ.DeliveryDecided && !strings.Contains(o.Answer, "by human:bob: acme/door open, of "+string(id)) {
 				t.Errorf("%s: %q", said, o.Answer)
 			}
-			a.still()
 		})
 	}
 }
@@ -345,15 +357,12 @@ func TestWhatIsNotShownWholeIsDecidedElsewhere(t *testing.T) {
 		"a secret":      {func(r *writ.ApprovalRequest) { r.Taint = []writ.Label{writ.LabelSecret} }, "some of its data is private", "cellar"},
 		"too much data": {func(r *writ.ApprovalRequest) { r.Input = json.RawMessage(`{"x":"` + strings.Repeat("y", 4000) + `"}`) }, "too long to be shown here", "yyy"},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			a := newAsking(t)
-			a.live()
+		whileAsking(t, func(t *testing.T, a *asking) {
 			id, _ := a.asks(test.change)
 			said := a.last()
 			if text := said.Plain(); said.Buttons != nil || said.Field != nil || !strings.Contains(text, test.why) || !strings.Contains(text, "writ exec approve "+string(id)+" do") || test.hidden != "" && strings.Contains(text, test.hidden) {
 				t.Errorf("%s: %+v", name, said)
 			}
-			a.still()
 		})
 	}
 }
@@ -434,14 +443,9 @@ func TestAThreadIsAskedAfterARoom(t *testing.T) {
 // TestWhatChangedIsNotDecidedBlindly: a stale button says what became of it, and a bare
 // word is not taken for what came after.
 func TestWhatChangedIsNotDecidedBlindly(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := newAsking(t)
-		a.live()
+	whileAsking(t, func(t *testing.T, a *asking) {
 		id, first := a.asks()
-		a.desk.append(writ.DefaultTenant, id, writ.NewRecord{Type: writ.RecApprovalDecided, Step: "stp_do", Attempt: 1, Body: writ.Body{Approval: &writ.ApprovalFacts{
-			Digest: first, Status: writ.ApprovalRejected, Decision: &writ.Decision{By: "human:eve", Edited: "exe_after", At: 1},
-		}}})
-		synctest.Wait()
+		a.decided(id, first, writ.ApprovalRejected, &writ.Decision{By: "human:eve", Edited: "exe_after", At: 1})
 		if after := a.last().Plain(); !strings.Contains(after, "Edited: acme/door#open") || !strings.Contains(after, "exe_after") || !strings.Contains(after, "Edited by: human:eve") {
 			t.Error(after)
 		}
@@ -456,14 +460,11 @@ func TestWhatChangedIsNotDecidedBlindly(t *testing.T) {
 		if o := a.hears(words("U3", "/approve", true)); o.Status != writ.DeliveryDecided {
 			t.Errorf("%+v", o)
 		}
-		a.still()
 	})
 }
 
 func TestABareWordWhereSeveralThingsWaitIsRefused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := newAsking(t)
-		a.live()
+	whileAsking(t, func(t *testing.T, a *asking) {
 		one, _ := a.asks()
 		two, digest := a.asks()
 		if o := a.hears(words("U3", "/approve", true)); o.Code != writ.CodeConflict || !strings.Contains(o.Answer, "2 things wait here") {
@@ -472,7 +473,6 @@ func TestABareWordWhereSeveralThingsWaitIsRefused(t *testing.T) {
 		if o := a.hears(words("U3", "/approve "+refOf(digest), true)); o.Status != writ.DeliveryDecided || len(a.decisions(one)) != 0 || len(a.decisions(two)) != 1 {
 			t.Errorf("%+v", o)
 		}
-		a.still()
 	})
 }
 
@@ -491,9 +491,7 @@ func TestWhatWasNotShownYetIsNotApproved(t *testing.T) {
 }
 
 func TestTwoPeopleDecideAndTheMessageSaysWhoHas(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := newAsking(t)
-		a.live()
+	whileAsking(t, func(t *testing.T, a *asking) {
 		id, digest := a.asks(func(r *writ.ApprovalRequest) { r.Requirement.Count = 2 })
 		if o := a.hears(press("U3", "approve", refOf(digest), "")); o.Status != writ.DeliveryDecided {
 			t.Errorf("%+v", o)
@@ -510,7 +508,6 @@ func TestTwoPeopleDecideAndTheMessageSaysWhoHas(t *testing.T) {
 		if n := len(a.room.said()); a.room.said()[1].Heading != "Approved: acme/door#open" || n != 4 {
 			t.Errorf("%d: %+v", n, a.room.said())
 		}
-		a.still()
 	})
 }
 
@@ -572,9 +569,7 @@ func TestAProcessThatDiesAsksAndDecidesOnce(t *testing.T) {
 // TestNothingHidesInWhatIsApproved: what people would not see, or would turn other text
 // around, is written out.
 func TestNothingHidesInWhatIsApproved(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := newAsking(t)
-		a.live()
+	whileAsking(t, func(t *testing.T, a *asking) {
 		a.asks(func(r *writ.ApprovalRequest) {
 			r.Input = json.RawMessage("{\"door\":\"a\u202eb\u200bc\u00a0d\u3164e\U000e0041f\u2028g \u05d0 \U0001f600\"}")
 			r.Summary = "open\nApproved by: human:bob"
@@ -587,7 +582,6 @@ func TestNothingHidesInWhatIsApproved(t *testing.T) {
 		if strings.Contains(text, "\nApproved by") {
 			t.Errorf("%q", text)
 		}
-		a.still()
 	})
 }
 

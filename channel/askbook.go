@@ -26,7 +26,7 @@ func askOldKey(at writ.Time, ref string) string {
 
 var referenceForm = regexp.MustCompile(`^apr_[a-z0-9]{26}$`)
 
-// meant is what a reference means in a channel. CodeNotFound where it means nothing, or
+// meantBy is what a reference means in a channel. CodeNotFound where it means nothing, or
 // was not shown whole there.
 func (s *Service) meantBy(ctx context.Context, at lane, ref string) (*refers, error) {
 	nothing := writ.Errorf(writ.CodeNotFound, "approval", "nothing of that name is asked here, or it was too long ago").

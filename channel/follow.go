@@ -349,27 +349,13 @@ func (s *Service) answered(ctx context.Context, at place, f *following, o *writ.
 		return err
 	}
 	ctx = context.WithoutCancel(ctx)
-	to, said := lane{at.tenant, f.Channel}, 0
-	written, err := s.append(ctx, &writ.Batch{
+	to := lane{at.tenant, f.Channel}
+	return s.answering(ctx, to, &writ.Batch{
 		Tenant: at.tenant, Stream: at.stream, Expect: records[len(records)-1].Seq,
 		Records: []writ.NewRecord{{
 			Type: writ.RecDeliveryAnswered, Time: s.opts.Clock.Now(), Actor: actor(at.tenant, f.Channel),
 			Body: writ.Body{Delivery: &writ.DeliveryFacts{Channel: f.Channel, Key: f.Key, Outcomes: []writ.DeliveryOutcome{*o}}},
 		}},
 		Changes: changes,
-	}, func(batch *writ.Batch) error {
-		key := string(o.Execution) + "/" + f.Told
-		documents, err := s.answers(ctx, to, key, []Outgoing{{Thread: f.Thread, Text: o.Answer}})
-		batch.Changes = append(batch.Changes, documents...)
-		said = len(documents)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if err := s.opts.Journal.Barrier(ctx, written.Position); err != nil {
-		return err
-	}
-	s.queued(to, said)
-	return nil
+	}, string(o.Execution)+"/"+f.Told, []Outgoing{{Thread: f.Thread, Text: o.Answer}})
 }

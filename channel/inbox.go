@@ -149,25 +149,16 @@ func (s *Service) handled(ctx context.Context, j *job, c *come) error {
 	e, facts := j.entry, j.facts
 	ctx, at := context.WithoutCancel(ctx), s.opts.Clock.Now()
 	to := lane{e.tenant, facts.Channel}
-	said := 0
-	written, err := s.append(ctx, &writ.Batch{
+	// The next one to look must not find it in the inbox.
+	err := s.answering(ctx, to, &writ.Batch{
 		Tenant: e.tenant, Stream: e.stream, Expect: 1,
 		Records: []writ.NewRecord{{
 			Type: writ.RecDeliveryHandled, Time: at, Actor: actor(e.tenant, facts.Channel),
 			Body: writ.Body{Delivery: &writ.DeliveryFacts{Channel: facts.Channel, Key: facts.Key, Outcomes: c.outcomes}},
 		}},
 		Changes: append([]writ.Change{{Key: e.document}, {Key: writ.DeliveredKey(at, e.stream), Value: []byte("{}")}}, c.changes...),
-	}, func(batch *writ.Batch) error {
-		documents, err := s.answers(ctx, to, string(e.stream), c.answers)
-		batch.Changes = append(batch.Changes, documents...)
-		said = len(documents)
-		return err
-	})
+	}, string(e.stream), c.answers)
 	if err != nil {
-		return err
-	}
-	// The next one to look must not find it in the inbox.
-	if err := s.opts.Journal.Barrier(ctx, written.Position); err != nil {
 		return err
 	}
 	s.pending.Add(-1)
@@ -176,18 +167,9 @@ func (s *Service) handled(ctx context.Context, j *job, c *come) error {
 		s.tally[c.outcomes[i].Status]++
 	}
 	s.mu.Unlock()
-	s.queued(to, said)
 	s.announce()
 	s.followOn(ctx, e.tenant, c)
 	return nil
-}
-
-// queued counts what was put into the outbox and has it said.
-func (s *Service) queued(at lane, said int) {
-	if said > 0 {
-		s.count(at, said)
-		s.stir(at)
-	}
 }
 
 // announce lets those look again who wait for what comes of a delivery or a message.

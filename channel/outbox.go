@@ -143,6 +143,29 @@ func queuedRecord(at lane, facts *writ.MessageFacts, out *Outgoing) (writ.NewRec
 	}, nil
 }
 
+// answering appends a batch and what is said because of it, waits for the disk and has it
+// said. key names the answers among those of the channel.
+func (s *Service) answering(ctx context.Context, to lane, batch *writ.Batch, key string, answers []Outgoing) error {
+	said := 0
+	written, err := s.append(ctx, batch, func(batch *writ.Batch) error {
+		documents, err := s.answers(ctx, to, key, answers)
+		batch.Changes = append(batch.Changes, documents...)
+		said = len(documents)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.opts.Journal.Barrier(ctx, written.Position); err != nil {
+		return err
+	}
+	if said > 0 {
+		s.count(to, said)
+		s.stir(to)
+	}
+	return nil
+}
+
 // answers are the documents of what is to be said, for the batch that it belongs to; key
 // names it among those of its channel. A channel that says nothing answers nothing.
 func (s *Service) answers(ctx context.Context, at lane, key string, answers []Outgoing) ([]writ.Change, error) {

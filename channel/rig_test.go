@@ -21,6 +21,7 @@ import (
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/freeze"
 	"github.com/writ-run/writ/trace"
+	"github.com/writ-run/writ/trace/tracetest"
 )
 
 const (
@@ -114,10 +115,8 @@ func (people) Principal(_ context.Context, tenant writ.TenantID, id writ.Princip
 func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{t: t, taken: &intents{by: map[string]*contract.IntentSubmitInput{}}}
+	r.journal = tracetest.Memory(t, time.Now)
 	var err error
-	if r.journal, err = trace.Open(t.Context(), trace.Options{InMemory: true, Clock: time.Now, AnchorEvery: 24 * time.Hour}); err != nil {
-		t.Fatal(err)
-	}
 	r.freezes, err = freeze.New(freeze.Options{
 		Store: r.journal, Journal: r.journal, Clock: time.Now,
 		Changed: func(_ context.Context, tenant writ.TenantID) { r.FreezesChanged(tenant) },
@@ -141,12 +140,7 @@ func newRig(t testing.TB) *rig {
 	}
 	r.opts.Peek = r.opts.Secret
 	r.restart()
-	t.Cleanup(func() {
-		r.halt()
-		if err := r.journal.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(r.halt)
 	return r
 }
 

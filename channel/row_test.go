@@ -234,9 +234,7 @@ func TestPropertyAThreadKeepsItsOrderWhateverIsRefusedForNow(t *testing.T) {
 // TestWhoDecidesIsNotHeldUp: in a thread in which somebody else's request waits for the
 // end of a freeze, people decide, cancel and ask how things go; what they ask for waits.
 func TestWhoDecidesIsNotHeldUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := newAsking(t)
-		a.live()
+	whileAsking(t, func(t *testing.T, a *asking) {
 		id, digest := a.asks()
 		a.refusing("open gate")
 		count := len(a.handled())
@@ -254,6 +252,5 @@ func TestWhoDecidesIsNotHeldUp(t *testing.T) {
 		if d := a.decisions(id); len(d) != 1 || !d[0].Approved {
 			t.Errorf("%+v", d)
 		}
-		a.still()
 	})
 }

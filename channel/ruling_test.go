@@ -28,22 +28,10 @@ func (a *asking) document(key, value string) {
 	}
 }
 
-// decided is another's word, said elsewhere.
-func (a *asking) decided(id writ.ExecutionID, digest writ.Digest, status writ.ApprovalStatus, d *writ.Decision) {
-	a.t.Helper()
-	a.desk.append(writ.DefaultTenant, id, writ.NewRecord{
-		Type: writ.RecApprovalDecided, Step: "stp_do", Attempt: 1, Body: writ.Body{Approval: &writ.ApprovalFacts{Digest: digest, Status: status, Decision: d}},
-	})
-	synctest.Wait()
-	time.Sleep(time.Millisecond)
-}
-
 // TestABareWordIsNotTakenFromWhatIsDecidedElsewhere: a thread in which two things are shown
 // has two, whichever of them may be decided there.
 func TestABareWordIsNotTakenFromWhatIsDecidedElsewhere(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := newAsking(t)
-		a.live()
+	whileAsking(t, func(t *testing.T, a *asking) {
 		id, _ := a.asks()
 		_, high := a.asks(func(r *writ.ApprovalRequest) { r.Risk = writ.RiskHigh })
 		if o := a.hears(words("U3", "/approve", true)); o.Code != writ.CodeConflict || !strings.Contains(o.Answer, "2 things wait here") || len(a.decisions(id)) != 0 {
@@ -52,15 +40,12 @@ func TestABareWordIsNotTakenFromWhatIsDecidedElsewhere(t *testing.T) {
 		if o := a.hears(words("U3", "/approve "+refOf(high), true)); o.Code != writ.CodeNotFound {
 			t.Errorf("%+v", o)
 		}
-		a.still()
 	})
 }
 
 // TestAWordThatComesLateIsOfWhenItWasSaid: a provider brings it when the next thing waits.
 func TestAWordThatComesLateIsOfWhenItWasSaid(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := newAsking(t)
-		a.live()
+	whileAsking(t, func(t *testing.T, a *asking) {
 		id, first := a.asks()
 		late := words("U3", "/approve", true)
 		late.At = writ.Clock(time.Now).Now()
@@ -76,7 +61,6 @@ func TestAWordThatComesLateIsOfWhenItWasSaid(t *testing.T) {
 		if o := a.hears(now); o.Status != writ.DeliveryDecided || len(a.decisions(next)) != 1 {
 			t.Errorf("%+v", o)
 		}
-		a.still()
 	})
 }
 
@@ -153,9 +137,7 @@ func TestABareWordThatCountedIsNotRefusedAfterACrash(t *testing.T) {
 
 // TestOneDeliveryWithBothWordsDecidesOnce: the second is refused, and not called decided.
 func TestOneDeliveryWithBothWordsDecidesOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := newAsking(t)
-		a.live()
+	whileAsking(t, func(t *testing.T, a *asking) {
 		id, digest := a.asks()
 		yes, no := press("U3", "approve", refOf(digest), ""), press("U3", "reject", refOf(digest), "no")
 		yes.ID, no.ID = "yes", "no"
@@ -172,7 +154,6 @@ func TestOneDeliveryWithBothWordsDecidesOnce(t *testing.T) {
 		if one.Status != writ.DeliveryDecided || two.Status != writ.DeliveryRefused || two.Code != writ.CodeConflict || len(a.decisions(id)) != 1 {
 			t.Errorf("%+v\n%+v", one, two)
 		}
-		a.still()
 	})
 }
 
@@ -215,9 +196,7 @@ func TestABrokenDocumentKeepsNobodyFromBeingAsked(t *testing.T) {
 // TestALongTargetKeepsNobodyFromBeingAsked, and leaves room for how it is decided.
 func TestALongTargetKeepsNobodyFromBeingAsked(t *testing.T) {
 	for _, size := range []int{5_000, 400_000} {
-		synctest.Test(t, func(t *testing.T) {
-			a := newAsking(t)
-			a.live()
+		whileAsking(t, func(t *testing.T, a *asking) {
 			long, _ := a.asks(func(r *writ.ApprovalRequest) {
 				r.Summary = "acme/door open: GET https://a.example/" + strings.Repeat("x", size)
 			})
@@ -228,7 +207,6 @@ func TestALongTargetKeepsNobodyFromBeingAsked(t *testing.T) {
 			if o := a.hears(press("U3", "approve", refOf(digest), "")); o.Status != writ.DeliveryDecided {
 				t.Errorf("%d: %+v", size, o)
 			}
-			a.still()
 		})
 	}
 }
@@ -290,9 +268,7 @@ func TestWhatWasShownWithoutButtonsGetsNone(t *testing.T) {
 
 // TestWhatIsNotShownWholeAnyMoreIsNotDecidedThere: what others said leaves no room for it.
 func TestWhatIsNotShownWholeAnyMoreIsNotDecidedThere(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := newAsking(t)
-		a.live()
+	whileAsking(t, func(t *testing.T, a *asking) {
 		id, digest := a.asks(func(r *writ.ApprovalRequest) {
 			r.Requirement.Count, r.Input = 2, json.RawMessage(`{"x":"`+strings.Repeat("y", 3_200)+`"}`)
 		})
@@ -305,15 +281,12 @@ func TestWhatIsNotShownWholeAnyMoreIsNotDecidedThere(t *testing.T) {
 				t.Errorf("%+v", o)
 			}
 		}
-		a.still()
 	})
 }
 
 // TestNeedsNamesTheSeatsThatAreOpen where enough people said yes, and not the right ones.
 func TestNeedsNamesTheSeatsThatAreOpen(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := newAsking(t)
-		a.live()
+	whileAsking(t, func(t *testing.T, a *asking) {
 		id, digest := a.asks(func(r *writ.ApprovalRequest) {
 			r.Requirement = writ.Requirement{Count: 2, Quorum: []writ.Seats{{Role: "security", Count: 1}, {Role: "legal", Count: 1}}}
 		})
@@ -323,7 +296,6 @@ func TestNeedsNamesTheSeatsThatAreOpen(t *testing.T) {
 		if text := a.last().Plain(); !strings.Contains(text, "Needs: 1 of 2 people, of the role legal or security, among them 1 of legal\n") {
 			t.Error(text)
 		}
-		a.still()
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/drift"
 	"github.com/writ-run/writ/trace"
+	"github.com/writ-run/writ/trace/tracetest"
 )
 
 type rig struct {
@@ -29,20 +30,13 @@ func newRig(t *testing.T) *rig {
 	r.by = &writ.Principal{ID: "service:host", Kind: writ.Service, Tenant: writ.DefaultTenant, Workspace: writ.DefaultWorkspace}
 	r.ctx = writ.WithPrincipal(context.Background(), r.by)
 	clock := func() time.Time { return r.now }
-	var err error
-	if r.journal, err = trace.Open(r.ctx, trace.Options{InMemory: true, Clock: clock, AnchorEvery: 24 * time.Hour}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.journal.Close(r.ctx); err != nil {
-			t.Error(err)
-		}
-	})
+	r.journal = tracetest.Memory(t, clock)
 	source := func(i int) drift.Source {
 		return func(context.Context, writ.TenantID) ([]contract.DriftFinding, error) {
 			return slices.Clone(r.found[i]), r.err
 		}
 	}
+	var err error
 	r.Service, err = drift.New(drift.Options{Store: r.journal, Journal: r.journal, Clock: clock, Sources: []drift.Source{source(0), source(1)}})
 	if err != nil {
 		t.Fatal(err)

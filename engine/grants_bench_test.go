@@ -1,7 +1,6 @@
 package engine_test
 
 import (
-	"context"
 	"crypto/rand"
 	"fmt"
 	"testing"
@@ -13,7 +12,7 @@ import (
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/identity"
 	"github.com/writ-run/writ/policy"
-	"github.com/writ-run/writ/trace"
+	"github.com/writ-run/writ/trace/tracetest"
 )
 
 // BenchmarkDecisionAmongGrants is all that the number of an agent's grants for one tool
@@ -33,9 +32,7 @@ func decideAmong(b *testing.B, n int, prefix string) {
 			b.Fatal(err)
 		}
 	}
-	journal, err := trace.Open(b.Context(), trace.Options{InMemory: true, Clock: time.Now, AnchorEvery: 24 * time.Hour})
-	do(err)
-	b.Cleanup(func() { do(journal.Close(context.Background())) })
+	journal := tracetest.Memory(b, time.Now)
 	people, err := identity.New(identity.Options{Store: journal, Journal: journal, Clock: time.Now, Entropy: rand.Reader})
 	do(err)
 	made, err := people.Bootstrap(b.Context(), "root", nil)

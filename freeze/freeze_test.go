@@ -16,6 +16,7 @@ import (
 	"github.com/writ-run/writ/freeze"
 	"github.com/writ-run/writ/identity"
 	"github.com/writ-run/writ/trace"
+	"github.com/writ-run/writ/trace/tracetest"
 )
 
 const other = writ.TenantID("elsewhere")
@@ -32,15 +33,7 @@ type rig struct {
 func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), others: []writ.TenantID{other}}
-	var err error
-	if r.journal, err = trace.Open(t.Context(), trace.Options{InMemory: true, Clock: r.clock, AnchorEvery: 24 * time.Hour}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.journal.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
+	r.journal = tracetest.Memory(t, r.clock)
 	r.restart()
 	return r
 }

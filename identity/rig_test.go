@@ -14,6 +14,7 @@ import (
 	"github.com/writ-run/writ/abi"
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/trace"
+	"github.com/writ-run/writ/trace/tracetest"
 )
 
 // rig is a service over a real journal in memory, with a clock that tests move.
@@ -26,17 +27,9 @@ type rig struct {
 func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{now: time.Unix(1_767_225_600, 0)}
-	journal, err := trace.Open(context.Background(), trace.Options{InMemory: true, Clock: r.clock, Ballast: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := journal.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	r.journal = journal
-	r.Service, err = New(Options{Store: journal, Journal: journal, Clock: r.clock, Entropy: entropy(1), Owner: 1000, HostKey: hostKey()})
+	r.journal = tracetest.Memory(t, r.clock)
+	var err error
+	r.Service, err = New(Options{Store: r.journal, Journal: r.journal, Clock: r.clock, Entropy: entropy(1), Owner: 1000, HostKey: hostKey()})
 	if err != nil {
 		t.Fatal(err)
 	}

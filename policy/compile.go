@@ -44,7 +44,7 @@ func (b *Bundle) modules(set moduleSet) map[string]*ast.Module {
 	return modules
 }
 
-// compiler is strict and knows the shape of the input: a misspelt member is an
+// newCompiler makes one that is strict and knows the shape of the input: a misspelt member is an
 // error here and not a rule that never holds.
 func newCompiler() (*ast.Compiler, error) {
 	var schema any

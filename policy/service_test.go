@@ -16,6 +16,7 @@ import (
 	"github.com/writ-run/writ/canon"
 	"github.com/writ-run/writ/contract"
 	"github.com/writ-run/writ/trace"
+	"github.com/writ-run/writ/trace/tracetest"
 )
 
 func clock() time.Time { return time.Unix(1_767_225_600, 0) }
@@ -30,15 +31,7 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	journal, err := trace.Open(t.Context(), trace.Options{InMemory: true, Clock: clock, Ballast: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := journal.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
+	journal := tracetest.Memory(t, clock)
 	public, private := keyPair(t)
 	r := &rig{journal: journal, private: private, options: Options{
 		Dir: filepath.Join(t.TempDir(), "policy"), Store: journal, Journal: journal, Traces: journal, Clock: clock,

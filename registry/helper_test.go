@@ -22,6 +22,7 @@ import (
 	"github.com/writ-run/writ/host"
 	"github.com/writ-run/writ/host/wasmtest"
 	"github.com/writ-run/writ/trace"
+	"github.com/writ-run/writ/trace/tracetest"
 )
 
 // memory is a journal and store for tests: durable at once.
@@ -310,14 +311,5 @@ func replaceOnce(t testing.TB, data []byte, old, with string) []byte {
 
 func realJournal(t testing.TB) *trace.Journal {
 	t.Helper()
-	journal, err := trace.Open(context.Background(), trace.Options{InMemory: true, Clock: func() time.Time { return epoch }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := journal.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	return journal
+	return tracetest.Memory(t, func() time.Time { return epoch })
 }

@@ -1,7 +1,6 @@
 package oidc_test
 
 import (
-	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -23,6 +22,7 @@ import (
 	"github.com/writ-run/writ/identity/oidc"
 	"github.com/writ-run/writ/identity/oidc/oidctest"
 	"github.com/writ-run/writ/trace"
+	"github.com/writ-run/writ/trace/tracetest"
 )
 
 const redirect = "http://127.0.0.1:7000/callback"
@@ -72,15 +72,7 @@ func newRig(t *testing.T, s setup) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.provider.Close)
-	r.journal, err = trace.Open(context.Background(), trace.Options{InMemory: true, Clock: r.clock, Ballast: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.journal.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
+	r.journal = tracetest.Memory(t, r.clock)
 	r.Service, err = identity.New(identity.Options{Store: r.journal, Journal: r.journal, Clock: r.clock, Entropy: rand.Reader})
 	if err != nil {
 		t.Fatal(err)

@@ -8,19 +8,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 
 	"github.com/writ-run/writ/examples/loopback"
 	"github.com/writ-run/writ/examples/triage-bot/fakeslack/slack"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
-}
+func main() { loopback.Main(run) }
 
 // run serves until ctx ends. It prints one line, "listening on URL", when it can be
 // used. Exit codes: 0 ended, 1 failed, 2 usage.
