@@ -156,7 +156,7 @@ func asker(r *writ.ApprovalRequest) string {
 	return line(text)
 }
 
-// needs is who must still approve: "2 of 2 people: approver".
+// needs is who must still approve: "1 of 2 people, of the role approver".
 func needs(full *writ.Approval) string {
 	q := &full.Request.Requirement
 	seats, open := 0, []string{}

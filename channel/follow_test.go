@@ -187,6 +187,28 @@ func TestWhatItWasEditedIntoIsFollowedInItsPlace(t *testing.T) {
 	})
 }
 
+// TestAReasonAboutPrivateDataIsNotSaidInAThread: whoever rejects may name what they saw.
+func TestAReasonAboutPrivateDataIsNotSaidInAThread(t *testing.T) {
+	for _, label := range []writ.Label{writ.LabelPrivate, writ.LabelSecret} {
+		whileAsking(t, func(t *testing.T, a *asking) {
+			id, digest := a.asks(func(r *writ.ApprovalRequest) { r.Taint = []writ.Label{writ.LabelChannel, label} })
+			a.decided(id, digest, writ.ApprovalRejected, &writ.Decision{By: "human:eve", Note: "the salary is wrong", At: 1})
+			a.desk.append(writ.DefaultTenant, id,
+				writ.NewRecord{Type: writ.RecStepRejected, Step: "stp_do", Attempt: 1, Body: writ.Body{Ended: &writ.EndedFacts{Reason: "the salary is wrong"}}},
+				ended(writ.ExecRejected, "step do rejected"))
+			synctest.Wait()
+			if told := a.told(); len(told) != 1 || told[0].Answer != string(id)+": it was rejected\nstep do rejected" {
+				t.Errorf("%s: %+v", label, told)
+			}
+			for _, said := range a.room.said() {
+				if strings.Contains(said.Plain(), "salary") {
+					t.Errorf("%s: %+v", label, said)
+				}
+			}
+		})
+	}
+}
+
 // TestWhoAskedHearsWhyItWasRejected: the reason is for them.
 func TestWhoAskedHearsWhyItWasRejected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -176,7 +176,7 @@ func sayEnded(e *writ.Execution, output string) string {
 }
 
 // whyEnded says what kept an execution from being done. The words of a skill are left
-// out where what it had seen is private.
+// out where what it had seen is private, and those of a person where what was asked is.
 func whyEnded(e *writ.Execution) []string {
 	var lines []string
 	for i := range e.Steps {
@@ -186,7 +186,7 @@ func whyEnded(e *writ.Execution) []string {
 			lines = append(lines, fmt.Sprintf("- step %s failed (%s): %s", s.Name, s.Failure.Code, s.Failure.Message))
 		case s.Status == writ.StepFailed && s.Failure != nil:
 			lines = append(lines, fmt.Sprintf("- step %s failed (%s)", s.Name, s.Failure.Code))
-		case s.Status == writ.StepRejected && s.Reason != "":
+		case s.Status == writ.StepRejected && s.Reason != "" && (s.Approval == nil || !hides(&s.Approval.Request, false)):
 			lines = append(lines, fmt.Sprintf("- step %s was rejected: %s", s.Name, line(s.Reason)))
 		case s.Status == writ.StepBlocked && s.Verdict != nil:
 			for _, r := range s.Verdict.Reasons {
